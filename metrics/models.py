@@ -1,0 +1,74 @@
+"""Cells: what the ledger has been drained into. Any slice of them is a SUM; no metric is ever stored."""
+
+from django.db import models
+
+
+class Grain(models.IntegerChoices):
+    """At which grain a cell is kept. The same answers stand in all four: a query reads exactly one."""
+
+    DAY_FULL = 0  # day x touchpoint x question x mode x segment x location
+    DAY_TOTAL = 1  # day x touchpoint x question; mode, segment and location are ""
+    MONTH_FULL = 2  # as DAY_FULL, by the first day of the month
+    MONTH_TOTAL = 3
+
+
+SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0
+
+
+class ScoreCell(models.Model):
+    """One row per (grain, day, touchpoint, question, mode, segment, location), with one counter per score.
+
+    No CHECK on the counters: an upsert of −1 is checked before it meets its row.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "grain", "day", "touchpoint_id", "question_id", "mode", "segment", "location"
+    )
+    grain = models.SmallIntegerField(choices=Grain.choices)
+    day = models.DateField()
+    touchpoint_id = models.BigIntegerField()
+    question_id = models.BigIntegerField()
+    mode = models.CharField(max_length=10)
+    segment = models.CharField(max_length=100)
+    location = models.CharField(max_length=100)
+    s0 = models.IntegerField(default=0)
+    s1 = models.IntegerField(default=0)
+    s2 = models.IntegerField(default=0)
+    s3 = models.IntegerField(default=0)
+    s4 = models.IntegerField(default=0)
+    s5 = models.IntegerField(default=0)
+    s6 = models.IntegerField(default=0)
+    s7 = models.IntegerField(default=0)
+    s8 = models.IntegerField(default=0)
+    s9 = models.IntegerField(default=0)
+    s10 = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["grain", "touchpoint_id", "question_id", "day"], name="cell_of_touchpoint")]
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.day} {self.touchpoint_id} {self.question_id}"
+
+
+class DurationCell(models.Model):
+    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of resolved tickets."""
+
+    pk = models.CompositePrimaryKey(
+        "basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket"
+    )
+    basis = models.CharField(max_length=8)  # "resolved": by the day resolved; "opened": by the day opened
+    grain = models.SmallIntegerField(choices=Grain.choices)
+    day = models.DateField()
+    touchpoint_id = models.BigIntegerField()  # 0: tickets that name none
+    segment = models.CharField(max_length=100)
+    location = models.CharField(max_length=100)
+    bucket = models.SmallIntegerField()  # formulas.bucket_of(seconds); 0 is exactly 0 s
+    n = models.IntegerField(default=0)
+    sum_s = models.BigIntegerField(default=0)
+    reopened = models.IntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["basis", "grain", "touchpoint_id", "day"], name="duration_of_touchpoint")]
+
+    def __str__(self) -> str:
+        return f"{self.basis} {self.grain} {self.day} {self.bucket}"

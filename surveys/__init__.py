@@ -1,0 +1,1 @@
+"""LISTEN: touchpoint -> instrument -> event -> invitation -> response. Imports no other app of ours."""

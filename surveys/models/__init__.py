@@ -1,0 +1,43 @@
+"""Nouns, a file per group. Import them from here."""
+
+from surveys.models.customers import Customer, Segment, Suppression
+from surveys.models.events import InteractionEvent, QuarantinedEvent
+from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
+from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule
+from surveys.models.journeys import Channel, Journey, Organisation, Stage, Touchpoint
+from surveys.models.keys import ApiKey
+from surveys.models.ledger import DurationLedger, ScoreLedger
+from surveys.models.messages import SentMessage
+from surveys.models.responses import Answer, Mode, Response
+from surveys.models.tickets import Ticket
+from surveys.models.watchers import Watcher, WatcherNotice
+
+__all__ = [
+    "Answer",
+    "ApiKey",
+    "Channel",
+    "Customer",
+    "DeliveryAttempt",
+    "DurationLedger",
+    "Instrument",
+    "InstrumentVersion",
+    "InteractionEvent",
+    "Invitation",
+    "InvitationRule",
+    "Journey",
+    "Mode",
+    "Organisation",
+    "QuarantinedEvent",
+    "Question",
+    "Response",
+    "ScoreLedger",
+    "Segment",
+    "SentMessage",
+    "Stage",
+    "Suppression",
+    "Ticket",
+    "Touchpoint",
+    "Watcher",
+    "WatcherNotice",
+    "Wording",
+]

@@ -1,0 +1,78 @@
+"""Who may be asked, and who may not."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+MAX_SEGMENTS = 200
+OTHER_SEGMENT = "other"
+
+
+class Customer(models.Model):
+    """One row per person who may be asked. Erased: only `external_id`'s hash and the row's id remain."""
+
+    external_id = models.CharField(_("customer id"), max_length=200, unique=True)
+    email = models.CharField(_("email"), max_length=254, blank=True, default="")
+    phone = models.CharField(_("phone"), max_length=20, blank=True, default="", help_text=_("E.164, such as +8613800000000."))
+    name = models.CharField(_("name"), max_length=200, blank=True, default="")
+    language = models.CharField(_("language"), max_length=20, blank=True, default="")
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="")
+    segment = models.CharField(_("segment"), max_length=100, blank=True, default="")
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
+    # The time of the newest event that wrote this profile: an older one only fills what is empty.
+    profile_at = models.DateTimeField(_("profile as of"))
+    created_at = models.DateTimeField(_("first seen"), auto_now_add=True)
+    erased_at = models.DateTimeField(_("erased"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("customer")
+        verbose_name_plural = _("customers")
+        indexes = [
+            models.Index(fields=["email"], name="customer_email", condition=~models.Q(email="")),
+            models.Index(fields=["phone"], name="customer_phone", condition=~models.Q(phone="")),
+            models.Index(fields=["name"], name="customer_name", condition=~models.Q(name="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.external_id
+
+
+class Segment(models.Model):
+    """One row per distinct segment that aggregates keep apart; past MAX_SEGMENTS the rest count as `other`."""
+
+    name = models.CharField(_("segment"), max_length=100, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("segment")
+        verbose_name_plural = _("segments")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Suppression(models.Model):
+    """One row per address that must not be written to. Keyed by a keyed hash, so it survives erasure."""
+
+    class Reason(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        BOUNCED = "bounced", _("Bounced")
+        COMPLAINED = "complained", _("Complained")
+
+    address_hash = models.CharField(_("address hash"), max_length=64, unique=True)
+    reason = models.CharField(_("reason"), max_length=12, choices=Reason.choices)
+    detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(_("since"))
+
+    class Meta:
+        verbose_name = _("suppression")
+        verbose_name_plural = _("suppressions")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(reason__in=["unsubscribed", "bounced", "complained"]),
+                name="suppression_reason_is_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.address_hash[:8]}"

@@ -1,0 +1,183 @@
+"""When to ask, and each decision to ask or not to ask."""
+
+import secrets
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from surveys.models.journeys import DAY_S
+
+
+class InvitationRule(models.Model):
+    """One row per "after this event, ask this, by these means"."""
+
+    slug = models.SlugField(_("slug"), max_length=60, unique=True)
+    event_type = models.CharField(_("event type"), max_length=100)
+    when = models.CharField(
+        _("when"), max_length=2000, blank=True, default="", help_text=_("Such as: facts.wait_seconds < 3600")
+    )
+    touchpoint = models.ForeignKey(
+        "surveys.Touchpoint", on_delete=models.PROTECT, related_name="rules", verbose_name=_("touchpoint")
+    )
+    instrument = models.ForeignKey(
+        "surveys.Instrument", on_delete=models.PROTECT, null=True, blank=True, related_name="rules",
+        verbose_name=_("instrument"), help_text=_("Empty: the touchpoint's."),
+    )  # fmt: skip
+    delay_s = models.PositiveIntegerField(_("delay (s)"), default=0)
+    max_age_s = models.PositiveIntegerField(_("maximum age of the event (s)"), default=7 * DAY_S)
+    modes = models.JSONField(_("modes"), default=list, help_text=_("In order of preference, such as [“email”]."))
+    sample_share = models.FloatField(
+        _("sample share"), default=1.0, validators=[MinValueValidator(0.0), MaxValueValidator(1.0)]
+    )
+    resting_same_s = models.PositiveIntegerField(_("resting, same touchpoint (s)"), null=True, blank=True)
+    resting_any_s = models.PositiveIntegerField(_("resting, any touchpoint (s)"), null=True, blank=True)
+    expires_s = models.PositiveIntegerField(_("link expires after (s)"), default=14 * DAY_S)
+    reminders_s = models.JSONField(_("reminders after (s)"), default=list, blank=True)
+    active = models.BooleanField(_("active"), default=True)
+
+    class Meta:
+        verbose_name = _("invitation rule")
+        verbose_name_plural = _("invitation rules")
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(sample_share__gte=0, sample_share__lte=1), name="rule_sample_is_share"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+def make_token() -> str:
+    return secrets.token_urlsafe(16)
+
+
+class Invitation(models.Model):
+    """One row per decision about one customer and one occasion: the right to answer once, or why there is none."""
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled", _("Scheduled")
+        SENT = "sent", _("Sent")
+        DELIVERED = "delivered", _("Delivered")
+        OPENED = "opened", _("Opened")
+        ANSWERED = "answered", _("Answered")
+        EXPIRED = "expired", _("Expired")
+        CANCELLED = "cancelled", _("Cancelled")
+        WITHHELD = "withheld", _("Withheld")
+        FAILED = "failed", _("Failed")
+
+    class Reason(models.TextChoices):
+        UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        BOUNCED = "bounced", _("Address bounced")
+        CONSENT_MISSING = "consent_missing", _("No consent")
+        NO_ADDRESS = "no_address", _("No address")
+        INELIGIBLE = "ineligible", _("The rule's condition was not met")
+        RESTING_SAME = "resting_same", _("Asked about this recently")
+        RESTING_ANY = "resting_any", _("Asked recently")
+        FLOOR = "floor_24h", _("Another message less than a day ago")
+        QUOTA_FULL = "quota_full", _("Quota full")
+        SAMPLED_OUT = "sampled_out", _("Not in the sample")
+        EXPIRED = "expired", _("The interaction is too long ago")
+        REOPENED = "reopened", _("The ticket was reopened")
+        SUPERSEDED = "superseded", _("A newer interaction took its place")
+        ERASED = "erased", _("The customer was erased")
+        INACTIVE = "inactive", _("The rule or touchpoint is switched off")
+        UNDELIVERABLE = "undeliverable", _("Could not be delivered")
+
+    # Not NULL for what may be answered; NULL for what was withheld from the start.
+    token = models.CharField(_("token"), max_length=32, unique=True, null=True, blank=True)
+    rule = models.ForeignKey(
+        InvitationRule, on_delete=models.PROTECT, null=True, blank=True, related_name="invitations",
+        verbose_name=_("rule"),
+    )  # fmt: skip
+    event = models.ForeignKey(
+        "surveys.InteractionEvent", on_delete=models.PROTECT, null=True, blank=True, related_name="invitations",
+        verbose_name=_("event"),
+    )  # fmt: skip
+    customer = models.ForeignKey(
+        "surveys.Customer", on_delete=models.PROTECT, related_name="invitations", verbose_name=_("customer")
+    )
+    touchpoint = models.ForeignKey(
+        "surveys.Touchpoint", on_delete=models.PROTECT, related_name="invitations", verbose_name=_("touchpoint")
+    )
+    instrument = models.ForeignKey(
+        "surveys.Instrument", on_delete=models.PROTECT, related_name="invitations", verbose_name=_("instrument")
+    )
+    mode = models.CharField(_("mode"), max_length=10, blank=True, default="")
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices, blank=True, default="")
+    detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
+    language = models.CharField(_("language"), max_length=20, blank=True, default="")
+    location = models.CharField(_("location"), max_length=100, blank=True, default="")
+    decided_at = models.DateTimeField(_("decided"))
+    send_at = models.DateTimeField(_("send at"), null=True, blank=True)
+    expires_s = models.PositiveIntegerField(default=14 * DAY_S, editable=False)
+    # A worker holds it until then; a crash lets it go.
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # Set before the network is touched: it counts for floor and resting from here.
+    attempted_at = models.DateTimeField(_("attempted"), null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+    opened_at = models.DateTimeField(_("opened"), null=True, blank=True)
+    answered_at = models.DateTimeField(_("answered"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "event"], name="invitation_once_per_rule_and_event"),
+            models.CheckConstraint(
+                condition=~models.Q(status="scheduled") | models.Q(send_at__isnull=False, token__isnull=False),
+                name="invitation_scheduled_has_send_at",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["sent", "delivered", "opened", "answered"])
+                | models.Q(token__isnull=False),
+                name="invitation_sent_has_token",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["withheld", "cancelled", "failed"]) | ~models.Q(reason=""),
+                name="invitation_refused_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["send_at"], name="invitation_due", condition=models.Q(status="scheduled")),
+            models.Index(
+                fields=["expires_at"],
+                name="invitation_expiring",
+                condition=models.Q(status__in=["sent", "delivered", "opened"]),
+            ),
+            models.Index(fields=["customer", "-decided_at"], name="invitation_of_customer"),
+            models.Index(fields=["touchpoint", "-decided_at"], name="invitation_of_touchpoint"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.touchpoint_id}/{self.customer_id} {self.status}"
+
+
+class DeliveryAttempt(models.Model):
+    """One row per try to hand one message to a carrier, with what the carrier said."""
+
+    class Result(models.TextChoices):
+        SENT = "sent", _("Accepted")
+        TEMPORARY = "temporary", _("Temporary failure")
+        PERMANENT = "permanent", _("Permanent failure")
+
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="delivery_attempts")
+    mode = models.CharField(_("mode"), max_length=10)
+    at = models.DateTimeField(_("at"))
+    message_id = models.CharField(_("Message-ID"), max_length=200, blank=True, default="")
+    result = models.CharField(_("result"), max_length=10, choices=Result.choices)
+    detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("delivery attempt")
+        verbose_name_plural = _("delivery attempts")
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["-at"], name="attempt_failed", condition=~models.Q(result="sent"))]
+
+    def __str__(self) -> str:
+        return f"{self.invitation_id} {self.result}"

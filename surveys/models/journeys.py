@@ -1,0 +1,177 @@
+"""The organisation and what it measures: journeys, their stages, and touchpoints."""
+
+import secrets
+import zoneinfo
+from datetime import date, datetime
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from surveys.texts import pick
+
+DAY_S = 86_400
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(_("“%(name)s” is not a time zone such as Asia/Shanghai."), params={"name": name})
+
+
+def validate_texts(texts: Any) -> None:
+    """A map of language to text, as the programme file has it."""
+    if not isinstance(texts, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in texts.items()):
+        raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
+
+
+class Channel(models.TextChoices):
+    """Where an interaction happened."""
+
+    WEBSITE = "website", _("Website")
+    APP = "app", _("App")
+    CALL_CENTER = "call_center", _("Call centre")
+    ON_SITE = "on_site", _("On-site")
+    HOME_SERVICE = "home_service", _("Home service")
+
+
+class Named(models.Model):
+    """What has a name in several languages."""
+
+    name = models.JSONField(_("name"), default=dict, validators=[validate_texts], help_text=_("Language to text."))
+
+    class Meta:
+        abstract = True
+
+    def name_in(self, language: str) -> str:
+        return pick(self.name, language) or getattr(self, "slug", "")
+
+    @property
+    def label(self) -> str:
+        return self.name_in(translation.get_language() or "en")
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Organisation(Named):
+    """One row per installation: whose programme this is, its clock, its languages and its policy."""
+
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    languages = models.JSONField(_("languages"), default=list, help_text=_("BCP 47 tags; the first is the default."))
+    segment_attribute = models.CharField(_("segment attribute"), max_length=100, blank=True, default="")
+    ticket_events = models.JSONField(
+        _("ticket events"), default=dict, blank=True, help_text=_("Your event type to ours, such as ticket.resolved.")
+    )
+    privacy = models.JSONField(_("privacy notice"), default=dict, blank=True, validators=[validate_texts])
+    accent = models.CharField(_("accent colour"), max_length=7, default="#0f766e")
+    floor_s = models.PositiveIntegerField(_("floor between two messages (s)"), default=DAY_S)
+    resting_same_s = models.PositiveIntegerField(_("resting, same touchpoint (s)"), default=90 * DAY_S)
+    resting_any_s = models.PositiveIntegerField(_("resting, any touchpoint (s)"), default=30 * DAY_S)
+    quiet_hours = models.JSONField(
+        _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
+    )
+    is_demo = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        verbose_name = _("organisation")
+        verbose_name_plural = _("organisation")
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="organisation_is_one")]
+
+    @classmethod
+    def current(cls) -> "Organisation":
+        """The one organisation; created with defaults where there is none yet."""
+        found = cls.objects.filter(pk=1).first()
+        if found is None:
+            found, _created = cls.objects.get_or_create(
+                pk=1, defaults={"name": {"en": "My organisation", "zh-hans": "我的组织"}, "languages": ["en", "zh-hans"]}
+            )
+        return found
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        return zoneinfo.ZoneInfo(self.time_zone)
+
+    @property
+    def default_language(self) -> str:
+        return str(self.languages[0]) if self.languages else "en"
+
+    def day_of(self, moment: datetime) -> date:
+        """The calendar day of an aware moment in the organisation's time zone."""
+        return moment.astimezone(self.zone).date()
+
+
+class Journey(Named):
+    """One row per path that a customer takes, such as buying."""
+
+    slug = models.SlugField(_("slug"), max_length=60, unique=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    active = models.BooleanField(_("active"), default=True)
+
+    class Meta:
+        verbose_name = _("journey")
+        verbose_name_plural = _("journeys")
+        ordering = ["position", "slug"]
+
+
+class Stage(Named):
+    """One row per part of a journey, in order."""
+
+    journey = models.ForeignKey(Journey, on_delete=models.CASCADE, related_name="stages", verbose_name=_("journey"))
+    slug = models.SlugField(_("slug"), max_length=60)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("stage")
+        verbose_name_plural = _("stages")
+        ordering = ["journey", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["journey", "slug"], name="stage_slug_once_per_journey"),
+        ]
+
+
+def make_public_key() -> str:
+    return secrets.token_urlsafe(12)
+
+
+class Touchpoint(Named):
+    """One row per place that is measured."""
+
+    slug = models.SlugField(_("slug"), max_length=60, unique=True)
+    journey = models.ForeignKey(
+        Journey, on_delete=models.PROTECT, null=True, blank=True, related_name="touchpoints", verbose_name=_("journey")
+    )
+    stage = models.ForeignKey(
+        Stage, on_delete=models.PROTECT, null=True, blank=True, related_name="touchpoints", verbose_name=_("stage")
+    )
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    channel = models.CharField(_("channel"), max_length=20, choices=Channel.choices)
+    instrument = models.ForeignKey(
+        "surveys.Instrument",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="touchpoints",
+        verbose_name=_("instrument"),
+    )
+    public = models.BooleanField(_("open form"), default=False, help_text=_("Anyone with the address may answer."))
+    public_key = models.CharField(_("public key"), max_length=32, unique=True, default=make_public_key)
+    allowed_origins = models.JSONField(_("allowed origins"), default=list, blank=True)
+    targets = models.JSONField(
+        _("targets"), default=dict, blank=True, help_text=_("nps, csat, ces and ttr_hours, such as {“csat”: 85}.")
+    )
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("touchpoint")
+        verbose_name_plural = _("touchpoints")
+        ordering = ["journey__position", "stage__position", "position", "slug"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(channel__in=Channel.values), name="touchpoint_channel_is_known"),
+            models.CheckConstraint(
+                condition=models.Q(stage__isnull=True) | models.Q(journey__isnull=False),
+                name="touchpoint_stage_needs_journey",
+            ),
+        ]

@@ -1,0 +1,97 @@
+"""What customers answered."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Mode(models.TextChoices):
+    """How an answer was collected."""
+
+    EMAIL = "email", _("Email")
+    SMS = "sms", _("SMS")
+    WEB = "web", _("Web widget")
+    LINK = "link", _("Link")
+    QR = "qr", _("QR code")
+    KIOSK = "kiosk", _("Kiosk")
+    APP = "app", _("App")
+    IVR = "ivr", _("Phone (IVR)")
+    IMPORT = "import", _("Import")
+
+
+class Response(models.Model):
+    """One row per submission. Day, touchpoint, mode, segment, location are stored at first recording and never change."""
+
+    # The form's or the app's own id: the same id again is the same response.
+    client_id = models.UUIDField(_("response id"), unique=True)
+    invitation = models.OneToOneField(
+        "surveys.Invitation", on_delete=models.PROTECT, null=True, blank=True, related_name="response",
+        verbose_name=_("invitation"),
+    )  # fmt: skip
+    customer = models.ForeignKey(
+        "surveys.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="responses",
+        verbose_name=_("customer"),
+    )  # fmt: skip
+    touchpoint = models.ForeignKey(
+        "surveys.Touchpoint", on_delete=models.PROTECT, related_name="responses", verbose_name=_("touchpoint")
+    )
+    version = models.ForeignKey(
+        "surveys.InstrumentVersion", on_delete=models.PROTECT, related_name="responses", verbose_name=_("version")
+    )
+    mode = models.CharField(_("mode"), max_length=10, choices=Mode.choices)
+    segment = models.CharField(_("segment"), max_length=100, blank=True, default="")
+    location = models.CharField(_("location"), max_length=100, blank=True, default="")
+    language = models.CharField(_("language"), max_length=20, blank=True, default="")
+    day = models.DateField(_("day"))
+    responded_at = models.DateTimeField(_("answered"))
+    recorded_at = models.DateTimeField(_("recorded"))
+    changed_at = models.DateTimeField(_("last changed"), null=True, blank=True)
+    # The instrument's own score, beside its Answer, so that lists need no join; null where it was skipped.
+    score = models.PositiveSmallIntegerField(_("score"), null=True, blank=True)
+    comment = models.TextField(_("comment"), blank=True, default="")
+    # SHA-256 of the canonical body of POST responses/: the same id with another body is a conflict.
+    body_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
+    excluded_at = models.DateTimeField(_("excluded"), null=True, blank=True)
+    excluded_reason = models.CharField(_("why excluded"), max_length=300, blank=True, default="")
+    excluded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        verbose_name=_("excluded by"),
+    )  # fmt: skip
+
+    class Meta:
+        verbose_name = _("response")
+        verbose_name_plural = _("responses")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(mode__in=Mode.values), name="response_mode_is_known"),
+            models.CheckConstraint(
+                condition=models.Q(excluded_at__isnull=True) | ~models.Q(excluded_reason=""),
+                name="response_excluded_has_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["-responded_at", "-id"], name="response_newest"),
+            models.Index(fields=["touchpoint", "-responded_at"], name="response_of_touchpoint"),
+            models.Index(fields=["customer", "-responded_at"], name="response_of_customer"),
+            models.Index(fields=["day"], name="response_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+
+class Answer(models.Model):
+    """One row per answered question of a response; a skipped question has none."""
+
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="answers")
+    question = models.ForeignKey("surveys.Question", on_delete=models.PROTECT, related_name="answers")
+    score = models.PositiveSmallIntegerField(_("score"), null=True, blank=True)
+    choices = models.JSONField(_("choices"), default=list, blank=True)
+    text = models.TextField(_("text"), blank=True, default="")
+
+    class Meta:
+        verbose_name = _("answer")
+        verbose_name_plural = _("answers")
+        constraints = [models.UniqueConstraint(fields=["response", "question"], name="answer_once_per_question")]
+
+    def __str__(self) -> str:
+        return f"{self.response_id} {self.question_id}"

@@ -1,0 +1,38 @@
+"""PURE: texts in several languages, as maps of BCP 47 tag to string. In: a map and a language. Out: one string."""
+
+from collections.abc import Iterable, Mapping
+
+
+def normalise_tag(tag: str) -> str:
+    """BCP 47 tag in lower case with `-`; the regional Chinese tags become script tags.
+
+    >>> normalise_tag("zh_CN"), normalise_tag("en-GB"), normalise_tag("zh")
+    ('zh-hans', 'en-gb', 'zh-hans')
+    """
+    tag = tag.strip().lower().replace("_", "-")
+    if tag in ("zh", "zh-cn", "zh-sg", "zh-my") or tag.startswith("zh-hans"):
+        return "zh-hans"
+    if tag in ("zh-tw", "zh-hk", "zh-mo") or tag.startswith("zh-hant"):
+        return "zh-hant"
+    return tag
+
+
+def match_language(wanted: str, available: Iterable[str]) -> str | None:
+    """The available tag that serves `wanted`: itself, else its base language ("en-gb" -> "en"); None where neither is."""
+    tags = list(available)
+    tag = normalise_tag(wanted)
+    if tag in tags:
+        return tag
+    base = tag.split("-")[0]
+    if base in tags:
+        return base
+    return next((other for other in tags if other.split("-")[0] == base and base != "zh"), None)
+
+
+def pick(texts: Mapping[str, str], language: str, fallbacks: Iterable[str] = ("en",)) -> str:
+    """The text for `language`, else for the first fallback that has one, else any; "" for an empty map."""
+    for tag in (language, *fallbacks):
+        found = match_language(tag, texts)
+        if found is not None and texts[found]:
+            return texts[found]
+    return next((text for text in texts.values() if text), "")

@@ -76,11 +76,18 @@ def make_rule(touchpoint: Touchpoint | None = None, **fields: Any) -> Invitation
 
 
 def make_event(customer: Customer | None = None, **fields: Any) -> InteractionEvent:
-    defaults: dict[str, Any] = {"source": "/test", "event_id": f"e-{next(_numbers)}", "type": "order.delivered", "time": NOW}
+    defaults: dict[str, Any] = {
+        "source": "/test",
+        "event_id": f"e-{next(_numbers)}",
+        "type": "order.delivered",
+        "time": NOW,
+    }
     return InteractionEvent.objects.create(customer=customer or make_customer(), **{**defaults, **fields})
 
 
-def make_invitation(touchpoint: Touchpoint | None = None, customer: Customer | None = None, **fields: Any) -> Invitation:
+def make_invitation(
+    touchpoint: Touchpoint | None = None, customer: Customer | None = None, **fields: Any
+) -> Invitation:
     """A sent email invitation that may be answered for 14 days."""
     touchpoint = touchpoint or make_touchpoint()
     defaults: dict[str, Any] = {

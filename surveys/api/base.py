@@ -156,7 +156,9 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
 def _flatten(detail: Any, pointer: str = "") -> Iterable[FieldError]:
     if isinstance(detail, dict):
         for key, value in detail.items():
-            yield from _flatten(value, pointer if key == "non_field_errors" else f"{pointer}/{escape_pointer(str(key))}")
+            yield from _flatten(
+                value, pointer if key == "non_field_errors" else f"{pointer}/{escape_pointer(str(key))}"
+            )
     elif isinstance(detail, list):
         for index, value in enumerate(detail):
             yield from _flatten(value, pointer if not isinstance(value, dict) else f"{pointer}/{index}")

@@ -12,7 +12,9 @@ class Customer(models.Model):
 
     external_id = models.CharField(_("customer id"), max_length=200, unique=True)
     email = models.CharField(_("email"), max_length=254, blank=True, default="")
-    phone = models.CharField(_("phone"), max_length=20, blank=True, default="", help_text=_("E.164, such as +8613800000000."))
+    phone = models.CharField(
+        _("phone"), max_length=20, blank=True, default="", help_text=_("E.164, such as +8613800000000.")
+    )
     name = models.CharField(_("name"), max_length=200, blank=True, default="")
     language = models.CharField(_("language"), max_length=20, blank=True, default="")
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="")

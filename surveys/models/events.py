@@ -65,7 +65,9 @@ class QuarantinedEvent(models.Model):
         verbose_name = _("quarantined event")
         verbose_name_plural = _("quarantined events")
         ordering = ["-received_at"]
-        indexes = [models.Index(fields=["-received_at"], name="quarantine_waiting", condition=models.Q(state="waiting"))]
+        indexes = [
+            models.Index(fields=["-received_at"], name="quarantine_waiting", condition=models.Q(state="waiting"))
+        ]
 
     def __str__(self) -> str:
         return f"#{self.pk}"

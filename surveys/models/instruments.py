@@ -12,7 +12,9 @@ from surveys.scales import Scale, scale_for
 if TYPE_CHECKING:
     from django.db.models.fields.related_descriptors import RelatedManager
 
-KEY = RegexValidator(r"^[a-z][a-z0-9_]{0,39}\Z", _("A key has lower-case letters, digits and _, and starts with a letter."))
+KEY = RegexValidator(
+    r"^[a-z][a-z0-9_]{0,39}\Z", _("A key has lower-case letters, digits and _, and starts with a letter.")
+)
 
 
 class Metric(models.TextChoices):

@@ -85,7 +85,8 @@ class Organisation(Named):
         found = cls.objects.filter(pk=1).first()
         if found is None:
             found, _created = cls.objects.get_or_create(
-                pk=1, defaults={"name": {"en": "My organisation", "zh-hans": "我的组织"}, "languages": ["en", "zh-hans"]}
+                pk=1,
+                defaults={"name": {"en": "My organisation", "zh-hans": "我的组织"}, "languages": ["en", "zh-hans"]},
             )
         return found
 

@@ -9,7 +9,9 @@ class Watcher(models.Model):
 
     touchpoint = models.ForeignKey("surveys.Touchpoint", on_delete=models.CASCADE, related_name="watchers")
     address = models.CharField(
-        _("address"), max_length=500, help_text=_("An email address, or an Apprise address such as wecombot://… or slack://…")
+        _("address"),
+        max_length=500,
+        help_text=_("An email address, or an Apprise address such as wecombot://… or slack://…"),
     )
     language = models.CharField(_("language"), max_length=20, default="en")
     active = models.BooleanField(_("active"), default=True)

@@ -1,0 +1,167 @@
+"""`script/server`: services, migrations, the first administrator, the demo; then web, worker and beat until Ctrl-C or SIGTERM."""
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from honcho.manager import Manager
+from honcho.printer import Printer
+
+from cxsurvey.embedded import Services, ServicesError
+
+ROOT = Path(__file__).resolve().parent.parent
+WEB_WORKERS, WEB_THREADS = 2, 4
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="script/server", description="Run cxsurvey: web, worker and beat.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--data-dir", type=Path, default=None, help="default: CX_DATA_DIR or var/")
+    parser.add_argument(
+        "--demo", action=argparse.BooleanOptionalAction, help="default: on the embedded database only, once"
+    )
+    return parser.parse_args(arguments)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def set_environment(options: argparse.Namespace) -> Path:
+    """What the command line says, for the settings of every process. Returns the data directory."""
+    data_dir = Path(options.data_dir or os.environ.get("CX_DATA_DIR") or ROOT / "var").resolve()
+    shown_host = "127.0.0.1" if options.host in ("0.0.0.0", "::", "") else options.host
+    os.environ["CX_DATA_DIR"] = str(data_dir)
+    os.environ.setdefault("BASE_URL", f"http://{shown_host}:{options.port}")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
+    if "ALLOWED_HOSTS" not in os.environ and options.host not in ("127.0.0.1", "localhost"):
+        names = ["localhost", "127.0.0.1", "[::1]", options.host]
+        os.environ["ALLOWED_HOSTS"] = "*" if options.host in ("0.0.0.0", "::") else ",".join(names)
+    return data_dir
+
+
+def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
+    """Migrations, static files, the first administrator, the demo once. Returns the administrator's name and password."""
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+
+    from cxsurvey.translations import compile_stale
+
+    compile_stale(ROOT / "locale")
+    say("Bringing the database up to date …")
+    call_command("migrate", verbosity=0, interactive=False)
+    if not settings.REDIS_URL:
+        call_command("createcachetable", verbosity=0)
+        say("No Redis here: tasks travel through files in the data directory, the cache lives in the database.")
+    call_command("collectstatic", verbosity=0, interactive=False)
+
+    users = get_user_model().objects
+    name = os.environ.get("CX_ADMIN_USERNAME", "admin")
+    note = data_dir / "admin-password"
+    password = os.environ.get("CX_ADMIN_PASSWORD", "")
+    if not users.filter(is_superuser=True).exists():
+        password = password or secrets.token_urlsafe(12)
+        users.create_superuser(username=name, email="", password=password)
+        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(password)
+    elif note.exists():
+        password = note.read_text().strip()
+    if with_demo and not (data_dir / "demo-loaded").exists():
+        call_command("load_demo")
+        (data_dir / "demo-loaded").touch()
+    return name, password or "(as set before)"
+
+
+def run_processes(host: str, port: int) -> int:
+    """Web, worker and beat under one runner; returns the exit status."""
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    python = sys.executable
+    celery = f"{python} -m celery -A cxsurvey"
+    manager = Manager(Printer(sys.stdout, prefix=True))
+    manager.add_process(
+        "web",
+        f"exec {python} -m gunicorn cxsurvey.wsgi --bind {bind} --workers {WEB_WORKERS} --threads {WEB_THREADS}"
+        " --worker-class gthread --max-requests 0 --graceful-timeout 5 --log-level warning --no-control-socket",
+        cwd=str(ROOT),
+    )
+    manager.add_process(
+        "worker",
+        f"exec {celery} worker --concurrency 2 --loglevel WARNING --without-gossip --without-mingle"
+        f" --hostname cx{port}@%h",
+        cwd=str(ROOT),
+    )
+    schedule = Path(os.environ["CX_DATA_DIR"]) / "beat-schedule"
+    pidfile = Path(os.environ["CX_DATA_DIR"]) / "beat.pid"
+    pidfile.unlink(missing_ok=True)  # after kill -9; the server's lock already says that no other beat runs here
+    manager.add_process(
+        "beat", f"exec {celery} beat --loglevel WARNING --schedule {schedule} --pidfile {pidfile}", cwd=str(ROOT)
+    )
+    manager.loop()
+    return int(manager.returncode or 0)
+
+
+def port_is_free(host: str, port: int) -> bool:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    options = parse_arguments(arguments)
+    data_dir = set_environment(options)
+    services = Services(data_dir)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until the runner takes over, stop by unwinding
+    started = time.monotonic()
+    try:
+        services.lock()
+        if not port_is_free(options.host, options.port):
+            raise ServicesError(f"Port {options.port} of {options.host} is taken. Choose another --port.")
+    except ServicesError as error:
+        print(error, file=sys.stderr)
+        return 1
+    embedded = not os.environ.get("DATABASE_URL")
+    with_demo = embedded if options.demo is None else options.demo
+    try:
+        say("Starting PostgreSQL and Redis …" if embedded else "Starting …")
+        services.start(base_url=os.environ["BASE_URL"])
+        name, password = prepare_database(data_dir, with_demo=with_demo)
+        url = os.environ["BASE_URL"]
+        say(f"\ncxsurvey is starting ({time.monotonic() - started:.0f} s) on {url}/")
+        say(f"  Staff pages   {url}/admin/")
+        say(f"  API           {url}/api/v1/docs/")
+        say(f"  Administrator {name}   Password {password}\n")
+        return run_processes(options.host, options.port)
+    except ServicesError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except subprocess.TimeoutExpired as error:
+        print(f"A service did not answer in time: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        services.stop()
+        say("Stopped.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

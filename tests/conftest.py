@@ -1,0 +1,108 @@
+"""Fixtures for what stands outside: a mail server, a whole running stack, a browser."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.smtp_sink import SmtpSink
+from tests.stack import Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings, request: pytest.FixtureRequest) -> None:
+    """No collectstatic in tests: names without hashes."""
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_bell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bell remembers what it rang; each test starts with a fresh one."""
+    from surveys import bell
+
+    bell._last_rung.clear()
+    monkeypatch.setattr(bell, "_silent_until", 0.0)
+
+
+@pytest.fixture
+def smtp_sink() -> Iterator[SmtpSink]:
+    """A real SMTP server that keeps what it gets and can be told to refuse."""
+    sink = SmtpSink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture
+def stack(smtp_sink: SmtpSink, tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Starts web, worker and beat as processes on a fresh database: `running = stack(demo=False)`."""
+    started: list[Stack] = []
+
+    def start(**options: object) -> Stack:
+        running = Stack(tmp_path / f"stack{len(started)}", email_url=smtp_sink.url, **options)  # type: ignore[arg-type]
+        started.append(running)
+        running.start()
+        return running
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+def _chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One headless Chromium for all browser tests; skips, saying so, where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright's loop lives in this thread
+    with playwright.sync_playwright() as driver:
+        path = _chromium()
+        try:
+            running = driver.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium to test with: {error}")
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser, request: pytest.FixtureRequest) -> Iterator[object]:
+    """A page of 390 x 844 in a context of its own; a failed test leaves a screenshot in test-artifacts/."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en")
+    opened = context.new_page()
+    yield opened
+    if getattr(request.node, "failed", False):
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", request.node.nodeid)
+        (ROOT / "test-artifacts").mkdir(exist_ok=True)
+        opened.screenshot(path=str(ROOT / "test-artifacts" / f"{name}.png"), full_page=True)
+    context.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    if report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+    return report
+
+

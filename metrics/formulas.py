@@ -1,0 +1,356 @@
+"""PURE: every formula of the product. In: histograms, duration buckets, counts. Out: Estimates.
+
+A histogram has shape (points,): counts of the scores of a Scale from its lowest upward. Nobody asked is None, never 0.
+No Django, no database, no rounding.
+"""
+
+import bisect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+from surveys.scales import CES, NPS, Scale
+
+LEVEL = 0.95
+Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval and the n behind it; `value` is None where n = 0, the ends where none is defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+NOTHING = Estimate(None, None, None, 0)
+
+
+def merge(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """The sum of histograms of one shape, [] for none. ValueError where shapes differ."""
+    merged: list[int] = []
+    for histogram in histograms:
+        if not merged:
+            merged = list(histogram)
+        else:
+            merged = [a + b for a, b in zip(merged, histogram, strict=True)]
+    return merged
+
+
+def _checked(histogram: Sequence[int], scale: Scale) -> int:
+    if len(histogram) != scale.points:
+        raise ValueError(f"a histogram of {scale.metric} has {scale.points} counts, not {len(histogram)}")
+    if any(count < 0 for count in histogram):
+        raise ValueError("a count is below 0")
+    return sum(histogram)
+
+
+# --- NPS --------------------------------------------------------------------------------------------------------------
+
+
+def _thirds(histogram: Sequence[int]) -> tuple[int, int, int]:
+    bands = NPS.band_counts(list(histogram))
+    return bands["detractors"], bands["passives"], bands["promoters"]
+
+
+def nps_variance(detractors: float, passives: float, promoters: float) -> float:
+    """Variance of one answer, as −1, 0 or 1: p + d − (p − d)². ValueError on nobody.
+
+    Source: Rocks, "Interval Estimation for the 'Net Promoter Score'", The American Statistician 70(4), 2016.
+    """
+    n = detractors + passives + promoters
+    if n <= 0:
+        raise ValueError("no variance of nobody")
+    p, d = promoters / n, detractors / n
+    return p + d - (p - d) ** 2
+
+
+def adjusted_wald_nps(detractors: int, passives: int, promoters: int) -> tuple[float, float]:
+    """Both ends of the 95 % interval in points, clamped to ±100.
+
+    Three quarters of a detractor and of a promoter and one and a half passives are added, then Wald. It is centred on
+    the adjusted value, so draw both ends, never "±"; for a tiny n it need not contain the value.
+    Source: Rocks 2016, as above.
+    """
+    d, n0, p = detractors + 0.75, passives + 1.5, promoters + 0.75
+    n = d + n0 + p
+    centre = (p - d) / n
+    half = Z * math.sqrt(nps_variance(d, n0, p) / n)
+    return max(-100.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+
+
+def nps(histogram: Sequence[int]) -> Estimate:
+    """Net Promoter Score in points −100…100 of a histogram of shape (11,), with Rocks' adjusted Wald interval.
+
+    Percent promoters (9, 10) less percent detractors (0–6). Not a percentage, and not valid on any other scale.
+    Source: Reichheld, "The One Number You Need to Grow", Harvard Business Review, 2003. ValueError on another shape.
+    """
+    n = _checked(histogram, NPS)
+    if n == 0:
+        return NOTHING
+    detractors, passives, promoters = _thirds(histogram)
+    low, high = adjusted_wald_nps(detractors, passives, promoters)
+    return Estimate(100 * (promoters - detractors) / n, low, high, n)
+
+
+# --- Shares -----------------------------------------------------------------------------------------------------------
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Both ends of the 95 % interval of a share, 0…1. ValueError where n < 1 or successes do not lie in 0…n.
+
+    Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n} is not a share")
+    share = successes / n
+    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return max(0.0, low), min(1.0, high)
+
+
+def _percent(successes: int, n: int) -> Estimate:
+    if n == 0:
+        return NOTHING
+    low, high = wilson(successes, n)
+    return Estimate(100 * successes / n, 100 * low, 100 * high, n)
+
+
+def csat_top_box(histogram: Sequence[int], scale: Scale) -> Estimate:
+    """Customer satisfaction: percent of answers in the top two boxes, with Wilson's interval; shape (5,) or (7,).
+
+    Answers on 5 and on 7 points are never pooled: their top two boxes are different shares of the scale.
+    ValueError on another shape.
+    """
+    n = _checked(histogram, scale)
+    return _percent(scale.band_counts(list(histogram))[scale.highest_band], n)
+
+
+def ces_easy_share(histogram: Sequence[int]) -> Estimate:
+    """Percent of answers 5, 6, 7 of shape (7,), with Wilson's interval. ValueError on another shape."""
+    n = _checked(histogram, CES)
+    return _percent(CES.band_counts(list(histogram))[CES.highest_band], n)
+
+
+def response_rates(
+    *,
+    complete: int,
+    partial: int = 0,
+    refused: int = 0,
+    silent: int = 0,
+    other: int = 0,
+    unknown: int = 0,
+    eligible_share: float = 1.0,
+) -> dict[str, float | None]:
+    """RR1…RR6 in percent; None where the denominator is 0.
+
+    `silent` = not contacted, `unknown` = unknown whether delivered (eligibility unknown), of which `eligible_share` (e, 0…1) are
+    taken to be eligible in RR3 and RR4; RR5 and RR6 take none. Source: AAPOR, Standard Definitions.
+    """
+    if not 0 <= eligible_share <= 1:
+        raise ValueError("eligible_share is a share, 0…1")
+    known = complete + partial + refused + silent + other
+    rates: dict[str, float | None] = {}
+    for numerator, name in ((complete, 1), (complete + partial, 2)):
+        for step, share in enumerate((1.0, eligible_share, 0.0)):
+            denominator = known + share * unknown
+            rates[f"RR{name + 2 * step}"] = 100 * numerator / denominator if denominator else None
+    return dict(sorted(rates.items()))
+
+
+# --- Means ------------------------------------------------------------------------------------------------------------
+
+
+def score_mean(histogram: Sequence[int], scale: Scale) -> float | None:
+    """The mean score, on the scale's own range. None for nobody; ValueError on another shape."""
+    n = _checked(histogram, scale)
+    if n == 0:
+        return None
+    return sum(score * count for score, count in zip(scale.scores, histogram, strict=True)) / n
+
+
+def ces_mean(histogram: Sequence[int]) -> Estimate:
+    """Customer Effort Score: the mean on 1…7 (7 = very easy) of shape (7,), with a t interval clamped to 1…7.
+
+    The interval is None at n = 1. Source: Dixon, Toman, DeLisi, "The Effortless Experience", 2013 (CES 2.0);
+    Student, "The Probable Error of a Mean", Biometrika 6, 1908. ValueError on another shape.
+    """
+    n = _checked(histogram, CES)
+    mean = score_mean(histogram, CES)
+    if mean is None:
+        return NOTHING
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    squares = sum(count * (score - mean) ** 2 for score, count in zip(CES.scores, histogram, strict=True))
+    half = t_quantile(0.5 + LEVEL / 2, n - 1) * math.sqrt(squares / (n - 1) / n)
+    return Estimate(mean, max(float(CES.low), mean - half), min(float(CES.high), mean + half), n)
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's t, to 1e-10, for 0.5 <= probability < 1 and freedom >= 1; ValueError otherwise.
+
+    By bisection on the distribution function, which is a regularised incomplete beta function.
+    """
+    if not 0.5 <= probability < 1 or freedom < 1:
+        raise ValueError("t_quantile wants 0.5 <= probability < 1 and freedom >= 1")
+    low, high = 0.0, 1.0
+    while t_distribution(high, freedom) < probability:
+        high *= 2
+    for _step in range(200):
+        middle = (low + high) / 2
+        if t_distribution(middle, freedom) < probability:
+            low = middle
+        else:
+            high = middle
+        if high - low <= 1e-13 * high:
+            break
+    return (low + high) / 2
+
+
+def t_distribution(t: float, freedom: int) -> float:
+    """P(T <= t) for t >= 0."""
+    return 1 - 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised I_x(a, b), by Lentz's continued fraction (DLMF 8.17.22), which converges fast left of the mean."""
+    if x <= 0:
+        return 0.0
+    if x >= 1:
+        return 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )  # fmt: skip
+    tiny = 1e-300
+    c, d = 1.0, 1 / max(abs(1 - (a + b) * x / (a + 1)), tiny)
+    fraction = d
+    for m in range(1, 500):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 + term * d
+            d = 1 / (d if abs(d) > tiny else tiny)
+            c = 1 + term / c
+            c = c if abs(c) > tiny else tiny
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * fraction / a
+
+
+# --- Durations --------------------------------------------------------------------------------------------------------
+# Log-spaced buckets: bucket 0 holds exactly 0 s, bucket k holds (0 …) GROWTH^(k-1) <= s < GROWTH^k. A bucket is told by its
+# geometric middle, so no duration is off by more than sqrt(GROWTH) - 1 = 0.5 %, and no pair of neighbours by more than 1 %.
+
+GROWTH = 1.01
+_LOG_GROWTH = math.log(GROWTH)
+_edges: list[float] = [1.0]  # _edges[k] = GROWTH^k, by repeated multiplication, so that every process has the same ones
+
+
+def bucket_of(seconds: float) -> int:
+    """The bucket of a duration: 0 for 0 s, else k with GROWTH^(k-1) <= seconds < GROWTH^k (less than 1 s: 1).
+
+    ValueError below 0.
+    """
+    if seconds < 0:
+        raise ValueError("a duration is not below 0")
+    if seconds == 0:
+        return 0
+    while _edges[-1] <= seconds:
+        _edges.append(_edges[-1] * GROWTH)
+    return max(1, bisect.bisect_right(_edges, seconds))
+
+
+def bucket_value(bucket: int) -> float:
+    """The duration that stands for a bucket, in seconds: its geometric middle; 0 for bucket 0. ValueError below 0."""
+    if bucket < 0:
+        raise ValueError("there is no bucket below 0")
+    return 0.0 if bucket == 0 else GROWTH ** (bucket - 0.5)
+
+
+def ttr_mean(buckets: Mapping[int, int], sum_s: float) -> Estimate:
+    """Mean time to resolution in seconds; exact, since `sum_s` is. `buckets`: bucket to count.
+
+    The t interval takes each duration for its bucket's middle (0.5 % off at most) and is clamped at 0; None at n = 1. Durations are
+    skewed to the right, so for a small n the interval is only a guide; the median says more.
+    """
+    n = sum(buckets.values())
+    if n == 0:
+        return NOTHING
+    mean = sum_s / n
+    if n == 1:
+        return Estimate(mean, None, None, 1)
+    squares = sum(count * (bucket_value(bucket) - mean) ** 2 for bucket, count in buckets.items())
+    half = t_quantile(0.5 + LEVEL / 2, n - 1) * math.sqrt(squares / (n - 1) / n)
+    return Estimate(mean, max(0.0, mean - half), mean + half, n)
+
+
+def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None:
+    """A quantile of the resolved tickets' durations in seconds, within 1 %; None for none.
+
+    Between two neighbours it is interpolated linearly: Hyndman and Fan, "Sample Quantiles in Statistical Packages",
+    The American Statistician 50, 1996, definition 7. ValueError for a probability outside 0…1.
+    """
+    if not 0 <= probability <= 1:
+        raise ValueError("a probability lies in 0…1")
+    counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
+    n = sum(count for _bucket, count in counted)
+    if n == 0:
+        return None
+    position = probability * (n - 1)
+    below = math.floor(position)
+    share = position - below
+    low = _value_at(counted, below)
+    return low if share == 0 else low + share * (_value_at(counted, below + 1) - low)
+
+
+def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
+    seen = 0
+    for bucket, count in counted:
+        seen += count
+        if index < seen:
+            return bucket_value(bucket)
+    raise IndexError(index)
+
+
+def kaplan_meier(resolved: Mapping[float, int], waiting: Mapping[float, int]) -> list[tuple[float, float]]:
+    """The share still unresolved after each duration at which something was resolved: [(duration, S)], ascending.
+
+    `resolved`: duration to number of tickets; `waiting`: age to number of tickets still open (censored). A ticket that is open at
+    an age at which another was resolved counts as at risk there. Resolved tickets alone would flatter: the slow ones are
+    still open. Source: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations", JASA 53, 1958.
+    Not valid where tickets are left open because they are hopeless: censoring must not depend on the duration.
+    """
+    at_risk = sum(resolved.values()) + sum(waiting.values())
+    ages = sorted(waiting.items())
+    curve: list[tuple[float, float]] = []
+    surviving, left = 1.0, 0
+    for duration in sorted(duration for duration, count in resolved.items() if count > 0):
+        while left < len(ages) and ages[left][0] < duration:
+            at_risk -= ages[left][1]
+            left += 1
+        surviving *= 1 - resolved[duration] / at_risk
+        at_risk -= resolved[duration]
+        curve.append((duration, surviving))
+    return curve
+
+
+def kaplan_meier_median(resolved: Mapping[int, int], waiting: Mapping[int, int]) -> float | None:
+    """The median duration in seconds with open tickets counted, from buckets, within 1 %; None where it is not reached.
+
+    The least duration after which at most half are unresolved.
+    """
+    for bucket, share in kaplan_meier(resolved, waiting):
+        if share <= 0.5 + 1e-12:
+            return bucket_value(int(bucket))
+    return None

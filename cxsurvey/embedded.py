@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 ROOT_HOME = Path("/var/lib/cxsurvey")
@@ -82,9 +83,12 @@ class Services:
     def kept(self, name: str, make: str) -> str:
         """A small private value of the data directory, made once."""
         path = self.data_dir / name
-        with contextlib.suppress(FileExistsError):
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(make)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text().strip()
+        with open(handle, "w") as file:
+            file.write(make)
         return path.read_text().strip()
 
     # --- Both services ----------------------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ class Services:
         owner = self.owner
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment["LC_ALL"] = "C.UTF-8"
-        drop = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        drop: dict[str, Any] = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         return subprocess.run(
             [str(part) for part in command],
             cwd="/",
@@ -192,7 +196,7 @@ class Services:
             text=True,
             timeout=timeout,
             start_new_session=True,  # Ctrl-C is for the server, which stops these in order
-            **drop,  # type: ignore[call-overload]
+            **drop,
         )
 
     def binaries(self) -> Path:

@@ -62,4 +62,5 @@ def prometheus(request: HttpRequest) -> HttpResponse:
     local = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1", "") and "X-Forwarded-For" not in request.headers
     if not local and not (token and hmac.compare_digest(sent, token)):
         return HttpResponse("Not for you.\n", status=403, content_type="text/plain")
-    return ExportToDjangoView(request)
+    page: HttpResponse = ExportToDjangoView(request)
+    return page

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import TypeVar
 
 from surveys.scales import CES, NPS, Scale
+
+T = TypeVar("T", int, float)  # a duration, or the number of its bucket
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # 1.959964
@@ -323,7 +326,7 @@ def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
     raise IndexError(index)
 
 
-def kaplan_meier(resolved: Mapping[float, int], waiting: Mapping[float, int]) -> list[tuple[float, float]]:
+def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tuple[T, float]]:
     """The share still unresolved after each duration at which something was resolved: [(duration, S)], ascending.
 
     `resolved`: duration to number of tickets; `waiting`: age to number of tickets still open (censored). A ticket that is open at
@@ -333,7 +336,7 @@ def kaplan_meier(resolved: Mapping[float, int], waiting: Mapping[float, int]) ->
     """
     at_risk = sum(resolved.values()) + sum(waiting.values())
     ages = sorted(waiting.items())
-    curve: list[tuple[float, float]] = []
+    curve: list[tuple[T, float]] = []
     surviving, left = 1.0, 0
     for duration in sorted(duration for duration, count in resolved.items() if count > 0):
         while left < len(ages) and ages[left][0] < duration:
@@ -351,6 +354,6 @@ def kaplan_meier_median(resolved: Mapping[int, int], waiting: Mapping[int, int])
     The least duration after which at most half are unresolved.
     """
     for bucket, share in kaplan_meier(resolved, waiting):
-        if share <= 0.5 + 1e-12:
-            return bucket_value(int(bucket))
+        if share <= 0.5 + 1e-12:  # 0.5 reached by products of fractions may miss it by an ulp
+            return bucket_value(bucket)
     return None

@@ -104,5 +104,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     if report.failed:
         item.failed = True  # type: ignore[attr-defined]
     return report
-
-

@@ -1,5 +1,6 @@
 """The whole product as processes of its own: `script/server`'s Python part on a fresh data directory."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -94,17 +95,15 @@ class Stack:
     def kill(self) -> None:
         """`kill -9` of everything of ours, its PostgreSQL and Redis included."""
         assert self.process is not None
-        victims = psutil.Process(self.process.pid).children(recursive=True) + [psutil.Process(self.process.pid)]
+        victims = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
         marks = self.service_marks()
         for process in psutil.process_iter():
             line = " ".join(_command_line(process))
             if any(mark in line for mark in marks):
                 victims.append(process)
         for victim in victims:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
-            except psutil.NoSuchProcess:
-                pass
         psutil.wait_procs(victims, timeout=10)
 
     def service_marks(self) -> list[str]:
@@ -136,5 +135,3 @@ def until(ask: Callable[[], T], timeout: float, why: Callable[[], str] = lambda:
             return answer
         assert time.monotonic() < deadline, why() or f"nothing after {timeout} s"
         time.sleep(0.1)
-
-

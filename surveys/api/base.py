@@ -6,7 +6,7 @@ In: a request with `Authorization: Bearer KEY`. Out: JSON, or `application/probl
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
@@ -69,7 +69,7 @@ class BearerKeyAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer" or not key.strip():
             return None
         try:
-            api_key = ApiKey.objects.get_from_key(key.strip())
+            api_key = cast(ApiKey, ApiKey.objects.get_from_key(key.strip()))
         except ApiKey.DoesNotExist:
             raise exceptions.AuthenticationFailed("This API key is unknown or revoked.") from None
         if api_key.has_expired:
@@ -88,7 +88,8 @@ class HasScope(BasePermission):
             raise exceptions.NotAuthenticated("Send an API key: Authorization: Bearer KEY.")
         method = "GET" if request.method in ("HEAD", "OPTIONS") else str(request.method)
         scope = getattr(view, "scopes", {}).get(method)
-        if scope is not None and scope not in request.auth.scopes:
+        key = cast(ApiKey, request.auth)
+        if scope is not None and scope not in key.scopes:
             raise exceptions.PermissionDenied(f"This needs a key with the scope {scope}.")
         return True
 

@@ -44,15 +44,15 @@ class Named(models.Model):
     class Meta:
         abstract = True
 
+    def __str__(self) -> str:
+        return self.label
+
     def name_in(self, language: str) -> str:
         return pick(self.name, language) or getattr(self, "slug", "")
 
     @property
     def label(self) -> str:
         return self.name_in(translation.get_language() or "en")
-
-    def __str__(self) -> str:
-        return self.label
 
 
 class Organisation(Named):

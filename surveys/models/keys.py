@@ -28,5 +28,5 @@ class ApiKey(AbstractAPIKey):
     scopes = models.JSONField(_("scopes"), default=list, validators=[validate_scopes])
 
     class Meta(AbstractAPIKey.Meta):
-        verbose_name = _("API key")
-        verbose_name_plural = _("API keys")
+        verbose_name = _("API key")  # type: ignore[assignment]
+        verbose_name_plural = _("API keys")  # type: ignore[assignment]

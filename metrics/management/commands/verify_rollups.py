@@ -1,0 +1,24 @@
+"""Recompute every aggregate from raw and compare."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils.translation import gettext as _
+
+from metrics.verify import verify
+
+SHOWN = 1000
+
+
+class Command(BaseCommand):
+    help = "Recomputes every aggregate from the raw responses and tickets in one snapshot; exit 1 where they differ."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        differences = verify(limit=SHOWN)
+        for difference in differences:
+            self.stdout.write(str(difference))
+        if len(differences) == SHOWN:
+            self.stdout.write(_("… and perhaps more: only the first %(n)d are shown.") % {"n": SHOWN})
+        self.stdout.write(f"{len(differences)} differences")
+        if differences:
+            raise SystemExit(1)

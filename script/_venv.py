@@ -22,7 +22,7 @@ def main(locks: list[str]) -> int:
             if stamp.exists() and stamp.read_text() == wanted:
                 continue
             print(f"Installing {name} (a minute or so, once) …", flush=True)
-            pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
             done = subprocess.run([*pip, "--requirement", name], cwd=ROOT)
             if done.returncode != 0:
                 print("The installation failed; nothing was started. The lines above say why.", file=sys.stderr)

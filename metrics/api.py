@@ -37,19 +37,24 @@ class MetricFields(serializers.Serializer[Any]):
     value = serializers.FloatField(allow_null=True)
     n = serializers.IntegerField()
     ci = IntervalEnds(allow_null=True)
-    distribution = serializers.DictField(child=serializers.IntegerField(), required=False, help_text="Answers per score.")
+    distribution = serializers.DictField(
+        child=serializers.IntegerField(), required=False, help_text="Answers per score."
+    )
     breakdown = serializers.DictField(child=serializers.IntegerField(), required=False, help_text="Answers per band.")
     mean = serializers.FloatField(allow_null=True, required=False, help_text="csat: mean score.")
     easy_share = serializers.FloatField(allow_null=True, required=False, help_text="ces: percent that answered 5 to 7.")
     median = serializers.FloatField(allow_null=True, required=False, help_text="ttr: seconds, within 1 %.")
     p90 = serializers.FloatField(allow_null=True, required=False, help_text="ttr: seconds, within 1 %.")
-    reopened_share = serializers.FloatField(allow_null=True, required=False, help_text="ttr: 0 to 1, of resolved tickets.")
+    reopened_share = serializers.FloatField(
+        allow_null=True, required=False, help_text="ttr: 0 to 1, of resolved tickets."
+    )
     median_with_open = serializers.FloatField(
         allow_null=True, required=False,
         help_text="ttr: Kaplan–Meier median in seconds of the tickets opened in the period; null: not reached.",
     )  # fmt: skip
     open = serializers.IntegerField(
-        required=False, help_text="ttr: unresolved tickets of the slice now, whatever the days (in each period of a series too)."
+        required=False,
+        help_text="ttr: unresolved tickets of the slice now, whatever the days (in each period of a series too).",
     )
 
 
@@ -132,9 +137,13 @@ def measured_fields(measured: Measured) -> dict[str, Any]:
 def read_slice(query: Any) -> Slice:
     """The slice that query parameters (a QueryDict) name; Problem 400 with a pointer to each one that is wrong."""
     known = (*DIMENSIONS, *SINGLE)
-    wrong = {name: f"There is no parameter “{name}”; there are {', '.join(known)}." for name in query if name not in known}
+    wrong = {
+        name: f"There is no parameter “{name}”; there are {', '.join(known)}." for name in query if name not in known
+    }
     wrong |= {name: "Give it once." for name in SINGLE if len(query.getlist(name)) > 1}
-    wrong |= {name: "NUL is not a character of a name." for name in DIMENSIONS if any("\0" in v for v in query.getlist(name))}
+    wrong |= {
+        name: "NUL is not a character of a name." for name in DIMENSIONS if any("\0" in v for v in query.getlist(name))
+    }
     days: dict[str, date | None] = {}
     for name in ("from", "to"):
         days[name] = None

@@ -58,7 +58,9 @@ UPDATE {_ticket} t SET day_opened = m.new_opened, day_resolved = m.new_resolved 
 def redate() -> int:
     """Move every stored day to the present time zone of the organisation. How many rows moved: 0 when run again."""
     zone = Organisation.current().time_zone
-    return _redate(_response, _LOCK_RESPONSES, _MOVE_RESPONSES, zone) + _redate(_ticket, _LOCK_TICKETS, _MOVE_TICKETS, zone)
+    return _redate(_response, _LOCK_RESPONSES, _MOVE_RESPONSES, zone) + _redate(
+        _ticket, _LOCK_TICKETS, _MOVE_TICKETS, zone
+    )
 
 
 def _redate(table: str, lock: str, move: str, zone: str) -> int:

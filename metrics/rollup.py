@@ -13,14 +13,13 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from metrics.formulas import bucket_of
+from metrics.buckets import bucket_sql
 from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
 
 DRAINER_LOCK = 0x6378_726F_6C6C  # any number that nothing else in this database locks
 # Each batch upserts up to every cell it touches, so few large batches are cheap (1 M rows: 1.6 s in one, 3.4 s in four).
 BATCH = 1_000_000
-LONGEST_S = 100 * 366 * 86_400  # no ticket stays open for longer; what claims to is counted in the last bucket
 
 # A whole batch groups in memory; compiling the plan costs more than running it on the usual handful of rows.
 _LOCK_AND_TUNE = """SELECT pg_try_advisory_xact_lock(%s), set_config('work_mem', '64MB', true),
@@ -65,7 +64,12 @@ class Kind:
         whole = dict.fromkeys(self.whole, "''")
         finest = f"SELECT {Grain.DAY_FULL.value}::smallint, {', '.join((*self.key, *self.counters))} FROM {fine}"
         return " UNION ALL ".join(
-            [finest, at(Grain.DAY_TOTAL, **whole), at(Grain.MONTH_FULL, day=month), at(Grain.MONTH_TOTAL, day=month, **whole)]
+            [
+                finest,
+                at(Grain.DAY_TOTAL, **whole),
+                at(Grain.MONTH_FULL, day=month),
+                at(Grain.MONTH_TOTAL, day=month, **whole),
+            ]
         )
 
     def type_of(self, counter: str) -> str:
@@ -97,28 +101,6 @@ class Kind:
             f"{select} AND {day} >= %s AND {day} < %s" if between else select
             for select, day in zip(self.raw, self.raw_days, strict=True)
         )
-
-
-def bucket_sql(seconds: str) -> str:
-    """SQL of `formulas.bucket_of` over whole seconds: the same edges, asked of it, so that there is one definition."""
-    edges, buckets = _bucket_edges()
-    bounds, names = ", ".join(map(str, edges)), ", ".join(map(str, buckets))
-    return f"(ARRAY[{names}]::smallint[])[width_bucket({seconds}, ARRAY[{bounds}]::bigint[])]"
-
-
-def _bucket_edges() -> tuple[list[int], list[int]]:
-    """The least whole second of each bucket that holds one, ascending from 0, and the buckets' numbers."""
-    edges, buckets = [0], [bucket_of(0)]
-    while buckets[-1] != bucket_of(LONGEST_S):
-        low, high = edges[-1], max(2 * edges[-1], 1)  # low lies in the last bucket found; find the next one's start
-        while bucket_of(high) == buckets[-1]:
-            high *= 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if bucket_of(middle) == buckets[-1] else (low, middle)
-        edges.append(high)
-        buckets.append(bucket_of(high))
-    return edges, buckets
 
 
 _table = {

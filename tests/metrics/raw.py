@@ -27,7 +27,9 @@ def score_question(touchpoint: Touchpoint) -> Question:
 
 
 @transaction.atomic
-def answer(touchpoint: Touchpoint, score: int, day: date = DAY, question: Question | None = None, **fields: Any) -> Response:
+def answer(
+    touchpoint: Touchpoint, score: int, day: date = DAY, question: Question | None = None, **fields: Any
+) -> Response:
     """A counted answer; `fields` are mode, segment, location."""
     question = question or score_question(touchpoint)
     version = question.instrument.versions.get()
@@ -101,7 +103,10 @@ def reopen(made: Ticket) -> None:
 
 
 def _count_ticket(made: Ticket, delta: int) -> None:
-    assert made.opened_at is not None and made.resolved_at is not None
+    assert made.opened_at is not None
+    assert made.resolved_at is not None
+    assert made.day_opened is not None
+    assert made.day_resolved is not None
     for basis, day in (("resolved", made.day_resolved), ("opened", made.day_opened)):
         DurationLedger.objects.create(
             basis=basis, day=day, touchpoint_id=made.touchpoint_id or 0, segment=made.segment, location=made.location,

@@ -33,7 +33,19 @@ def test_nps_has_every_field_of_the_contract() -> None:
     assert body["ci"]["level"] == 0.95
     assert body["ci"]["low"] == pytest.approx(-26.7433, abs=1e-4)
     assert body["ci"]["high"] == pytest.approx(71.1877, abs=1e-4)
-    assert body["distribution"] == {"0": 1, "1": 0, "2": 0, "3": 0, "4": 0, "5": 0, "6": 0, "7": 2, "8": 0, "9": 3, "10": 0}
+    assert body["distribution"] == {
+        "0": 1,
+        "1": 0,
+        "2": 0,
+        "3": 0,
+        "4": 0,
+        "5": 0,
+        "6": 0,
+        "7": 2,
+        "8": 0,
+        "9": 3,
+        "10": 0,
+    }
     assert body["breakdown"] == {"promoters": 3, "passives": 2, "detractors": 1}
     assert body["as_of"].endswith("+08:00")
 
@@ -53,7 +65,10 @@ def test_csat_has_its_mean_and_the_scale_that_was_measured() -> None:
     body = get("csat/?scale=5")
     assert body["value"] == pytest.approx(69.1589, abs=1e-4)
     assert body["mean"] == pytest.approx(3.7383, abs=1e-4)
-    assert (body["ci"]["low"], body["ci"]["high"]) == (pytest.approx(59.8715, abs=1e-4), pytest.approx(77.1183, abs=1e-4))
+    assert (body["ci"]["low"], body["ci"]["high"]) == (
+        pytest.approx(59.8715, abs=1e-4),
+        pytest.approx(77.1183, abs=1e-4),
+    )
     assert body["breakdown"] == {"satisfied": 74, "neutral": 10, "dissatisfied": 23}
     assert list(body["distribution"]) == ["1", "2", "3", "4", "5"]
     assert body["scale"] == 5

@@ -14,8 +14,9 @@ LONGEST_S = 100 * 366 * 86_400  # no ticket stays open for longer; what claims t
 def bucket_sql(seconds: str) -> str:
     """SQL of `formulas.bucket_of` over whole seconds: the same edges, asked of it, so that there is one definition."""
     edges, buckets = bucket_edges()
-    bounds, names = ", ".join(map(str, edges)), ", ".join(map(str, buckets))
-    return f"(ARRAY[{names}]::smallint[])[width_bucket({seconds}, ARRAY[{bounds}]::bigint[])]"
+    # Array literals and not ARRAY[…]: two constants to the planner, in place of thousands of nodes (0.5 ms, not 3).
+    bounds, names = ",".join(map(str, edges)), ",".join(map(str, buckets))
+    return f"('{{{names}}}'::smallint[])[width_bucket({seconds}, '{{{bounds}}}'::bigint[])]"
 
 
 @cache

@@ -21,9 +21,7 @@ class ScoreCell(models.Model):
     No CHECK on the counters: an upsert of −1 is checked before it meets its row.
     """
 
-    pk = models.CompositePrimaryKey(
-        "grain", "day", "touchpoint_id", "question_id", "mode", "segment", "location"
-    )
+    pk = models.CompositePrimaryKey("grain", "day", "touchpoint_id", "question_id", "mode", "segment", "location")
     grain = models.SmallIntegerField(choices=Grain.choices)
     day = models.DateField()
     touchpoint_id = models.BigIntegerField()
@@ -53,9 +51,7 @@ class ScoreCell(models.Model):
 class DurationCell(models.Model):
     """One row per (basis, grain, day, touchpoint, segment, location, bucket) of resolved tickets."""
 
-    pk = models.CompositePrimaryKey(
-        "basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket"
-    )
+    pk = models.CompositePrimaryKey("basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket")
     basis = models.CharField(max_length=8)  # "resolved": by the day resolved; "opened": by the day opened
     grain = models.SmallIntegerField(choices=Grain.choices)
     day = models.DateField()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils.translation import gettext as _
 
 from metrics.verify import verify
 
@@ -18,7 +17,7 @@ class Command(BaseCommand):
         for difference in differences:
             self.stdout.write(str(difference))
         if len(differences) == SHOWN:
-            self.stdout.write(_("… and perhaps more: only the first %(n)d are shown.") % {"n": SHOWN})
+            self.stdout.write(f"… and perhaps more: only the first {SHOWN} are shown.")
         self.stdout.write(f"{len(differences)} differences")
         if differences:
             raise SystemExit(1)

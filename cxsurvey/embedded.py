@@ -17,6 +17,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -370,3 +371,21 @@ class Services:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline and self._redis_pid():
             time.sleep(0.02)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m cxsurvey.embedded pg_dump …`: one of PostgreSQL's own programs, on the embedded cluster of CX_DATA_DIR."""
+    services = Services(Path(os.environ.get("CX_DATA_DIR") or Path(__file__).resolve().parent.parent / "var"))
+    with services.borrowed():
+        place = {
+            "PGHOST": str(services.socket_dir()),
+            "PGUSER": "cxsurvey",
+            "PGDATABASE": "cxsurvey",
+            "PGPASSWORD": services.kept("postgres-password", ""),
+        }
+        program = services.binaries() / arguments[0]
+        return subprocess.run([str(program), *arguments[1:]], env=os.environ | place).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

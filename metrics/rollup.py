@@ -1,7 +1,7 @@
 """Ledger rows in, cells out. The only writer of cells, and the only one that deletes ledger rows.
 
-One drainer at a time (an advisory lock) deletes whatever ledger rows it sees and adds their sums to the cells of all
-four grains, in one transaction: a row that commits late is simply there next time, and a drainer that is killed has
+One drainer at a time (an advisory lock) adds whatever ledger rows it sees to the cells of all four grains and deletes
+them, in one statement: a row that commits late is simply there next time, and a drainer that is killed has
 done nothing. Raw answers, tickets and ledger rows are brought to one shape, so that rolling up, rebuilding and
 verifying group by the same SQL. No metric is computed here, and no page reads from here.
 """
@@ -18,7 +18,7 @@ from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
 
 DRAINER_LOCK = 0x6378_726F_6C6C  # any number that nothing else in this database locks
-# Each batch upserts up to every cell it touches, so few large batches are cheap (1 M rows: 1.6 s in one, 3.4 s in four).
+# Each batch upserts up to every cell it touches, so few large batches are cheap (1 M rows in four took twice as long as in one).
 BATCH = 1_000_000
 
 # A whole batch groups in memory; compiling the plan costs more than running it on the usual handful of rows.
@@ -44,12 +44,12 @@ class Kind:
     raw: tuple[str, ...]  # SELECTs, each ending in a WHERE, to which `AND {day} …` can be added
     raw_days: tuple[str, ...]  # the day column of each SELECT
 
-    def fine(self, rows: str) -> str:
+    def fine(self, rows: str, also: str = "") -> str:
         """A SELECT of (key, counters) over `rows`, the name of something that has the columns of `row`."""
         keys = ", ".join(f"{self.derived[name]} AS {name}" if name in self.derived else name for name in self.key)
         sums = ", ".join(f"{sql} AS {name}" for name, sql in self.counters.items())
         group = ", ".join(str(place + 1) for place in range(len(self.key)))
-        return f"SELECT {keys}, {sums} FROM {rows} GROUP BY {group}"
+        return f"SELECT {keys}, {sums}{also} FROM {rows} GROUP BY {group}"
 
     def spread(self, fine: str) -> str:
         """A SELECT of (grain, key, counters) in all four grains over `fine`, the name of a (key, counters) table."""
@@ -86,13 +86,16 @@ class Kind:
         )
 
     def drain(self) -> str:
-        """One statement: delete the ledger rows below an id, add them to the cells, return how many they were."""
-        rows = ", ".join(self.row)
-        fine = self.fine("batch").replace(" FROM batch", ", count(*) AS ledger_rows FROM batch", 1)
+        """One statement: add the ledger rows below an id to the cells and delete them; returns (counted, deleted).
+
+        Takes the id twice. Both halves see the one snapshot of the statement, hence the same rows. Handing the rows on
+        by DELETE … RETURNING says the same and costs two thirds more (1 M rows: 1.6 s, not 0.95).
+        """
+        fine = self.fine(f"{self.ledger} WHERE id < %s", ", count(*) AS ledger_rows")
         return (
-            f"WITH batch AS (DELETE FROM {self.ledger} WHERE id < %s RETURNING {rows}), "
-            f"fine AS MATERIALIZED ({fine}), cells AS ({self.upsert('fine')}) "
-            "SELECT coalesce(sum(ledger_rows), 0)::bigint FROM fine"
+            f"WITH fine AS MATERIALIZED ({fine}), cells AS ({self.upsert('fine')}), "
+            f"gone AS (DELETE FROM {self.ledger} WHERE id < %s RETURNING 1) "
+            "SELECT (SELECT coalesce(sum(ledger_rows), 0)::bigint FROM fine), (SELECT count(*) FROM gone)"
         )
 
     def raw_rows(self, between: bool = False) -> str:
@@ -152,6 +155,10 @@ DURATION_KIND = Kind(
 KINDS = (SCORE_KIND, DURATION_KIND)
 
 
+class LedgerTouched(RuntimeError):
+    """Somebody deleted ledger rows without holding the drainer's lock. Nothing was counted; the next drain may go on."""
+
+
 def roll_up(limit: int = BATCH) -> int:
     """Drain the oldest ledger rows, of `limit` consecutive ids at most per ledger, into the cells of all grains.
 
@@ -166,8 +173,11 @@ def roll_up(limit: int = BATCH) -> int:
             cursor.execute(f"SELECT min(id) FROM {kind.ledger}")
             oldest = cursor.fetchone()[0]
             if oldest is not None:
-                cursor.execute(kind.drain(), [oldest + limit])
-                drained += cursor.fetchone()[0]
+                cursor.execute(kind.drain(), [oldest + limit] * 2)
+                counted, deleted = cursor.fetchone()
+                if counted != deleted:  # counting them all the same would count them twice, or never
+                    raise LedgerTouched(f"{counted} rows of {kind.ledger} were there, {deleted} were left to delete")
+                drained += counted
     return drained
 
 

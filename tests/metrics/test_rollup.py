@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from metrics.buckets import bucket_edges, bucket_sql
 from metrics.formulas import bucket_of
 from metrics.models import DurationCell, Grain, ScoreCell
-from metrics.rollup import DRAINER_LOCK, rebuild, roll_up
+from metrics.rollup import DRAINER_LOCK, LedgerTouched, rebuild, roll_up
 from metrics.tasks import roll_up as roll_up_task
 from metrics.verify import verify
 from surveys.models import DurationLedger, Response, ScoreLedger, Ticket
@@ -193,6 +193,33 @@ def test_a_drainer_that_dies_before_its_commit_has_done_nothing() -> None:
     assert ScoreLedger.objects.count() == 1
     assert not ScoreCell.objects.exists()
     assert verify() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ledger_rows_that_somebody_else_deletes_meanwhile_are_not_counted() -> None:
+    touchpoint = make_touchpoint()
+    answer(touchpoint, 5)
+    answer(touchpoint, 9)
+    raised: list[Exception] = []
+
+    def drainer() -> None:
+        try:
+            roll_up()
+        except LedgerTouched as error:
+            raised.append(error)
+
+    with transaction.atomic():
+        ScoreLedger.objects.filter(score=5).delete()
+        thread = in_thread(drainer)
+        with connection.cursor() as cursor:
+            waiting = 0
+            while not waiting:  # until the drainer has counted the row and waits to delete it
+                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+                waiting = cursor.fetchone()[0]
+    thread.join()
+    assert len(raised) == 1
+    assert not ScoreCell.objects.exists()
+    assert roll_up() == 1
 
 
 @pytest.mark.django_db(transaction=True)

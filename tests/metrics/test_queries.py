@@ -207,6 +207,23 @@ def test_ttr_counts_open_tickets_and_keeps_their_median_apart() -> None:
     assert (elsewhere.n, elsewhere.extra["open"], elsewhere.extra["median_with_open"]) == (0, 3, None)
 
 
+def test_the_median_with_open_tickets_is_freireichs() -> None:
+    """Freireich 1963: 23 with the open ones, 10 of the resolved alone; here in hours."""
+    touchpoint = make_touchpoint()
+    hour = 3600
+    for hours in (6, 6, 6, 7, 10, 13, 16, 22, 23):
+        ticket(touchpoint, NOW - timedelta(hours=40), seconds=hours * hour)
+    for age in (6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35):
+        ticket(touchpoint, NOW - timedelta(hours=age))
+    roll_up()
+    total = measure("ttr", Slice(), now=NOW).total
+    assert total.extra["median_with_open"] == pytest.approx(23 * hour, rel=0.01)
+    assert total.extra["median"] == pytest.approx(10 * hour, rel=0.01)
+    assert (total.n, total.extra["open"]) == (9, 12)
+    series = measure("ttr", Slice(), now=NOW, interval="quarter").series
+    assert [measured.extra["median_with_open"] for _, measured in series] == [total.extra["median_with_open"]]
+
+
 def test_a_ticket_opened_ahead_of_our_clock_is_no_seconds_old() -> None:
     ticket(make_touchpoint(), NOW + timedelta(hours=2))
     assert measure("ttr", Slice(), now=NOW).total.extra["open"] == 1

@@ -1,1 +1,39 @@
 """Workers' entrances: a few lines each, no payload. What is due is a row; a task claims rows and is safe to repeat."""
+
+from celery import shared_task
+from django.core.cache import cache
+from django.utils import timezone
+
+from surveys.bell import ring
+from surveys.flow import deliver, expire, invite, warn
+
+
+@shared_task(ignore_result=True)
+def invite_pending() -> None:
+    """Ask the rules about events that wait. Safe to repeat: it claims them, and a rule has one row per event."""
+    if invite.drain(timezone.now):
+        ring(deliver_due)
+
+
+@shared_task(ignore_result=True)
+def deliver_due() -> None:
+    """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
+    deliver.drain(timezone.now)
+
+
+@shared_task(ignore_result=True)
+def expire_due() -> None:
+    """Mark links whose time is over. Safe to repeat."""
+    expire.expire_due(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def warn_watchers() -> None:
+    """Tell people of bad answers. Safe to repeat: notices are leased before they are sent."""
+    warn.warn_watchers(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def heartbeat() -> None:
+    """A worker lives: /readyz looks at this. Safe to repeat."""
+    cache.set("worker-heartbeat", timezone.now().isoformat(), 300)

@@ -1,0 +1,319 @@
+"""From JSON to events that can be recorded. In: decoded JSON and a Catalogue. Out: Incoming events, or errors with pointers.
+
+Nothing is written here. Shapes are checked by msgspec, which is fast enough for batches of a thousand; what msgspec cannot say
+(addresses, times, slugs) is checked by hand.
+"""
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from surveys.flow.addresses import normalise_email, normalise_phone
+from surveys.models import InvitationRule, Organisation, Touchpoint
+from surveys.texts import normalise_tag
+
+FUTURE = timedelta(hours=24)
+MAX_FREE_BYTES = 16_384  # facts, or attributes, of one event
+MAX_FREE_DEPTH = 8
+TICKET_EVENTS = ("ticket.opened", "ticket.first_response", "ticket.reopened", "ticket.resolved", "ticket.closed")
+
+Short = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(max_length=100)]
+Maybe = UnsetType | None
+
+
+class CustomerIn(Struct):
+    """A customer as the contract has it; UNSET keeps what is known, null clears it."""
+
+    external_id: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    email: Annotated[str, Meta(max_length=254)] | Maybe = UNSET
+    phone: Annotated[str, Meta(max_length=40)] | Maybe = UNSET
+    name: Annotated[str, Meta(max_length=200)] | Maybe = UNSET
+    language: Annotated[str, Meta(max_length=20)] | Maybe = UNSET
+    time_zone: Annotated[str, Meta(max_length=64)] | Maybe = UNSET
+    segment: Name | Maybe = UNSET
+    attributes: dict[str, Any] | Maybe = UNSET
+
+
+class DataIn(Struct):
+    touchpoint: Name | None = None
+    reference: Annotated[str, Meta(max_length=200)] | None = None
+    location: Name | None = None
+    customer: CustomerIn | None = None
+    facts: dict[str, Any] | None = None
+
+
+class EventIn(Struct):
+    """A CloudEvents 1.0 envelope; extension attributes are allowed and ignored."""
+
+    specversion: str
+    id: Short
+    source: Short
+    type: Annotated[str, Meta(min_length=1, max_length=100)]
+    time: str | None = None
+    subject: Annotated[str, Meta(max_length=200)] | None = None
+    data: DataIn = msgspec.field(default_factory=DataIn)
+
+
+class InputError(ValueError):
+    """Unusable input: `errors` holds (JSON Pointer, what is wrong)."""
+
+    def __init__(self, errors: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{pointer}: {detail}" for pointer, detail in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one event says of a customer: `fields` has only what was given, cleared ones as "", attributes with null to remove."""
+
+    external_id: str
+    fields: Mapping[str, str]
+    attributes: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An event that can be recorded."""
+
+    source: str
+    event_id: str
+    type: str
+    time: datetime
+    profile: Profile
+    touchpoint_id: int | None
+    ticket_event: str
+    reference: str
+    location: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What validation must know of the configuration, read once per request."""
+
+    organisation: Organisation
+    touchpoints: Mapping[str, int]
+    rule_touchpoints: Mapping[str, frozenset[int]]  # event type -> touchpoints of active rules
+
+    @classmethod
+    def load(cls) -> "Catalogue":
+        rules: dict[str, set[int]] = {}
+        active = InvitationRule.objects.filter(active=True)
+        for event_type, touchpoint_id in active.values_list("event_type", "touchpoint_id"):
+            rules.setdefault(event_type, set()).add(touchpoint_id)
+        return cls(
+            Organisation.current(),
+            dict(Touchpoint.objects.values_list("slug", "id")),
+            {event_type: frozenset(ids) for event_type, ids in rules.items()},
+        )
+
+    def is_asked_about(self, event_type: str, ticket_event: str) -> bool:
+        """Whether an active rule waits for this type of event."""
+        return event_type in self.rule_touchpoints or ticket_event in self.rule_touchpoints
+
+
+def read_event(item: Any, catalogue: Catalogue, now: datetime) -> Incoming:
+    """One event of decoded JSON. InputError with every pointer that is known to be wrong."""
+    refuse_unstorable(item)
+    event: EventIn = _shaped(item, EventIn)
+    errors: list[tuple[str, str]] = []
+    if event.specversion != "1.0":
+        errors.append(("/specversion", "must be “1.0”."))
+    time = read_time(event.time, now, "/time", errors) if event.time is not None else now
+    data = event.data
+    customer = data.customer or CustomerIn()
+    external_id = customer.external_id if customer.external_id is not UNSET else event.subject
+    if not external_id:
+        errors.append(("/data/customer/external_id", "is missing, and so is “subject”."))
+    profile = read_profile(customer, external_id or "", "/data/customer", errors)
+    _check_free(data.facts, "/data/facts", errors)
+    ticket_event = str(catalogue.organisation.ticket_events.get(event.type, event.type))
+    if ticket_event not in TICKET_EVENTS:
+        ticket_event = ""
+    if ticket_event and not data.reference:
+        errors.append(("/data/reference", "is missing: it is the ticket's id."))
+    touchpoint_id = _touchpoint(data.touchpoint, event.type, ticket_event, catalogue, errors)
+    if errors:
+        raise InputError(errors)
+    return Incoming(
+        event.source,
+        event.id,
+        event.type,
+        time,
+        profile,
+        touchpoint_id,
+        ticket_event,
+        data.reference or "",
+        data.location or "",
+        data.facts or {},
+    )
+
+
+def _touchpoint(
+    slug: str | None, event_type: str, ticket_event: str, catalogue: Catalogue, errors: list[tuple[str, str]]
+) -> int | None:
+    if slug is not None:
+        if slug not in catalogue.touchpoints:
+            errors.append(("/data/touchpoint", f"“{slug}” is not a touchpoint."))
+        return catalogue.touchpoints.get(slug)
+    candidates = catalogue.rule_touchpoints.get(event_type) or catalogue.rule_touchpoints.get(ticket_event, frozenset())
+    if len(candidates) == 1:
+        return next(iter(candidates))
+    if ticket_event:
+        return None  # a ticket's touchpoint is that of its earliest event that names one
+    how_many = "no touchpoint" if not candidates else f"{len(candidates)} touchpoints"
+    errors.append(("/data/touchpoint", f"is missing, and the type “{event_type}” belongs to {how_many}."))
+    return None
+
+
+def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: list[tuple[str, str]]) -> Profile:
+    """The profile in one spelling; what is wrong is appended to `errors`."""
+    fields: dict[str, str] = {}
+    for name, normalise in _FIELDS:
+        value = getattr(customer, name)
+        if value is UNSET:
+            continue
+        if value is None or value == "":
+            fields[name] = ""
+            continue
+        try:
+            fields[name] = normalise(value)
+        except ValueError as error:
+            errors.append((f"{pointer}/{name}", f"“{value}” {error}."))
+    attributes = customer.attributes
+    if attributes is None:
+        return Profile(external_id, fields, None)
+    if attributes is UNSET:
+        return Profile(external_id, fields, {})
+    _check_free(attributes, f"{pointer}/attributes", errors)
+    return Profile(external_id, fields, attributes)
+
+
+def read_time(text: str, now: datetime, pointer: str, errors: list[tuple[str, str]]) -> datetime:
+    """An RFC 3339 time with an offset, at most 24 h ahead; otherwise `now`, with the fault appended to `errors`."""
+    try:
+        time = datetime.fromisoformat(text) if _RFC3339.fullmatch(text) else None
+    except ValueError:
+        time = None
+    if time is None:
+        errors.append((pointer, f"“{text}” is not an RFC 3339 time such as 2026-11-20T09:30:00+08:00."))
+    elif time.tzinfo is None:
+        errors.append((pointer, f"“{text}” has no offset; write it as in 2026-11-20T09:30:00+08:00."))
+    elif not 1970 <= time.year <= 9000:
+        errors.append((pointer, f"“{text}” is not a time that can be meant."))
+    elif time > now + FUTURE:
+        errors.append((pointer, f"“{text}” is more than 24 hours ahead of now."))
+    else:
+        return time
+    return now
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)?")
+
+
+def _known_time_zone(text: str) -> str:
+    if text not in _time_zones():
+        raise ValueError("is not a time zone such as Asia/Shanghai")
+    return text
+
+
+@lru_cache(maxsize=1)
+def _time_zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+_FIELDS = (
+    ("email", normalise_email),
+    ("phone", normalise_phone),
+    ("name", str.strip),
+    ("language", normalise_tag),
+    ("time_zone", _known_time_zone),
+    ("segment", str.strip),
+)
+
+
+def _shaped(item: Any, shape: Any) -> Any:
+    try:
+        return msgspec.convert(item, shape, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError([pointed(str(error))]) from None
+
+
+def shaped_customer(item: Any, pointer: str) -> CustomerIn:
+    """A customer object of another document; InputError with pointers below `pointer`."""
+    try:
+        found: CustomerIn = msgspec.convert(item, CustomerIn, strict=True)
+    except msgspec.ValidationError as error:
+        below, detail = pointed(str(error))
+        raise InputError([(pointer + below, detail)]) from None
+    return found
+
+
+_PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>\w+)`")
+
+
+def pointed(message: str) -> tuple[str, str]:
+    """msgspec's message as (JSON Pointer, detail)."""
+    found = _PATH.fullmatch(message)
+    what, path = (found["what"], found["path"] or "") if found else (message, "")
+    pointer = re.sub(r"\[(\d+)\]", r"/\1", path.replace("[...]", "")).replace(".", "/")
+    missing = _MISSING.match(what)
+    if missing:
+        return f"{pointer}/{missing['name']}", "is missing."
+    return pointer, f"{what[:1].lower()}{what[1:]}."
+
+
+def _check_free(value: Any, pointer: str, errors: list[tuple[str, str]]) -> None:
+    """Free JSON stays within bounds: it is kept for years and tested by rules."""
+    if not value:
+        return
+    if _depth(value, MAX_FREE_DEPTH) > MAX_FREE_DEPTH:
+        errors.append((pointer, f"is nested more than {MAX_FREE_DEPTH} deep."))
+    elif len(msgspec.json.encode(value)) > MAX_FREE_BYTES:
+        errors.append((pointer, f"has more than {MAX_FREE_BYTES} bytes."))
+
+
+def _depth(value: Any, limit: int) -> int:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    if limit <= 0:
+        return 1
+    return 1 + max((_depth(item, limit - 1) for item in value if isinstance(item, dict | list)), default=0)
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def refuse_unstorable(item: Any) -> None:
+    """InputError for NUL characters and lone surrogates, which no database text can hold, with their pointers."""
+    errors: list[tuple[str, str]] = []
+    _find_unstorable(item, "", errors)
+    if errors:
+        raise InputError(errors)
+
+
+def _find_unstorable(value: Any, pointer: str, errors: list[tuple[str, str]]) -> None:
+    if isinstance(value, str):
+        if not value.isprintable() and _UNSTORABLE.search(value):
+            what = "a NUL character" if "\x00" in value else "a lone surrogate"
+            errors.append((pointer, f"contains {what}, which cannot be stored."))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            name = _UNSTORABLE.sub("\ufffd", key)
+            if name != key:
+                errors.append((pointer, "has a key with a NUL character or a lone surrogate."))
+            _find_unstorable(inner, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}", errors)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _find_unstorable(inner, f"{pointer}/{index}", errors)

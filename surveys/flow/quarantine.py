@@ -1,0 +1,64 @@
+"""What could not be used, kept with its reason. In: decoded JSON and errors. Out: QuarantinedEvent rows; a retry's result."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from surveys.flow.incoming import Catalogue, InputError, read_event
+from surveys.flow.record import RecordResult, record_events
+from surveys.models import QuarantinedEvent
+
+
+def quarantine(items: Iterable[tuple[Any, InputError]], api_key_name: str, now: datetime) -> None:
+    """Keep unusable items. ASCII-escaped, so that even what no text column can hold is kept as it came."""
+    QuarantinedEvent.objects.bulk_create(
+        QuarantinedEvent(
+            body=json.dumps(item, ensure_ascii=True),
+            errors=[{"pointer": pointer, "detail": _storable(detail)} for pointer, detail in error.errors],
+            received_at=now,
+            api_key_name=api_key_name,
+        )
+        for item, error in items
+    )
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def retry(row_id: int, body: str, now: datetime) -> RecordResult:
+    """Try a quarantined event again, with the body as a manager corrected it.
+
+    InputError (and the new body and errors kept) where it is still unusable; it stays in quarantine.
+    """
+    item = _decoded(body)
+    try:
+        with transaction.atomic():
+            row = QuarantinedEvent.objects.select_for_update().get(pk=row_id)
+            if row.state == QuarantinedEvent.State.RETRIED:
+                return RecordResult(0, 1)
+            catalogue = Catalogue.load()
+            result = record_events([read_event(item, catalogue, now)], catalogue, now)
+            row.body, row.state, row.settled_at = body, QuarantinedEvent.State.RETRIED, now
+            row.save()
+            return result
+    except InputError as error:
+        errors = [{"pointer": pointer, "detail": _storable(detail)} for pointer, detail in error.errors]
+        QuarantinedEvent.objects.filter(pk=row_id).update(body=body, errors=errors)
+        raise
+
+
+def discard(row_id: int, now: datetime) -> None:
+    """Put aside what nobody will correct; the row stays."""
+    waiting = QuarantinedEvent.objects.filter(pk=row_id, state=QuarantinedEvent.State.WAITING)
+    waiting.update(state=QuarantinedEvent.State.DISCARDED, settled_at=now)
+
+
+def _decoded(body: str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise InputError([("", f"is not JSON: {error}.")]) from None

@@ -1,0 +1,286 @@
+"""Tickets from their events, in any order. In: ticket events. Out: Ticket rows, and ±1 in the duration ledger.
+
+A ticket's state is a pure function of its events, so late, repeated and shuffled ones end in the same state. Only its
+segment is not: it is its customer's at first sight, and never changes after.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from django.db import connection
+
+from surveys.flow.customers import Held
+from surveys.flow.incoming import TICKET_EVENTS, Incoming
+from surveys.flow.segments import counted_segments, segment_of
+from surveys.models import DurationLedger, InteractionEvent, Invitation, Organisation, Ticket
+from surveys.signals import ledger_written
+
+ORDER = {name: position for position, name in enumerate(TICKET_EVENTS)}
+SECOND = timedelta(seconds=1)
+TABLE, EVENTS = Ticket._meta.db_table, InteractionEvent._meta.db_table
+LEDGER, INVITATIONS = DurationLedger._meta.db_table, Invitation._meta.db_table
+
+
+class TicketEvent(NamedTuple):
+    """What a ticket must know of one of its events. `kind` is one of TICKET_EVENTS."""
+
+    time: datetime
+    kind: str
+    touchpoint_id: int | None = None
+    location: str = ""
+    customer_id: int = 0
+
+
+class TicketState(NamedTuple):
+    """What the events of one ticket amount to. In the order of the last columns of `_TYPES`."""
+
+    customer_id: int = 0
+    touchpoint_id: int | None = None
+    location: str = ""
+    opened_at: datetime | None = None
+    first_response_at: datetime | None = None
+    resolved_at: datetime | None = None
+    closed_at: datetime | None = None
+    reopened_count: int = 0
+
+    @property
+    def in_ttr(self) -> bool:
+        """An opening is known and no resolution precedes it."""
+        return self.opened_at is not None and (self.resolved_at is None or self.resolved_at >= self.opened_at)
+
+
+def state_of(events: Iterable[TicketEvent]) -> TicketState:
+    """The state after all `events`, whatever order they are given in.
+
+    From the first opening to the last resolution; closed and not resolved counts as resolved when it was closed; a later
+    reopening makes it open again. The customer is that of the earliest event, touchpoint and location are those of the
+    earliest that names one.
+    """
+    # What follows the order is there for events alike in it: without it, their order of arrival would decide.
+    ordered = sorted(
+        events,
+        key=lambda event: (event.time, ORDER[event.kind], event.touchpoint_id or 0, event.location, event.customer_id),
+    )
+    customer_id = ordered[0].customer_id if ordered else 0
+    opened = first_response = resolved = closed = None
+    touchpoint_id: int | None = None
+    location = ""
+    reopened = 0
+    for event in ordered:
+        touchpoint_id = touchpoint_id if touchpoint_id is not None else event.touchpoint_id
+        location = location or event.location
+        if event.kind == "ticket.opened":
+            opened = opened or event.time
+        elif event.kind == "ticket.first_response":
+            first_response = first_response or event.time
+        elif event.kind == "ticket.reopened":
+            resolved = closed = None
+            reopened += 1
+        elif event.kind == "ticket.resolved":
+            resolved = event.time
+        else:
+            closed = event.time
+            resolved = resolved or event.time
+    return TicketState(customer_id, touchpoint_id, location, opened, first_response, resolved, closed, reopened)
+
+
+class TicketRow(NamedTuple):
+    """A ticket as it is stored."""
+
+    id: int
+    state: TicketState
+    segment: str
+    in_ttr: bool
+    day_opened: date | None
+    day_resolved: date | None
+
+    def counted(self) -> list[tuple[str, date, int, str, str, int, bool]]:
+        """What it is counted as: nothing, or one entry by the day resolved and one by the day opened."""
+        state = self.state
+        if not self.in_ttr or state.resolved_at is None or state.opened_at is None:
+            return []
+        assert self.day_opened is not None
+        assert self.day_resolved is not None
+        seconds = (state.resolved_at - state.opened_at) // SECOND
+        same = (state.touchpoint_id or 0, self.segment, state.location, seconds, state.reopened_count > 0)
+        return [("resolved", self.day_resolved, *same), ("opened", self.day_opened, *same)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTickets:
+    """The tickets of a batch: (source, reference) to row id, all locked; `new` are those that the batch made."""
+
+    ids: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    new: frozenset[int] = frozenset()
+
+    def id_of(self, event: Incoming) -> int | None:
+        return self.ids.get((event.source, event.reference)) if event.ticket_event else None
+
+
+_INSERT = f"""
+INSERT INTO {TABLE} (source, reference, customer_id, segment, location, reopened_count, in_ttr)
+SELECT source, reference, customer_id, '', '', 0, false
+FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS given (source, reference, customer_id)
+ON CONFLICT (source, reference) DO NOTHING RETURNING id, source, reference
+"""
+# Not FOR UPDATE: the foreign keys of events that are being recorded need not wait.
+_LOCK = f"""
+SELECT t.id, t.source, t.reference FROM {TABLE} t
+JOIN unnest(%s::text[], %s::text[]) AS given (source, reference) USING (source, reference)
+ORDER BY t.source, t.reference FOR NO KEY UPDATE OF t
+"""
+_READ_EVENTS = f"""
+SELECT ticket_id, {", ".join("ticket_event" if name == "kind" else name for name in TicketEvent._fields)}
+FROM {EVENTS} WHERE ticket_id = ANY(%s)
+"""
+_TYPES = {
+    "id": "bigint",
+    "segment": "text",
+    "in_ttr": "boolean",
+    "day_opened": "date",
+    "day_resolved": "date",
+    "customer_id": "bigint",
+    "touchpoint_id": "bigint",
+    "location": "text",
+    "opened_at": "timestamptz",
+    "first_response_at": "timestamptz",
+    "resolved_at": "timestamptz",
+    "closed_at": "timestamptz",
+    "reopened_count": "int",
+}
+_READ = f"SELECT {', '.join(_TYPES)} FROM {TABLE} WHERE id = ANY(%s)"
+_UPDATE = f"""
+UPDATE {TABLE} t SET {", ".join(f"{name} = given.{name}" for name in _TYPES if name != "id")}
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in _TYPES.values())}) AS given ({", ".join(_TYPES)})
+WHERE t.id = given.id
+"""
+_LEDGER = f"""
+INSERT INTO {LEDGER} (basis, day, touchpoint_id, segment, location, seconds, reopened, delta)
+SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::smallint[])
+"""
+# Those of interactions before the reopening: what was asked about a later resolution stands. One that a worker holds
+# right now is being sent, and is decided on again by that worker.
+_CANCEL = f"""
+UPDATE {INVITATIONS} i SET status = 'cancelled', reason = 'reopened', lease_until = NULL
+FROM {EVENTS} e JOIN unnest(%s::bigint[], %s::timestamptz[]) AS reopened (ticket_id, time) USING (ticket_id)
+WHERE i.event_id = e.id AND i.status = 'scheduled' AND (i.lease_until IS NULL OR i.lease_until < %s)
+AND (e.time < reopened.time OR (e.time = reopened.time AND e.ticket_event IN ('ticket.opened', 'ticket.first_response')))
+"""
+
+
+def claim_tickets(events: Sequence[Incoming], customers: Mapping[str, Held]) -> ClaimedTickets:
+    """Rows for the tickets that `events` speak of, made where there are none, locked in sorted order."""
+    first: dict[tuple[str, str], Incoming] = {}
+    for event in events:
+        if event.ticket_event:
+            first.setdefault((event.source, event.reference), event)
+    if not first:
+        return ClaimedTickets()
+    keys = sorted(first)
+    people = [customers[first[key].profile.external_id] for key in keys]
+    sources, references = [key[0] for key in keys], [key[1] for key in keys]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [sources, references, [person.id for person in people]])
+        ids = {(source, reference): id for id, source, reference in cursor.fetchall()}
+        new = frozenset(ids.values())
+        if len(ids) < len(keys):
+            cursor.execute(_LOCK, [sources, references])
+            ids |= {(source, reference): id for id, source, reference in cursor.fetchall()}
+    return ClaimedTickets(ids, new)
+
+
+def rebuild_tickets(
+    claimed: ClaimedTickets,
+    accepted: Sequence[Incoming],
+    customers: Mapping[str, Held],
+    organisation: Organisation,
+    now: datetime,
+) -> None:
+    """Bring claimed tickets in line with their events, the ledger with the tickets, and what waits to be sent with both."""
+    alive = {claimed.id_of(event) for event in accepted}
+    _forget(claimed.new - alive)
+    ids = sorted(id for id in alive if id is not None)
+    if not ids:
+        return
+    stored, events = _read(ids)
+    states = {id: state_of(events[id]) for id in ids}
+    segments = _first_segments(claimed.new, states, customers, organisation)
+    changed: list[TicketRow] = []
+    ledger: list[tuple[object, ...]] = []
+    for id in ids:
+        was = stored[id]
+        row = _row(was, states[id], segments.get(id, was.segment), organisation)
+        if row == was:
+            continue
+        changed.append(row)
+        before, after = was.counted(), row.counted()
+        if before != after:
+            ledger += [(*entry, -1) for entry in before] + [(*entry, 1) for entry in after]
+    _write(changed, ledger)
+    _cancel_invitations(claimed, accepted, now)
+
+
+def _forget(ids: Iterable[int]) -> None:
+    """Tickets made for events that somebody else recorded a moment earlier, under another reference."""
+    if ids:
+        Ticket.objects.filter(id__in=ids).delete()
+
+
+def _read(ids: Sequence[int]) -> tuple[dict[int, TicketRow], dict[int, list[TicketEvent]]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_READ, [list(ids)])
+        stored = {}
+        for id, segment, in_ttr, day_opened, day_resolved, *state in cursor.fetchall():
+            stored[id] = TicketRow(id, TicketState(*state), segment, in_ttr, day_opened, day_resolved)
+        cursor.execute(_READ_EVENTS, [list(ids)])
+        events: dict[int, list[TicketEvent]] = {id: [] for id in ids}
+        for id, *event in cursor.fetchall():
+            events[id].append(TicketEvent(*event))
+    return stored, events
+
+
+def _first_segments(
+    new: Iterable[int], states: Mapping[int, TicketState], customers: Mapping[str, Held], organisation: Organisation
+) -> dict[int, str]:
+    """The segment of each new ticket: its customer's now."""
+    by_id = {customer.id: customer for customer in customers.values()}
+    people = {id: by_id[states[id].customer_id] for id in new if id in states}
+    names = {id: segment_of(person.fields["segment"], person.attributes, organisation) for id, person in people.items()}
+    counted = counted_segments(names.values()) if names else {}
+    return {id: counted[name] for id, name in names.items()}
+
+
+def _row(was: TicketRow, state: TicketState, segment: str, organisation: Organisation) -> TicketRow:
+    """A day is kept while its time is: only a rebuild moves days to a changed time zone."""
+    opened = was.day_opened if state.opened_at == was.state.opened_at else _day(state.opened_at, organisation)
+    resolved = was.day_resolved if state.resolved_at == was.state.resolved_at else _day(state.resolved_at, organisation)
+    return TicketRow(was.id, state, segment, state.in_ttr, opened, resolved)
+
+
+def _day(moment: datetime | None, organisation: Organisation) -> date | None:
+    return None if moment is None else organisation.day_of(moment)
+
+
+def _write(changed: Sequence[TicketRow], ledger: Sequence[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor:
+        if changed:
+            rows = [(r.id, r.segment, r.in_ttr, r.day_opened, r.day_resolved, *r.state) for r in changed]
+            cursor.execute(_UPDATE, [list(column) for column in zip(*rows, strict=True)])
+        if ledger:
+            cursor.execute(_LEDGER, [list(column) for column in zip(*ledger, strict=True)])
+    if ledger:
+        ledger_written.send(sender=Ticket)
+
+
+def _cancel_invitations(claimed: ClaimedTickets, accepted: Sequence[Incoming], now: datetime) -> None:
+    """Nobody is asked how it went while it is open again."""
+    latest: dict[int, datetime] = {}
+    for event in accepted:
+        id = claimed.id_of(event)
+        if id is not None and event.ticket_event == "ticket.reopened":
+            latest[id] = max(event.time, latest.get(id, event.time))
+    if latest:
+        with connection.cursor() as cursor:
+            cursor.execute(_CANCEL, [list(latest), list(latest.values()), now])

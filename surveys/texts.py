@@ -36,3 +36,10 @@ def pick(texts: Mapping[str, str], language: str, fallbacks: Iterable[str] = ("e
         if found is not None and texts[found]:
             return texts[found]
     return next((text for text in texts.values() if text), "")
+
+
+def fill(text: str, **names: str) -> str:
+    """`text` with {organisation} and the like replaced; any other brace stays as it is."""
+    for name, value in names.items():
+        text = text.replace("{" + name + "}", value)
+    return text

@@ -1,3 +1,12 @@
-from django.urls import URLPattern
+"""Routes of respondents' pages."""
 
-urlpatterns: list[URLPattern] = []
+from django.urls import path
+
+from surveys import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("s/<str:token>/", views.invited, name="invited"),
+    path("t/<str:public_key>/", views.public, name="public"),
+    path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
+]

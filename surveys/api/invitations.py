@@ -1,0 +1,131 @@
+"""GET and POST /api/v1/invitations/: every decision with its reason, and inviting one customer through the same gates."""
+
+from typing import Annotated, Any
+
+import msgspec
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from msgspec import Meta, Struct
+from rest_framework.request import Request
+from rest_framework.response import Response as Answered
+
+from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.bell import ring
+from surveys.flow.customers import upsert_customer
+from surveys.flow.incoming import InputError, pointed, read_profile, refuse_unstorable, shaped_customer
+from surveys.flow.invite import invite_customer
+from surveys.models import Instrument, Invitation, Touchpoint
+from surveys.tasks import deliver_due
+
+FILTERS = {
+    "customer": "customer__external_id",
+    "touchpoint": "touchpoint__slug",
+    "status": "status",
+    "reason": "reason",
+    "event_source": "event__source",
+    "event_id": "event__event_id",
+}
+
+
+class InvitationIn(Struct, forbid_unknown_fields=True):
+    """The body of POST invitations/."""
+
+    touchpoint: str
+    customer: dict[str, Any]
+    instrument: str | None = None
+    mode: str = "email"
+    location: Annotated[str, Meta(max_length=100)] = ""
+
+
+class InvitationPages(CursorPages):
+    ordering = ("-decided_at", "-id")
+
+
+class InvitationsView(CxView):
+    scopes = {"GET": "responses:read", "POST": "events:write"}
+
+    @extend_schema(
+        summary="List every decision to ask or not to ask, newest first",
+        parameters=[OpenApiParameter(name, str) for name in FILTERS],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Answered:
+        query = request.query_params
+        wrong = [name for name in query if name not in FILTERS and name not in ("cursor", "page_size")]
+        if wrong:
+            raise Problem(
+                400, "The query is not valid.", [FieldError(f"/{name}", "is not a filter.") for name in wrong]
+            )
+        rows = Invitation.objects.select_related("customer", "touchpoint", "instrument", "rule", "event")
+        for name, column in FILTERS.items():
+            if query.getlist(name):
+                rows = rows.filter(**{f"{column}__in": query.getlist(name)})
+        pages = InvitationPages()
+        page = pages.paginate_queryset(rows, request, self)
+        return pages.get_paginated_response([shown(row) for row in page or []])
+
+    @extend_schema(
+        summary="Invite one customer, through the same eligibility rules",
+        request=OpenApiTypes.OBJECT,
+        responses={201: OpenApiTypes.OBJECT},
+    )
+    def post(self, request: Request) -> Answered:
+        now = timezone.now()
+        body = parse_json(read_body(request))
+        try:
+            refuse_unstorable(body)
+            given, touchpoint, instrument, profile = _read(body)
+        except InputError as error:
+            raise Problem(400, "The invitation is not valid.", [FieldError(*found) for found in error.errors]) from None
+        customer = upsert_customer(profile, now, now)
+        row = invite_customer(customer, touchpoint, instrument, now, modes=[given.mode], location=given.location)
+        if row.status == Invitation.Status.SCHEDULED:
+            ring(deliver_due)
+        return Answered(shown(row), status=201)
+
+
+def _read(body: Any) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
+    try:
+        given = msgspec.convert(body, InvitationIn, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError([pointed(str(error))]) from None
+    errors: list[tuple[str, str]] = []
+    touchpoint = Touchpoint.objects.select_related("instrument").filter(slug=given.touchpoint).first()
+    if touchpoint is None:
+        errors.append(("/touchpoint", f"“{given.touchpoint}” is not a touchpoint."))
+    instrument = touchpoint.instrument if touchpoint else None
+    if given.instrument is not None:
+        instrument = Instrument.objects.filter(slug=given.instrument).first()
+    if instrument is None and touchpoint is not None:
+        errors.append(("/instrument", "is not known, or missing where the touchpoint has none."))
+    if given.mode != "email":
+        errors.append(("/mode", f"“{given.mode}” cannot be sent here; “email” can."))
+    customer = shaped_customer(given.customer, "/customer")
+    external_id = customer.external_id if isinstance(customer.external_id, str) else ""
+    if not external_id:
+        errors.append(("/customer/external_id", "is missing."))
+    profile = read_profile(customer, external_id, "/customer", errors)
+    if errors or touchpoint is None or instrument is None:
+        raise InputError(errors)
+    return given, touchpoint, instrument, profile
+
+
+def shown(row: Invitation) -> dict[str, Any]:
+    """An invitation as the API shows it. The token is not shown: it is the right to answer."""
+    return {
+        "id": row.pk,
+        "status": row.status,
+        "reason": row.reason,
+        "detail": row.detail,
+        "customer": row.customer.external_id,
+        "touchpoint": row.touchpoint.slug,
+        "instrument": row.instrument.slug,
+        "rule": row.rule.slug if row.rule else None,
+        "event": {"source": row.event.source, "id": row.event.event_id} if row.event else None,
+        "mode": row.mode or None,
+        **{
+            name: moment.isoformat() if (moment := getattr(row, name)) else None
+            for name in ("decided_at", "send_at", "sent_at", "opened_at", "answered_at", "expires_at")
+        },
+    }

@@ -1,0 +1,276 @@
+"""POST and GET /api/v1/responses/, GET responses/{id}/, GET instruments/{slug}/: for apps that ask by themselves."""
+
+import hashlib
+import json
+import uuid
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from django.db.models import Q, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from msgspec import UNSET, Meta, Struct, UnsetType
+from rest_framework.request import Request
+from rest_framework.response import Response as Answered
+
+from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.flow.customers import upsert_customer
+from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
+from surveys.flow.respond import BodyConflict, Submission, record_response
+from surveys.forms import check, questions_in, wordings_of
+from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
+from surveys.models.instruments import Metric
+from surveys.texts import normalise_tag, pick
+
+FILTERS = (
+    *("touchpoint", "metric", "channel", "mode", "segment", "location", "score_min", "score_max", "from", "to"),
+    *("has_comment", "q", "cursor", "page_size"),
+)
+
+
+class ResponseIn(Struct, forbid_unknown_fields=True):
+    """The body of POST responses/."""
+
+    id: str
+    touchpoint: str
+    answers: dict[str, Any]
+    instrument: str | None = None
+    mode: str = "app"
+    language: Annotated[str, Meta(max_length=20)] = ""
+    location: Annotated[str, Meta(max_length=100)] = ""
+    customer: dict[str, Any] | UnsetType | None = UNSET
+    responded_at: str | None = None
+
+
+class ResponsePages(CursorPages):
+    ordering = ("-responded_at", "-id")
+
+
+class ResponsesView(CxView):
+    scopes = {"GET": "responses:read", "POST": "responses:write"}
+
+    @extend_schema(
+        summary="List responses, newest first",
+        parameters=[OpenApiParameter(name, str) for name in FILTERS],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Answered:
+        pages = ResponsePages()
+        page = pages.paginate_queryset(filtered(request.query_params), request, self)
+        return pages.get_paginated_response([shown(row) for row in page or []])
+
+    @extend_schema(
+        summary="Record an answer that another system collected",
+        request=OpenApiTypes.OBJECT,
+        responses={201: OpenApiTypes.OBJECT, 200: OpenApiTypes.OBJECT},
+    )
+    def post(self, request: Request) -> Answered:
+        now = timezone.now()
+        body = parse_json(read_body(request))
+        try:
+            submission = _submission(body, now)
+            recorded = record_response(submission, now)
+        except InputError as error:
+            raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
+        except BodyConflict:
+            raise Problem(
+                409, "Another response was recorded under this id.", [FieldError("/id", "is taken.")]
+            ) from None
+        row = everything().get(pk=recorded.response.pk)
+        return Answered(shown(row), status=201 if recorded.created else 200)
+
+
+class ResponseView(CxView):
+    scopes = {"GET": "responses:read"}
+
+    @extend_schema(summary="One response", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, client_id: uuid.UUID) -> Answered:
+        return Answered(shown(get_object_or_404(everything(), client_id=client_id)))
+
+
+class InstrumentView(CxView):
+    scopes = {"GET": "responses:write"}
+
+    @extend_schema(
+        summary="What an app needs to draw the form itself",
+        parameters=[OpenApiParameter("language", str)],
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, slug: str) -> Answered:
+        instrument = get_object_or_404(Instrument, slug=slug)
+        version = instrument.current_version()
+        if version is None:
+            raise Http404
+        organisation = Organisation.current()
+        language = normalise_tag(request.query_params.get("language", "") or organisation.default_language)
+        fallbacks = [organisation.default_language, "en"]
+        names = {"organisation": pick(organisation.name, language, fallbacks)}
+        questions = questions_in(wordings_of(version), language, fallbacks, names)
+        return Answered(
+            {
+                "slug": instrument.slug,
+                "metric": instrument.metric,
+                "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
+                "version": version.number,
+                "language": language,
+                "questions": [
+                    {
+                        "key": question.key,
+                        "kind": question.kind,
+                        "text": question.text,
+                        "required": question.required,
+                        "low_label": question.low_label,
+                        "high_label": question.high_label,
+                        "scores": question.scores,
+                        "options": [{"key": key, "text": text} for key, text in question.options],
+                        "show_if": question.show_if,
+                    }
+                    for question in questions
+                ],
+            }
+        )
+
+
+def _submission(body: Any, now: Any) -> Submission:
+    """The body as a Submission; InputError with pointers."""
+    refuse_unstorable(body)
+    try:
+        given = msgspec.convert(body, ResponseIn, strict=True)
+    except msgspec.ValidationError as error:
+        raise InputError([pointed(str(error))]) from None
+    errors: list[tuple[str, str]] = []
+    try:
+        client_id = uuid.UUID(given.id)
+    except ValueError:
+        client_id = uuid.UUID(int=0)
+        errors.append(("/id", "is not a UUID."))
+    if given.mode not in Mode.values:
+        errors.append(("/mode", f"“{given.mode}” is not a mode; it is one of {', '.join(Mode.values)}."))
+    touchpoint = Touchpoint.objects.select_related("instrument").filter(slug=given.touchpoint).first()
+    if touchpoint is None:
+        raise InputError([*errors, ("/touchpoint", f"“{given.touchpoint}” is not a touchpoint.")])
+    instrument = touchpoint.instrument
+    if given.instrument is not None:
+        instrument = Instrument.objects.filter(slug=given.instrument).first()
+    version = instrument.current_version() if instrument else None
+    if version is None:
+        what = (
+            f"“{given.instrument}” is not an instrument."
+            if given.instrument
+            else "is missing: the touchpoint has none."
+        )
+        raise InputError([*errors, ("/instrument", what)])
+    responded_at = None
+    if given.responded_at is not None:
+        responded_at = read_time(given.responded_at, now, "/responded_at", errors)
+    wordings = wordings_of(version)
+    keys = {wording.question.key for wording in wordings}
+    errors += [(f"/answers/{key}", "is not a question of this instrument.") for key in given.answers if key not in keys]
+    checked = check(wordings, given.answers)
+    errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
+    profile = None
+    if given.customer is not UNSET and given.customer is not None:
+        customer_in = shaped_customer(given.customer, "/customer")
+        if customer_in.external_id is UNSET:
+            errors.append(("/customer/external_id", "is missing."))
+        else:
+            profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)
+    if errors:
+        raise InputError(errors)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return Submission(
+        client_id=client_id,
+        touchpoint=touchpoint,
+        version=version,
+        mode=given.mode,
+        answers=checked.answers,
+        language=normalise_tag(given.language) if given.language else "",
+        location=given.location,
+        customer=upsert_customer(profile, responded_at or now, now) if profile else None,
+        responded_at=responded_at,
+        body_hash=hashlib.sha256(canonical).hexdigest(),
+    )
+
+
+def everything() -> "QuerySet[Response]":
+    return Response.objects.select_related("touchpoint", "version__instrument", "customer").prefetch_related(
+        "answers__question"
+    )
+
+
+def shown(row: Response) -> dict[str, Any]:
+    """A response as the API shows it."""
+    answers: dict[str, Any] = {}
+    for answer in row.answers.all():
+        value = answer.score if answer.score is not None else (answer.choices or answer.text)
+        answers[answer.question.key] = value
+    customer: Customer | None = row.customer
+    version: InstrumentVersion = row.version
+    return {
+        "id": str(row.client_id),
+        "touchpoint": row.touchpoint.slug,
+        "instrument": version.instrument.slug,
+        "version": version.number,
+        "metric": version.instrument.metric,
+        "channel": row.touchpoint.channel,
+        "mode": row.mode,
+        "segment": row.segment,
+        "location": row.location,
+        "language": row.language,
+        "customer": customer.external_id if customer and customer.erased_at is None else None,
+        "day": row.day.isoformat(),
+        "responded_at": row.responded_at.isoformat(),
+        "recorded_at": row.recorded_at.isoformat(),
+        "changed_at": row.changed_at.isoformat() if row.changed_at else None,
+        "excluded": row.excluded_at is not None,
+        "answers": answers,
+    }
+
+
+def filtered(query: Any) -> "QuerySet[Response]":
+    """The rows that the query parameters name. Problem 400 with a pointer for a wrong one."""
+    errors: list[FieldError] = []
+    errors += [FieldError(f"/{name}", "is not a filter.") for name in query if name not in FILTERS]
+    rows = everything()
+    for name, column, known in (
+        ("touchpoint", "touchpoint__slug", None),
+        ("metric", "version__instrument__metric", Metric.values),
+        ("channel", "touchpoint__channel", Channel.values),
+        ("mode", "mode", Mode.values),
+        ("segment", "segment", None),
+        ("location", "location", None),
+    ):
+        wanted = query.getlist(name)
+        if not wanted:
+            continue
+        if known is not None and any(value not in known for value in wanted):
+            errors.append(FieldError(f"/{name}", f"is one of {', '.join(known)}."))
+        rows = rows.filter(**{f"{column}__in": wanted})
+    for name, column in (("score_min", "score__gte"), ("score_max", "score__lte")):
+        text = query.get(name)
+        if text is not None and not (text.isascii() and text.isdigit() and len(text) < 4):
+            errors.append(FieldError(f"/{name}", "is a whole number."))
+        elif text is not None:
+            rows = rows.filter(**{column: int(text)})
+    for name, column in (("from", "day__gte"), ("to", "day__lte")):
+        text = query.get(name)
+        if text is None:
+            continue
+        try:
+            rows = rows.filter(**{column: date.fromisoformat(text)})
+        except ValueError:
+            errors.append(FieldError(f"/{name}", "is a day such as 2026-11-20."))
+    flag = query.get("has_comment")
+    if flag is not None:
+        if flag not in ("true", "false", "1", "0"):
+            errors.append(FieldError("/has_comment", "is true or false."))
+        rows = rows.exclude(comment="") if flag in ("true", "1") else rows.filter(comment="")
+    if query.get("q"):
+        rows = rows.filter(Q(comment__icontains=query["q"]))
+    if errors:
+        raise Problem(400, "The query is not valid.", errors)
+    return rows

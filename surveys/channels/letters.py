@@ -1,0 +1,27 @@
+"""What passes between delivery and a channel. In: a Letter. Out: an Outcome. No database here."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message to one address, rendered. `message_id` stays the same when it has to be sent again."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+    message_id: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`result` is "sent", "temporary" (try again later) or "permanent" (this address will never work).
+
+    `carrier_away`: nothing was asked about this address; the carrier itself could not be reached.
+    """
+
+    result: str
+    detail: str = ""
+    carrier_away: bool = False

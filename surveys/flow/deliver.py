@@ -1,0 +1,180 @@
+"""From scheduled invitations to messages. In: invitations that are due. Out: DeliveryAttempts, and invitations sent or refused.
+
+Two transactions around each message, none while the network is waited for: (1) lock the customer, decide again, write lease and
+`attempted_at`; then send; (2) write the result. A crash before the server's OK loses nothing, since the lease runs out; one after
+it may send the message once more, with the same Message-ID.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from surveys.channels import SENDING
+from surveys.channels.letters import Letter, Outcome
+from surveys.flow.addresses import address_hash
+from surveys.flow.eligibility import Decision, History, decide
+from surveys.flow.invite import Histories, terms_of
+from surveys.flow.letters import compose
+from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
+
+BATCH = 50
+LEASE = timedelta(minutes=5)  # longer than a batch can take: 50 messages with a time-out of 5 s each would end it
+BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
+PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
+
+
+def drain(clock: Callable[[], datetime], limit: int = BATCH) -> int:
+    """Send all that is due, batch by batch; how many messages went out."""
+    total = 0
+    while True:
+        claimed, sent = deliver_due(clock(), limit)
+        total += sent
+        if claimed == 0 or sent == 0:  # a carrier that is away is not asked again at once
+            return total
+
+
+def deliver_due(now: datetime, limit: int = BATCH) -> tuple[int, int]:
+    """Claim and send at most `limit` due invitations. Returns (claimed, sent)."""
+    claimed = _claim(now, limit)
+    outcomes: dict[int, Outcome] = {}
+    by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
+    for invitation, letter in claimed.letters:
+        by_mode[invitation.mode].append((invitation, letter))
+    for mode, letters in by_mode.items():
+        with SENDING[mode].connect() as carrier:
+            away: Outcome | None = None
+            for invitation, letter in letters:
+                # One unanswered call speaks for the rest of the batch.
+                outcome = away or carrier.send(letter)
+                away = outcome if outcome.carrier_away else away
+                outcomes[invitation.pk] = outcome
+                _settle(invitation, outcome, now)
+    return claimed.looked_at, sum(outcome.result == "sent" for outcome in outcomes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    looked_at: int
+    letters: Sequence[tuple[Invitation, Letter]]
+
+
+def _claim(now: datetime, limit: int) -> _Claim:
+    """First transaction: who may still be written to, with a lease on each."""
+    with transaction.atomic():
+        due = list(
+            Invitation.objects.filter(status=Invitation.Status.SCHEDULED, send_at__lte=now)
+            .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
+            .select_for_update(skip_locked=True, of=("self",))
+            .select_related("touchpoint", "instrument", "rule", "event")
+            .order_by("send_at", "id")[:limit]
+        )
+        if not due:
+            return _Claim(0, [])
+        # Locked in one order. Whoever else wants one of these customers waits here, and then sees our attempted_at.
+        ids = sorted({invitation.customer_id for invitation in due})
+        customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
+        organisation = Organisation.current()
+        histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
+        wordings = _score_wordings({invitation.instrument_id for invitation in due})
+        letters = []
+        for invitation in due:
+            invitation.customer = customers[invitation.customer_id]
+            address = _decide_again(invitation, organisation, histories, now)
+            if address:
+                histories.last_same[invitation.customer_id, invitation.touchpoint_id] = now
+                histories.last_any[invitation.customer_id] = histories.last_message[invitation.customer_id] = now
+                invitation.attempted_at = invitation.attempted_at or now
+                invitation.lease_until = now + LEASE
+                invitation.attempts += 1
+                letters.append(
+                    (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
+                )
+        fields = ["status", "reason", "detail", "mode", "attempted_at", "lease_until", "attempts", "send_at"]
+        Invitation.objects.bulk_update(due, fields, batch_size=100)
+        return _Claim(len(due), letters)
+
+
+def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
+    """The wording of each instrument's own scale question, in its current version."""
+    rows = Wording.objects.filter(version__instrument_id__in=instrument_ids, question__kind="scale")
+    found: dict[int, Wording] = {}
+    for row in rows.select_related("question", "version").order_by("-version__number", "position"):
+        found.setdefault(row.version.instrument_id, row)
+    return found
+
+
+def _decide_again(invitation: Invitation, organisation: Organisation, histories: Histories, now: datetime) -> str:
+    """The address to write to; "" where the invitation was refused, postponed or cancelled, which is then written on it."""
+    if not invitation.touchpoint.active or (invitation.rule is not None and not invitation.rule.active):
+        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.INACTIVE
+        return ""
+    customer = invitation.customer
+    if customer.erased_at is not None:
+        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.ERASED
+        return ""
+    modes = invitation.rule.modes if invitation.rule else [invitation.mode]
+    mode, suppressed = histories.way_to(customer, modes)
+    decision = Decision(True)
+    if invitation.attempted_at is None or suppressed or not mode:
+        history = History(
+            event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
+            suppressed=suppressed,
+            has_address=bool(mode) or bool(suppressed),
+            draw=-1.0,  # drawn when it arrived
+            last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
+            last_any_at=histories.last_any.get(customer.pk),
+            last_message_at=histories.last_message.get(customer.pk),
+        )
+        decision = decide(terms_of(invitation.rule, organisation), history, now)
+    if not decision.ok:
+        invitation.status, invitation.reason = Invitation.Status.WITHHELD, decision.reason
+        invitation.detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
+        return ""
+    invitation.mode = mode
+    address: str = SENDING[mode].address_of(customer)
+    return address
+
+
+def _settle(invitation: Invitation, outcome: Outcome, now: datetime) -> None:
+    """Second transaction: what the carrier said."""
+    row = Invitation.objects.filter(pk=invitation.pk)
+    with transaction.atomic():
+        DeliveryAttempt.objects.create(
+            invitation=invitation,
+            mode=invitation.mode,
+            at=now,
+            message_id=f"{invitation.token}",
+            result=outcome.result,
+            detail=outcome.detail,
+        )
+        if outcome.result == "sent":
+            expires_at = now + timedelta(seconds=invitation.expires_s)
+            row.update(sent_at=now, expires_at=expires_at, lease_until=None)
+            # An answer may have come in before we heard the server's OK.
+            row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
+        elif outcome.result == "permanent":
+            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
+            row.update(
+                status=Invitation.Status.FAILED,
+                reason=Invitation.Reason.BOUNCED,
+                detail=outcome.detail,
+                lease_until=None,
+            )
+        elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
+            reason = Invitation.Reason.UNDELIVERABLE
+            row.update(status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None)
+        else:
+            pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
+            row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
+
+
+def _suppress(address: str, detail: str, now: datetime) -> None:
+    if address:
+        Suppression.objects.get_or_create(
+            address_hash=address_hash(address),
+            defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
+        )

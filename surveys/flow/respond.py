@@ -1,0 +1,255 @@
+"""An answer into rows. In: a Submission. Out: a Response with Answers, and ±1 in the score ledger, in one transaction.
+
+Day, touchpoint, mode, segment and location are stored at first recording; a −1 always uses the stored ones.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from surveys.flow.segments import counted_segment
+from surveys.models import (
+    Answer,
+    Customer,
+    InstrumentVersion,
+    Invitation,
+    Organisation,
+    Question,
+    Response,
+    ScoreLedger,
+    Touchpoint,
+    Watcher,
+    WatcherNotice,
+)
+from surveys.signals import ledger_written
+
+SCORE_KEY = "score"
+COMMENT_KEY = "comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One answered question, validated: a score, choices, or a text."""
+
+    question: Question
+    score: int | None = None
+    choices: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One validated submission. With an `invitation` its token is the identity, else `client_id` is."""
+
+    client_id: uuid.UUID
+    touchpoint: Touchpoint
+    version: InstrumentVersion
+    mode: str
+    answers: Sequence[Given]
+    language: str = ""
+    location: str = ""
+    customer: Customer | None = None
+    invitation: Invitation | None = None
+    responded_at: datetime | None = None
+    body_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`created`: a new response; `changed`: an earlier one now says something else."""
+
+    response: Response
+    created: bool
+    changed: bool = field(default=False)
+
+
+class InvitationExpired(Exception):
+    """The link's time is over."""
+
+
+class BodyConflict(Exception):
+    """The same id came with another body."""
+
+
+def record_response(submission: Submission, now: datetime) -> Recorded:
+    """Record a submission once; the same again changes nothing, another answer replaces the earlier one.
+
+    InvitationExpired past the link's end; BodyConflict where `body_hash` is given and differs from the recorded one.
+    """
+    try:
+        with transaction.atomic():
+            return _record(submission, now)
+    except IntegrityError:
+        # Two first submissions of one form id at once: the other one is committed now.
+        with transaction.atomic():
+            return _record(submission, now)
+
+
+def _record(submission: Submission, now: datetime) -> Recorded:
+    existing = _locked(submission, now)
+    if existing is not None:
+        if submission.body_hash:
+            if existing.body_hash != submission.body_hash:
+                raise BodyConflict
+            return Recorded(existing, created=False)
+        return Recorded(existing, created=False, changed=_change(existing, submission.answers, now))
+    response = _create(submission, now)
+    return Recorded(response, created=True)
+
+
+def _locked(submission: Submission, now: datetime) -> Response | None:
+    """The response that this submission edits, locked; a lock on the token comes first."""
+    responses = Response.objects.select_for_update(of=("self",))
+    if submission.invitation is None:
+        return responses.filter(client_id=submission.client_id).first()
+    invitation = Invitation.objects.select_for_update(of=("self",)).get(pk=submission.invitation.pk)
+    if invitation.expires_at is not None and invitation.expires_at <= now:
+        raise InvitationExpired
+    return responses.filter(invitation=invitation).first()
+
+
+def _create(submission: Submission, now: datetime) -> Response:
+    organisation = Organisation.current()
+    responded_at = submission.responded_at or now
+    response = Response.objects.create(
+        client_id=submission.client_id if submission.invitation is None else uuid.uuid4(),
+        invitation=submission.invitation,
+        customer=submission.customer,
+        touchpoint=submission.touchpoint,
+        version=submission.version,
+        mode=submission.mode,
+        segment=counted_segment(submission.customer, organisation),
+        location=submission.location,
+        language=submission.language,
+        day=organisation.day_of(responded_at),
+        responded_at=responded_at,
+        recorded_at=now,
+        body_hash=submission.body_hash,
+        **_shown(submission.answers),
+    )
+    _write_answers(response, submission.answers)
+    _append(response, _scores(submission.answers), +1)
+    if not submission.version.answered:
+        InstrumentVersion.objects.filter(pk=submission.version.pk).update(answered=True)
+    if submission.invitation is not None:
+        Invitation.objects.filter(pk=submission.invitation.pk).update(
+            status=Invitation.Status.ANSWERED, reason="", answered_at=now, lease_until=None
+        )
+    _note_bad_news(response, submission.answers, now)
+    return response
+
+
+def _change(response: Response, answers: Sequence[Given], now: datetime) -> bool:
+    """Replace the answers of a locked response; False where they say the same."""
+    rows = {answer.question_id: answer for answer in response.answers.all()}
+    before = {key: (row.score, tuple(row.choices), row.text) for key, row in rows.items()}
+    after = {given.question.pk: (given.score, given.choices, given.text) for given in answers}
+    if before == after:
+        return False
+    old = {key: row.score for key, row in rows.items() if row.score is not None}
+    new = _scores(answers)
+    Answer.objects.filter(response=response).delete()
+    _write_answers(response, answers)
+    if response.excluded_at is None:
+        _append(response, {key: score for key, score in old.items() if new.get(key) != score}, -1)
+        _append(response, {key: score for key, score in new.items() if old.get(key) != score}, +1)
+    for name, value in _shown(answers).items():
+        setattr(response, name, value)
+    response.changed_at = now
+    response.save(update_fields=["score", "comment", "changed_at"])
+    _note_bad_news(response, answers, now)
+    return True
+
+
+def _shown(answers: Sequence[Given]) -> dict[str, Any]:
+    """The two answers that lists show, beside their rows."""
+    by_key = {given.question.key: given for given in answers}
+    score, comment = by_key.get(SCORE_KEY), by_key.get(COMMENT_KEY)
+    return {"score": score.score if score else None, "comment": comment.text if comment else ""}
+
+
+def _write_answers(response: Response, answers: Sequence[Given]) -> None:
+    Answer.objects.bulk_create(
+        Answer(
+            response=response,
+            question=given.question,
+            score=given.score,
+            choices=list(given.choices),
+            text=given.text,
+        )
+        for given in answers
+    )
+
+
+def _scores(answers: Sequence[Given]) -> dict[int, int]:
+    return {given.question.pk: given.score for given in answers if given.score is not None}
+
+
+def _append(response: Response, scores: Mapping[int, int], delta: int) -> None:
+    """Ledger rows under the response's stored key."""
+    if not scores:
+        return
+    ScoreLedger.objects.bulk_create(
+        ScoreLedger(
+            day=response.day,
+            touchpoint_id=response.touchpoint_id,
+            question_id=question_id,
+            mode=response.mode,
+            segment=response.segment,
+            location=response.location,
+            score=score,
+            delta=delta,
+        )
+        for question_id, score in scores.items()
+    )
+    ledger_written.send(sender=Response)
+
+
+def _note_bad_news(response: Response, answers: Sequence[Given], now: datetime) -> None:
+    """A notice per watcher where the instrument's own score lies in the lowest band."""
+    bad = any(
+        given.question.key == SCORE_KEY
+        and given.score is not None
+        and given.question.scale.band(given.score) == given.question.scale.lowest_band
+        for given in answers
+    )
+    if not bad:
+        return
+    watchers = Watcher.objects.filter(touchpoint_id=response.touchpoint_id, active=True)
+    WatcherNotice.objects.bulk_create(
+        [WatcherNotice(watcher=watcher, response=response, created_at=now) for watcher in watchers],
+        ignore_conflicts=True,
+    )
+
+
+def exclude_response(response_id: int, reason: str, user: Any, now: datetime) -> None:
+    """Take a response out of every metric, with a reason; it stays where it is. Twice is the same as once."""
+    if not reason.strip():
+        raise ValueError("an exclusion needs a reason")
+    with transaction.atomic():
+        response = Response.objects.select_for_update(of=("self",)).get(pk=response_id)
+        if response.excluded_at is not None:
+            return
+        _append(response, _recorded_scores(response), -1)
+        response.excluded_at, response.excluded_reason, response.excluded_by = now, reason.strip()[:300], user
+        response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+
+
+def include_response(response_id: int) -> None:
+    """Count an excluded response again."""
+    with transaction.atomic():
+        response = Response.objects.select_for_update(of=("self",)).get(pk=response_id)
+        if response.excluded_at is None:
+            return
+        _append(response, _recorded_scores(response), +1)
+        response.excluded_at, response.excluded_reason, response.excluded_by = None, "", None
+        response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+
+
+def _recorded_scores(response: Response) -> dict[int, int]:
+    rows = response.answers.exclude(score=None).values_list("question_id", "score")
+    return {question_id: score for question_id, score in rows if score is not None}

@@ -1,0 +1,23 @@
+"""Never again: in comes an invitation's token's owner, out go a suppression and the invitations that waited."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from surveys.flow.addresses import address_hash
+from surveys.models import Customer, Invitation, Suppression
+
+
+def unsubscribe(invitation: Invitation, now: datetime) -> None:
+    """Suppress the customer's addresses and withdraw what was scheduled. Twice is the same as once."""
+    with transaction.atomic():
+        customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
+        for address in filter(None, (customer.email, customer.phone)):
+            row, created = Suppression.objects.get_or_create(
+                address_hash=address_hash(address),
+                defaults={"reason": Suppression.Reason.UNSUBSCRIBED, "created_at": now},
+            )
+            if not created and row.reason == Suppression.Reason.BOUNCED:
+                Suppression.objects.filter(pk=row.pk).update(reason=Suppression.Reason.UNSUBSCRIBED, created_at=now)
+        waiting = Invitation.objects.filter(customer=customer, status=Invitation.Status.SCHEDULED)
+        waiting.update(status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None)

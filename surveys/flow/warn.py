@@ -1,0 +1,96 @@
+"""Bad news travels at once. In: WatcherNotices that wait. Out: one message per watcher, however many answers it tells of.
+
+A watcher's address is an email address or an Apprise one (WeCom, DingTalk, Feishu, Slack, Teams, a webhook …).
+"""
+
+from datetime import datetime, timedelta
+
+import apprise
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from surveys.models import Organisation, Watcher, WatcherNotice
+from surveys.texts import match_language, pick
+
+LEASE = timedelta(minutes=5)
+BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480))
+TOLD_AT_ONCE = 20  # more answers than that are counted, not quoted
+BATCH = 500
+
+
+def warn_watchers(now: datetime) -> int:
+    """Tell each watcher of all that waits for him; how many messages went out."""
+    sent = 0
+    for watcher, notices in _claim(now).items():
+        error = _tell(watcher, notices)
+        ids = [notice.pk for notice in notices]
+        with transaction.atomic():
+            waiting = WatcherNotice.objects.filter(pk__in=ids)
+            if error:
+                pause = BACK_OFF[min(notices[0].attempts, len(BACK_OFF)) - 1]
+                waiting.update(lease_until=now + pause)
+            else:
+                waiting.update(sent_at=now, lease_until=None)
+                sent += 1
+            Watcher.objects.filter(pk=watcher.pk).update(last_error=error)
+    return sent
+
+
+def _claim(now: datetime) -> dict[Watcher, list[WatcherNotice]]:
+    with transaction.atomic():
+        notices = list(
+            WatcherNotice.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now), sent_at__isnull=True, watcher__active=True)
+            .select_related("watcher__touchpoint", "response")
+            .order_by("created_at", "id")[:BATCH]
+        )
+        by_watcher: dict[Watcher, list[WatcherNotice]] = {}
+        for notice in notices:
+            notice.lease_until = now + LEASE
+            notice.attempts += 1
+            by_watcher.setdefault(notice.watcher, []).append(notice)
+        WatcherNotice.objects.bulk_update(notices, ["lease_until", "attempts"], batch_size=500)
+    return by_watcher
+
+
+def _tell(watcher: Watcher, notices: list[WatcherNotice]) -> str:
+    """Send one message; "" or what went wrong."""
+    organisation = Organisation.current()
+    shown = match_language(watcher.language, [code for code, _name in settings.LANGUAGES]) or "en"
+    with translation.override(shown):
+        subject, body = _compose(watcher, notices, pick(organisation.name, shown))
+    try:
+        if "://" not in watcher.address:
+            EmailMessage(subject, body, to=[watcher.address]).send()
+            return ""
+        carrier = apprise.Apprise()
+        if not carrier.add(watcher.address):
+            return "Apprise does not know this kind of address."
+        return "" if carrier.notify(title=subject, body=body) else "The address did not take the message."
+    except Exception as error:  # any transport's own; the notice stays and is tried again
+        return f"{type(error).__name__}: {error}"[:500]
+
+
+def _compose(watcher: Watcher, notices: list[WatcherNotice], organisation: str) -> tuple[str, str]:
+    count = len(notices)
+    touchpoint = watcher.touchpoint.label
+    subject = ngettext(
+        "%(count)d unhappy answer: %(touchpoint)s – %(organisation)s",
+        "%(count)d unhappy answers: %(touchpoint)s – %(organisation)s",
+        count,
+    ) % {"count": count, "touchpoint": touchpoint, "organisation": organisation}
+    lines = []
+    for notice in notices[:TOLD_AT_ONCE]:
+        response = notice.response
+        said = response.comment or _("(no comment)")
+        link = settings.BASE_URL + reverse("admin:surveys_response_change", args=[response.pk])
+        lines.append(f"{_('Score')} {response.score}: {said}\n{link}\n")
+    if count > TOLD_AT_ONCE:
+        lines.append(_("… and %(count)d more.") % {"count": count - TOLD_AT_ONCE})
+    return subject, "\n".join(lines)

@@ -1,0 +1,321 @@
+"""What customers see: the form, the thank-you page, unsubscribing. No cookie; GET and HEAD record nothing but the first GET's time."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods
+
+from surveys import forms
+from surveys.flow.respond import Given, InvitationExpired, Submission, record_response
+from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
+from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
+from surveys.texts import match_language, pick
+
+View = Callable[..., HttpResponse]
+OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}
+LOCATION_MAX = 100
+
+
+def respondent(view: View) -> View:
+    """No cookie, no cache, no index, no referrer; the token is the only authority, so no CSRF token either."""
+
+    @csrf_exempt
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        response["Referrer-Policy"] = "no-referrer"
+        response["X-Robots-Tag"] = "noindex"
+        return response
+
+    return wrapped
+
+
+@dataclass(slots=True)
+class Visit:
+    """Who looks at which form, in which language."""
+
+    organisation: Organisation
+    touchpoint: Touchpoint
+    language: str
+
+    @property
+    def names(self) -> dict[str, str]:
+        fallbacks = [self.organisation.default_language, "en"]
+        return {
+            "organisation": pick(self.organisation.name, self.language, fallbacks),
+            "touchpoint": pick(self.touchpoint.name, self.language, fallbacks),
+        }
+
+
+def choose_language(request: HttpRequest, organisation: Organisation, *known: str) -> str:
+    """The page's own switch, then what is known of the customer, then the browser, then the organisation."""
+    offered = organisation.languages or ["en"]
+    accepted = [part.split(";")[0] for part in request.headers.get("Accept-Language", "").split(",")]
+    for wanted in (request.GET.get("lang", ""), *known, *accepted):
+        found = match_language(wanted, offered) if wanted.strip() else None
+        if found:
+            return found
+    return organisation.default_language
+
+
+def polite(
+    request: HttpRequest, organisation: Organisation, language: str, status: int, title: str, text: str
+) -> HttpResponse:
+    context = {"organisation": pick(organisation.name, language), "title": title, "text": text, "language": language}
+    return render(request, "respondent/notice.html", context, status=status)
+
+
+def _shown(language: str) -> str:
+    """The language of built-in strings for a page in `language`."""
+    return match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
+
+
+@respondent
+@require_http_methods(["GET", "HEAD", "POST"])
+def invited(request: HttpRequest, token: str) -> HttpResponse:
+    """/s/{token}/: the form of an invited customer."""
+    organisation = Organisation.current()
+    rows = Invitation.objects.select_related("touchpoint", "instrument", "customer")
+    invitation = rows.filter(token=token).first()
+    language = choose_language(request, organisation, invitation.language if invitation else "")
+    now = timezone.now()
+    with translation.override(_shown(language)):
+        if invitation is None or invitation.customer.erased_at is not None:
+            return _unknown(request, organisation, language)
+        closed = (Invitation.Status.EXPIRED, Invitation.Status.CANCELLED, Invitation.Status.WITHHELD)
+        if invitation.status in closed or (invitation.expires_at is not None and invitation.expires_at <= now):
+            return _expired(request, organisation, language)
+        visit = Visit(organisation, invitation.touchpoint, language)
+        version = _version(request, invitation.instrument_id)
+        response = Response.objects.filter(invitation=invitation).first()
+        if request.method == "GET":
+            _note_opened(invitation, now)
+        if request.method != "POST":
+            if "done" in request.GET and response is not None:
+                return _thanks(request, visit, response)
+            return _form(request, visit, version, response=response)
+
+        def submission(answers: list[Given]) -> Submission:
+            return Submission(
+                client_id=uuid.uuid4(),
+                touchpoint=invitation.touchpoint,
+                version=version,
+                mode=invitation.mode or Mode.LINK,
+                answers=answers,
+                language=language,
+                location=invitation.location,
+                customer=invitation.customer,
+                invitation=invitation,
+            )
+
+        return _submit(request, visit, version, submission)
+
+
+@respondent
+@require_http_methods(["GET", "HEAD", "POST"])
+def public(request: HttpRequest, public_key: str) -> HttpResponse:
+    """/t/{public_key}/: a touchpoint's open form."""
+    organisation = Organisation.current()
+    touchpoint = Touchpoint.objects.select_related("instrument").filter(public_key=public_key).first()
+    language = choose_language(request, organisation)
+    with translation.override(_shown(language)):
+        if touchpoint is None or not (touchpoint.public and touchpoint.active) or touchpoint.instrument_id is None:
+            return _unknown(request, organisation, language)
+        visit = Visit(organisation, touchpoint, language)
+        version = _version(request, touchpoint.instrument_id)
+        form_id = _uuid(request.POST.get("form") or request.GET.get("form"))
+        response = Response.objects.filter(client_id=form_id, touchpoint=touchpoint).first() if form_id else None
+        if request.method != "POST":
+            if "done" in request.GET and response is not None:
+                page = _thanks(request, visit, response)
+            else:
+                page = _form(request, visit, version, response=response, form_id=form_id or uuid.uuid4())
+        else:
+            via = request.GET.get("via", "")
+
+            def submission(answers: list[Given]) -> Submission:
+                return Submission(
+                    client_id=form_id or uuid.uuid4(),
+                    touchpoint=touchpoint,
+                    version=version,
+                    mode=OPEN_MODES.get(via, Mode.LINK),
+                    answers=answers,
+                    language=language,
+                    location=_storable(request.GET.get("loc", ""))[:LOCATION_MAX],
+                )
+
+            page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
+        page._csp_update = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+        return page
+
+
+def _submit(
+    request: HttpRequest,
+    visit: Visit,
+    version: InstrumentVersion,
+    submission: Callable[[list[Given]], Submission],
+    form_id: uuid.UUID | None = None,
+) -> HttpResponse:
+    wordings = forms.wordings_of(version)
+    values = forms.posted_values(wordings, request.POST)
+    checked = forms.check(wordings, values)
+    if checked.errors:
+        return _form(request, visit, version, values=values, errors=checked.errors, form_id=form_id, status=422)
+    try:
+        recorded = record_response(submission(checked.answers), timezone.now())
+    except InvitationExpired:
+        return _expired(request, visit.organisation, visit.language)
+    query = {"done": "1", "lang": visit.language}
+    if recorded.response.invitation_id is None:
+        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
+        query["form"] = str(recorded.response.client_id)
+    return HttpResponseRedirect(f"{request.path}?{urlencode(query)}", status=303)
+
+
+def _version(request: HttpRequest, instrument_id: int) -> InstrumentVersion:
+    """The version that the posted form carried, so that its answer is held against what was shown; else the current one."""
+    versions = InstrumentVersion.objects.filter(instrument_id=instrument_id).order_by("-number")
+    number = request.POST.get("version", "")
+    carried = (
+        versions.filter(number=int(number)).first()
+        if number.isascii() and number.isdigit() and len(number) < 7
+        else None
+    )
+    return carried or versions[0]
+
+
+def _form(
+    request: HttpRequest,
+    visit: Visit,
+    version: InstrumentVersion,
+    *,
+    response: Response | None = None,
+    values: dict[str, Any] | None = None,
+    errors: dict[str, str] | None = None,
+    form_id: uuid.UUID | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    wordings = forms.wordings_of(version)
+    questions = forms.questions_in(wordings, visit.language, [visit.organisation.default_language, "en"], visit.names)
+    if values is None:
+        values = forms.earlier_values(list(response.answers.select_related("question"))) if response else {}
+        score = request.GET.get("score", "")
+        first = questions[0]
+        if score.isascii() and score.isdigit() and len(score) < 3 and int(score) in first.scores:
+            values = {**values, first.key: int(score)}  # preselected, never recorded by looking
+    for question in questions:
+        question.value = values.get(question.key)
+        question.error = (errors or {}).get(question.key, "")
+    context = {
+        "organisation": visit.names["organisation"],
+        "touchpoint": visit.names["touchpoint"],
+        "language": visit.language,
+        "languages": _switch(request, visit),
+        "questions": questions,
+        "errors": [question for question in questions if question.error],
+        "version": version.number,
+        "form_id": form_id,
+        "answered": response is not None,
+        "privacy": pick(visit.organisation.privacy, visit.language),
+        "embedded": request.GET.get("via") == "web",
+    }
+    return render(request, "respondent/form.html", context, status=status)
+
+
+def _switch(request: HttpRequest, visit: Visit) -> list[dict[str, Any]]:
+    """Links to the same form in the organisation's other languages."""
+    links = []
+    for code in visit.organisation.languages:
+        info = translation.get_language_info(_shown(code))
+        query = request.GET.copy()
+        query["lang"] = code
+        links.append(
+            {
+                "code": code,
+                "name": info["name_local"],
+                "url": f"?{query.urlencode()}",
+                "current": code == visit.language,
+            }
+        )
+    return links if len(links) > 1 else []
+
+
+def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpResponse:
+    query = {"lang": visit.language}
+    if response.invitation_id is None:
+        query["form"] = str(response.client_id)
+        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
+    context = {
+        "organisation": visit.names["organisation"],
+        "language": visit.language,
+        "change_url": f"{request.path}?{urlencode(query)}",
+    }
+    return render(request, "respondent/thanks.html", context)
+
+
+def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
+    text = _("Please check that the link is complete. If it came in a message, open it from there.")
+    return polite(request, organisation, language, 404, _("We cannot find this survey"), text)
+
+
+def _expired(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
+    text = _("Thank you for wanting to answer. This survey is closed now.")
+    return polite(request, organisation, language, 410, _("This link has expired"), text)
+
+
+def _note_opened(invitation: Invitation, now: Any) -> None:
+    """The first GET's time; it may have been a scanner's."""
+    if invitation.opened_at is not None:
+        return
+    Invitation.objects.filter(pk=invitation.pk, opened_at__isnull=True).update(opened_at=now)
+    arrived = (Invitation.Status.SENT, Invitation.Status.DELIVERED)
+    Invitation.objects.filter(pk=invitation.pk, status__in=arrived).update(status=Invitation.Status.OPENED)
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text or "")
+    except ValueError:
+        return None
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "ignore").decode().replace("\x00", "").strip()
+
+
+@respondent
+@require_http_methods(["GET", "HEAD", "POST"])
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """/u/{token}/: GET asks, POST (RFC 8058's one click, or the page's button) unsubscribes; twice is the same as once."""
+    organisation = Organisation.current()
+    invitation = Invitation.objects.filter(token=token).first()
+    language = choose_language(request, organisation, invitation.language if invitation else "")
+    with translation.override(_shown(language)):
+        if invitation is None:
+            return _unknown(request, organisation, language)
+        if request.method == "POST":
+            unsubscribe_flow(invitation, timezone.now())
+            text = _("You will get no more surveys from us.")
+            return polite(request, organisation, language, 200, _("You are unsubscribed"), text)
+        context = {"organisation": pick(organisation.name, language), "language": language}
+        return render(request, "respondent/unsubscribe.html", context)
+
+
+@respondent
+@require_http_methods(["GET", "HEAD"])
+def home(request: HttpRequest) -> HttpResponse:
+    """The bare address leads staff to their pages."""
+    return HttpResponseRedirect(reverse("admin:index"))

@@ -1,4 +1,8 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -6,3 +10,16 @@ class SurveysConfig(AppConfig):
     name = "surveys"
     verbose_name = _("Listen")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        post_migrate.connect(_load_builtins, sender=self, dispatch_uid="surveys.load_builtins")
+
+
+def _load_builtins(using: str, **kwargs: Any) -> None:
+    """Every database has the built-in instruments, with the languages of this release."""
+    from surveys.flow.builtins import load_builtins
+    from surveys.models import Wording
+
+    # `migrate surveys zero` also ends here.
+    if using == "default" and Wording._meta.db_table in connections[using].introspection.table_names():
+        load_builtins()

@@ -1,6 +1,7 @@
 """What is asked: instruments, their versions, questions (fixed) and wordings (versioned)."""
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -120,6 +121,28 @@ class Question(models.Model):
         return scale_for(self.metric, self.points)
 
 
+class OrderedJSONField(models.JSONField):
+    """JSON that comes back as it was written: PostgreSQL's `json`, since `jsonb` sorts the keys of an object.
+
+    Without it the options of a question would be shown by the length of their keys. It cannot be compared in SQL.
+    """
+
+    def db_type(self, connection: Any) -> str:
+        return "json"
+
+    def get_internal_type(self) -> str:
+        return "OrderedJSONField"  # as a JSONField, rows inserted in bulk would pass through an array of jsonb
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        return json.dumps(value, ensure_ascii=False)  # JSONField's own wrapper casts to jsonb
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        # psycopg2 decodes `json` itself, and only `jsonb` is left to Django.
+        return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
+
+
 class Wording(models.Model):
     """One row per question of a version: its texts, its place, when it is shown."""
 
@@ -133,7 +156,7 @@ class Wording(models.Model):
     # {"score": [1, 2, 3]}: shown when every named earlier question has one of the listed values.
     show_if = models.JSONField(_("shown if"), default=dict, blank=True)
     # {"late": {"en": "Late"}}: option key to text map, in order.
-    options = models.JSONField(_("options"), default=dict, blank=True)
+    options = OrderedJSONField(_("options"), default=dict, blank=True)
 
     class Meta:
         verbose_name = _("wording")

@@ -5,6 +5,7 @@ import zoneinfo
 from datetime import date, datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import translation
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from surveys.texts import pick
 
 DAY_S = 86_400
+DEFAULT_NAME = {"en": "My organisation", "zh-hans": "我的组织"}
 
 
 def validate_time_zone(name: str) -> None:
@@ -86,7 +88,11 @@ class Organisation(Named):
         if found is None:
             found, _created = cls.objects.get_or_create(
                 pk=1,
-                defaults={"name": {"en": "My organisation", "zh-hans": "我的组织"}, "languages": ["en", "zh-hans"]},
+                defaults={
+                    "name": DEFAULT_NAME,
+                    "languages": ["en", "zh-hans"],
+                    "time_zone": settings.CX_TIME_ZONE,
+                },
             )
         return found
 

@@ -1,0 +1,163 @@
+import re
+from datetime import timedelta
+
+import pytest
+
+from surveys.flow.deliver import LEASE, deliver_due
+from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
+from tests.concurrency import together
+from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
+
+pytestmark = pytest.mark.django_db
+
+
+def make_due(customer=None, touchpoint=None, **fields):
+    defaults = {"status": "scheduled", "attempted_at": None, "sent_at": None, "expires_at": None, "send_at": NOW}
+    return make_invitation(touchpoint, customer, **{**defaults, **fields})
+
+
+@pytest.fixture
+def smtp(settings, smtp_sink):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp_sink.port
+    settings.BASE_URL = "https://cx.example.org"
+    settings.DEFAULT_FROM_EMAIL = "Harbour Tea <survey@cx.example.org>"
+    return smtp_sink
+
+
+def test_a_due_invitation_goes_out_once(smtp):
+    make_organisation()
+    customer = make_customer(name="Li Na", language="zh-hans")
+    invitation = make_due(
+        customer, make_touchpoint("delivery", name={"en": "Delivery", "zh-hans": "配送"}), language="zh-hans"
+    )
+    assert deliver_due(NOW) == (1, 1)
+    assert deliver_due(NOW) == (0, 0)
+    recipient, mail = smtp.messages[0]
+    assert (len(smtp.messages), recipient) == (1, customer.email)
+    assert mail["Message-ID"] == f"<{invitation.token}@cx.example.org>"
+    assert mail["List-Unsubscribe"] == f"<https://cx.example.org/u/{invitation.token}/>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    html, text = (mail.get_body((kind,)).get_content() for kind in ("html", "plain"))
+    links = re.findall(r'href="(https://cx\.example\.org/s/[^"]+)"', html)
+    assert links == [f"https://cx.example.org/s/{invitation.token}/?score={score}" for score in range(11)] + [
+        f"https://cx.example.org/s/{invitation.token}/"
+    ]
+    assert "score？" in html
+    assert f"https://cx.example.org/s/{invitation.token}/" in text
+    invitation.refresh_from_db()
+    assert (invitation.status, invitation.sent_at, invitation.expires_at) == ("sent", NOW, NOW + timedelta(days=14))
+    assert DeliveryAttempt.objects.get().result == "sent"
+
+
+def test_a_batch_uses_one_connection(smtp):
+    for _number in range(5):
+        make_due()
+    assert deliver_due(NOW) == (5, 5)
+    assert (len(smtp.messages), smtp.connections) == (5, 1)
+
+
+def test_what_is_not_due_waits(smtp):
+    make_due(send_at=NOW + timedelta(seconds=1))
+    assert deliver_due(NOW) == (0, 0)
+    assert deliver_due(NOW + timedelta(seconds=1)) == (1, 1)
+
+
+def test_a_temporary_failure_is_tried_again_later_with_the_same_message_id(smtp):
+    invitation = make_due()
+    smtp.refuse_all = "451 4.7.1 try later"
+    assert deliver_due(NOW) == (1, 0)
+    assert deliver_due(NOW + timedelta(seconds=59)) == (0, 0)
+    smtp.refuse_all = ""
+    assert deliver_due(NOW + timedelta(seconds=60)) == (1, 1)
+    assert [row.result for row in DeliveryAttempt.objects.order_by("id")] == ["temporary", "sent"]
+    assert smtp.messages[0][1]["Message-ID"].startswith(f"<{invitation.token}@")
+
+
+def test_a_permanent_failure_suppresses_the_address(smtp):
+    invitation = make_due()
+    smtp.refuse[invitation.customer.email] = "550 5.1.1 no such user"
+    assert deliver_due(NOW) == (1, 0)
+    invitation.refresh_from_db()
+    assert (invitation.status, invitation.reason) == ("failed", "bounced")
+    assert Suppression.objects.get().reason == "bounced"
+    make_due(invitation.customer)
+    deliver_due(NOW + timedelta(days=100))
+    assert Invitation.objects.last().reason == "bounced"
+
+
+def test_a_server_that_is_away_costs_one_call_per_batch_and_loses_nothing(smtp):
+    for _number in range(3):
+        make_due()
+    smtp.stop()
+    assert deliver_due(NOW) == (3, 0)
+    assert set(Invitation.objects.values_list("status", flat=True)) == {"scheduled"}
+    smtp.start()
+    assert deliver_due(NOW + timedelta(minutes=1)) == (3, 3)
+
+
+def test_a_lease_of_a_worker_that_died_runs_out(smtp):
+    invitation = make_due(attempted_at=NOW, lease_until=NOW + LEASE, attempts=1)
+    assert deliver_due(NOW + LEASE - timedelta(seconds=1)) == (0, 0)
+    assert deliver_due(NOW + LEASE) == (1, 1)
+    assert smtp.messages[0][1]["Message-ID"].startswith(f"<{invitation.token}@")
+
+
+def test_eligibility_is_decided_again_when_the_moment_has_come(smtp):
+    customer = make_customer()
+    first, second = make_due(customer), make_due(customer)
+    assert deliver_due(NOW) == (2, 1)
+    second.refresh_from_db()
+    assert (second.status, second.reason) == ("withheld", "resting_any")
+    first.refresh_from_db()
+    assert first.status == "sent"
+
+
+@pytest.mark.parametrize("switched_off", ["rule", "touchpoint"])
+def test_what_was_switched_off_meanwhile_is_cancelled(smtp, switched_off):
+    rule = make_rule()
+    make_due(touchpoint=rule.touchpoint, rule=rule)
+    switched = rule if switched_off == "rule" else rule.touchpoint
+    switched.active = False
+    switched.save()
+    deliver_due(NOW)
+    assert Invitation.objects.values_list("status", "reason").get() == ("cancelled", "inactive")
+    assert smtp.messages == []
+
+
+def test_the_mailbox_takes_mail_while_no_server_is_named(settings):
+    settings.EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"  # pytest-django had put its own in the place of ours
+    make_due()
+    assert deliver_due(NOW) == (1, 1)
+    message = SentMessage.objects.get()
+    assert message.to == Customer.objects.get().email
+    assert "/s/" in message.text
+    assert "?score=10" in message.html
+    assert ["List-Unsubscribe-Post", "List-Unsubscribe=One-Click"] in message.headers
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_send_at_once_send_each_invitation_once(smtp):
+    for _number in range(40):
+        make_due()
+    sent = together(4, lambda _index: sum(deliver_due(NOW, limit=7)[1] for _batch in range(4)))
+    while deliver_due(NOW)[0]:
+        pass
+    assert sum(sent) <= 40
+    assert len(smtp.messages) == 40
+    assert len({mail["Message-ID"] for _to, mail in smtp.messages}) == 40
+    assert set(Invitation.objects.values_list("status", flat=True)) == {"sent"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_write_to_one_customer_twice(smtp):
+    for _number in range(10):
+        customer = make_customer()
+        make_due(customer)
+        make_due(customer)
+    together(4, lambda _index: [deliver_due(NOW, limit=3) for _batch in range(8)])
+    while deliver_due(NOW)[0]:
+        pass
+    assert len(smtp.messages) == 10
+    assert Invitation.objects.filter(status="sent").count() == 10
+    assert Invitation.objects.filter(status="withheld", reason="resting_any").count() == 10

@@ -157,7 +157,7 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_update = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
         page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
         return page
 

@@ -187,7 +187,9 @@ class Services:
         owner = self.owner
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment["LC_ALL"] = "C.UTF-8"
-        drop: dict[str, Any] = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        drop: dict[str, Any] = (
+            {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        )
         return subprocess.run(
             [str(part) for part in command],
             cwd="/",

@@ -1,20 +1,20 @@
 """POST /api/v1/events/: interaction events as CloudEvents 1.0, in four content types."""
 
+import re
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from django.http import HttpRequest
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from surveys.api.base import MAX_ITEMS, CxView, FieldError, Problem, parse_json, read_body
 from surveys.bell import ring
 from surveys.flow.incoming import Catalogue, Incoming, InputError, read_event
-from surveys.flow.quarantine import quarantine
+from surveys.flow.quarantine import Unusable, quarantine
 from surveys.flow.record import record_events
 from surveys.tasks import invite_pending
 
@@ -22,81 +22,151 @@ ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 PLAIN = "application/json"
 
+_TEXT = {"type": "string"}
+CUSTOMER_SCHEMA = {
+    "type": "object",
+    "description": "An absent key keeps what is known, null clears it, attributes merge key by key.",
+    "properties": {
+        "external_id": {"type": "string", "maxLength": 200},
+        "email": {"type": ["string", "null"], "format": "email", "maxLength": 254},
+        "phone": {"type": ["string", "null"], "description": "International, such as +8613800000000."},
+        "name": {"type": ["string", "null"], "maxLength": 200},
+        "language": {"type": ["string", "null"], "description": "BCP 47, such as zh-hans."},
+        "time_zone": {"type": ["string", "null"], "description": "Such as Asia/Shanghai."},
+        "segment": {"type": ["string", "null"], "maxLength": 100},
+        "attributes": {"type": ["object", "null"], "additionalProperties": True},
+    },
+}
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "A CloudEvents 1.0 event; extension attributes are allowed.",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 200},
+        "source": {"type": "string", "minLength": 1, "maxLength": 200},
+        "type": {"type": "string", "minLength": 1, "maxLength": 100},
+        "time": {"type": "string", "format": "date-time", "description": "At most 24 h ahead; default: the arrival."},
+        "subject": {"type": "string", "description": "The customer's external id, where data names none."},
+        "data": {
+            "type": "object",
+            "properties": {
+                "touchpoint": {"type": "string", "description": "A slug; optional where the type belongs to one."},
+                "reference": {"type": "string", "maxLength": 200, "description": "Such as a ticket's id."},
+                "location": {"type": "string", "maxLength": 100},
+                "customer": CUSTOMER_SCHEMA,
+                "facts": {"type": "object", "additionalProperties": True},
+            },
+        },
+    },
+    "additionalProperties": True,
+    "example": {
+        "specversion": "1.0",
+        "id": "ord-1001-delivered",
+        "source": "/shop/orders",
+        "type": "order.delivered",
+        "time": "2026-11-20T09:30:00+08:00",
+        "subject": "C-42",
+        "data": {"touchpoint": "delivery", "customer": {"email": "li@example.com"}, "facts": {"wait_seconds": 340}},
+    },
+}
+BATCH_SCHEMA = {"type": "array", "maxItems": MAX_ITEMS, "items": EVENT_SCHEMA}
+_ERRORS = {"type": "array", "items": {"type": "object", "properties": {"pointer": _TEXT, "detail": _TEXT}}}
+RESULT_SCHEMA = {
+    "type": "object",
+    "required": ["accepted", "duplicates", "rejected"],
+    "properties": {
+        "accepted": {"type": "integer"},
+        "duplicates": {"type": "integer"},
+        "rejected": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"index": {"type": "integer"}, "id": {"type": ["string", "null"]}, "errors": _ERRORS},
+            },
+        },
+    },
+}
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457",
+    "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "errors": _ERRORS},
+}
+PROBLEM = OpenApiResponse(PROBLEM_SCHEMA, "application/problem+json")
+
 
 class EventsView(CxView):
     scopes = {"POST": "events:write"}
 
     @extend_schema(
+        operation_id="events_create",
         summary="Record interaction events",
-        description="CloudEvents 1.0: one event, a batch of at most 1,000, or the HTTP binary mode.",
-        request={ONE: OpenApiTypes.OBJECT, BATCH: OpenApiTypes.OBJECT, PLAIN: OpenApiTypes.OBJECT},
-        responses={202: OpenApiTypes.OBJECT, 400: OpenApiTypes.OBJECT},
+        description="CloudEvents 1.0: one event, a batch of at most 1,000, or the HTTP binary mode. A repeated pair of "
+        "source and id is a duplicate. What is well-formed JSON but unusable is answered with JSON Pointers, and kept.",
+        request={ONE: EVENT_SCHEMA, BATCH: BATCH_SCHEMA, PLAIN: {"oneOf": [EVENT_SCHEMA, BATCH_SCHEMA]}},
+        responses={
+            202: OpenApiResponse(RESULT_SCHEMA, "What was recorded, what was there before, what is unusable."),
+            400: PROBLEM,
+            413: PROBLEM,
+            415: PROBLEM,
+        },
     )
     def post(self, request: Request) -> Response:
         now = timezone.now()
-        document = _document(request._request, request)
+        document = _document(request)
         batch = isinstance(document, list)
-        items: list[Any] = document if isinstance(document, list) else [document]
+        items: list[Any] = document if batch else [document]
         if len(items) > MAX_ITEMS:
             raise Problem(413, f"A batch may have at most {MAX_ITEMS} events; this one has {len(items)}.")
-        if not items:
-            raise Problem(400, "The batch is empty.", [FieldError("", "has no event.")])
         catalogue = Catalogue.load()
         usable: list[Incoming] = []
-        unusable: list[tuple[int, InputError]] = []
-        for index, item in enumerate(items):
-            try:
-                usable.append(read_event(item, catalogue, now))
-            except InputError as error:
-                unusable.append((index, error))
-        if unusable:
-            key_name = str(getattr(request.auth, "name", ""))
-            quarantine(((items[index], error) for index, error in unusable), key_name, now)
-        if unusable and not usable:
-            raise Problem(400, "No event could be used; what came is kept in quarantine.", _pointers(unusable, batch))
+        unusable: list[tuple[int, Unusable]] = []
+        try:
+            for index, item in enumerate(items):
+                try:
+                    usable.append(read_event(item, catalogue, now))
+                except InputError as error:
+                    unusable.append((index, Unusable.of(item, error)))
+        except RecursionError:
+            raise Problem(400, "The body is nested too deep.") from None
         result = record_events(usable, catalogue, now)
         if result.undecided:
             ring(invite_pending)
-        rejected = [
-            {
-                "index": index,
-                "id": _id_of(items[index]),
-                "errors": [FieldError(pointer, _text(detail)).as_dict() for pointer, detail in error.errors],
-            }
-            for index, error in unusable
-        ]
+        # After the events: when the database goes away in between, the whole is sent again and nothing is kept twice.
+        quarantine([kept for _index, kept in unusable], str(getattr(request.auth, "name", "")), now)
+        if unusable and not usable:
+            raise Problem(400, "No event could be used; what came is kept in quarantine.", _pointers(unusable, batch))
+        rejected = [{"index": index, "id": kept.id, "errors": list(kept.errors)} for index, kept in unusable]
         body = {"accepted": result.accepted, "duplicates": result.duplicates, "rejected": rejected}
         return Response(body, status=202)
 
 
-def _pointers(unusable: list[tuple[int, InputError]], batch: bool) -> list[FieldError]:
+def _pointers(unusable: list[tuple[int, Unusable]], batch: bool) -> list[FieldError]:
+    """Faults of a whole document: in a batch, each pointer starts with its item's place."""
     return [
-        FieldError(f"/{index}{pointer}" if batch else pointer, _text(detail))
-        for index, error in unusable
-        for pointer, detail in error.errors
+        FieldError(f"/{index}{error['pointer']}" if batch else error["pointer"], error["detail"])
+        for index, kept in unusable
+        for error in kept.errors
     ]
 
 
-def _text(detail: str) -> str:
-    return detail.encode("utf-8", "replace").decode()
-
-
-def _id_of(item: Any) -> str | None:
-    found = item.get("id") if isinstance(item, dict) else None
-    return _text(found)[:200] if isinstance(found, str) else None
-
-
-def _document(raw: HttpRequest, request: Request) -> Any:
+def _document(request: Request) -> Any:
     """The decoded event or list of events, whichever way it came. Problem 400, 413 or 415."""
+    raw = request._request
     content_type = (raw.content_type or "").lower()
-    if raw.content_params and raw.content_params.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+    charset = (raw.content_params or {}).get("charset", "utf-8").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
         raise Problem(415, "JSON is UTF-8; send it without another charset.")
-    binary = any(name.lower() == "ce-specversion" for name in raw.headers)
-    if content_type not in (ONE, BATCH, PLAIN):
+    if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "Send the body without a content encoding.")
+    structured = content_type in (ONE, BATCH)
+    attributes = {} if structured else _attributes(raw)
+    data = content_type == PLAIN or (bool(attributes) and (content_type.endswith("+json") or not content_type))
+    if not structured and not data:
         raise Problem(415, f"Send {ONE}, {BATCH}, {PLAIN}, or {PLAIN} with ce-* headers.")
     body = read_body(request)
-    if binary and content_type == PLAIN:
-        return _binary_event(raw, _decode(body) if body.strip() else {})
+    if attributes:
+        return attributes | ({"data": _decode(body)} if body.strip() else {})
     document = _decode(body)
     if content_type == BATCH and not isinstance(document, list):
         raise Problem(400, "A batch is an array of events.", [FieldError("", "is not an array.")])
@@ -105,13 +175,18 @@ def _document(raw: HttpRequest, request: Request) -> Any:
     return document
 
 
-def _binary_event(raw: HttpRequest, data: Any) -> dict[str, Any]:
-    """CloudEvents' HTTP binary mode: attributes in percent-encoded ce-* headers, the data as the body."""
-    event: dict[str, Any] = {"data": data}
+def _attributes(raw: HttpRequest) -> dict[str, Any]:
+    """The ce-* headers of CloudEvents' HTTP binary mode, by attribute; their values are percent-encoded UTF-8."""
+    found = {}
     for name, value in raw.headers.items():
         if name.lower().startswith("ce-"):
-            event[name.lower().removeprefix("ce-")] = unquote(value.strip().strip('"'), errors="replace")
-    return event
+            text = value.strip()
+            if len(text) > 1 and text[0] == text[-1] == '"':
+                text = re.sub(r"\\(.)", r"\1", text[1:-1])
+            # What is no UTF-8 becomes lone surrogates, which are refused with their place like any others.
+            octets = unquote_to_bytes(text.encode("latin-1", "replace"))
+            found[name.lower().removeprefix("ce-")] = octets.decode("utf-8", "surrogateescape")
+    return found
 
 
 def _decode(body: bytes) -> Any:

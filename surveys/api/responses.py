@@ -175,7 +175,7 @@ def _submission(body: Any, now: Any) -> Submission:
     profile = None
     if given.customer is not UNSET and given.customer is not None:
         customer_in = shaped_customer(given.customer, "/customer")
-        if customer_in.external_id is UNSET:
+        if not isinstance(customer_in.external_id, str):
             errors.append(("/customer/external_id", "is missing."))
         else:
             profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from surveys.models import Instrument, InstrumentVersion, Question, Wording
@@ -67,11 +68,19 @@ def find_faults(metric: str, points: int, questions: Sequence[QuestionTerms]) ->
     return faults
 
 
+def _is_key(text: str) -> bool:
+    try:
+        KEY(text)
+    except ValidationError:
+        return False
+    return True
+
+
 def _own_faults(
     question: QuestionTerms, metric: str, points: int, earlier: Mapping[str, QuestionTerms]
 ) -> list[tuple[str, str]]:
     faults: list[tuple[str, str]] = []
-    if not KEY.regex.match(question.key):
+    if not _is_key(question.key):
         faults.append(
             ("key", f"“{question.key}” is not a key: lower-case letters, digits and _, and a letter at the start.")
         )
@@ -101,7 +110,7 @@ def _own_faults(
         if not question.options:
             faults.append(("options", "A question with choices needs options."))
         for key, texts in question.options.items():
-            if not KEY.regex.match(key):
+            if not _is_key(key):
                 faults.append(("options", f"“{key}” is not a key of an option."))
             elif not any(texts.values()):
                 faults.append(("options", f"The option “{key}” needs a text."))

@@ -6,33 +6,37 @@ Nothing is written here. Shapes are checked by msgspec, which is fast enough for
 
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Annotated, Any
+from math import isfinite
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from surveys.flow.addresses import normalise_email, normalise_phone
+from surveys.flow.json_text import json_text
 from surveys.models import InvitationRule, Organisation, Touchpoint
 from surveys.texts import normalise_tag
 
 FUTURE = timedelta(hours=24)
-MAX_FREE_BYTES = 16_384  # facts, or attributes, of one event
+MAX_FREE_LENGTH = 16_384  # facts, or attributes, of one event
 MAX_FREE_DEPTH = 8
 TICKET_EVENTS = ("ticket.opened", "ticket.first_response", "ticket.reopened", "ticket.resolved", "ticket.closed")
 
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Name = Annotated[str, Meta(max_length=100)]
 Maybe = UnsetType | None
+Shape = TypeVar("Shape", bound=Struct)
 
 
 class CustomerIn(Struct):
     """A customer as the contract has it; UNSET keeps what is known, null clears it."""
 
-    external_id: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    external_id: Short | Maybe = UNSET
     email: Annotated[str, Meta(max_length=254)] | Maybe = UNSET
     phone: Annotated[str, Meta(max_length=40)] | Maybe = UNSET
     name: Annotated[str, Meta(max_length=200)] | Maybe = UNSET
@@ -53,13 +57,16 @@ class DataIn(Struct):
 class EventIn(Struct):
     """A CloudEvents 1.0 envelope; extension attributes are allowed and ignored."""
 
+    # `data` may be null: CloudEvents leaves it out as it likes.
+
     specversion: str
     id: Short
     source: Short
     type: Annotated[str, Meta(min_length=1, max_length=100)]
-    time: str | None = None
+    time: Annotated[str, Meta(max_length=64)] | None = None
     subject: Annotated[str, Meta(max_length=200)] | None = None
-    data: DataIn = msgspec.field(default_factory=DataIn)
+    data: DataIn | None = None
+    data_base64: Any = None
 
 
 class InputError(ValueError):
@@ -128,9 +135,11 @@ def read_event(item: Any, catalogue: Catalogue, now: datetime) -> Incoming:
     if event.specversion != "1.0":
         errors.append(("/specversion", "must be “1.0”."))
     time = read_time(event.time, now, "/time", errors) if event.time is not None else now
-    data = event.data
+    if event.data_base64 is not None:
+        errors.append(("/data_base64", "is not understood; send the data as JSON in “data”."))
+    data = event.data or DataIn()
     customer = data.customer or CustomerIn()
-    external_id = customer.external_id if customer.external_id is not UNSET else event.subject
+    external_id = customer.external_id or event.subject
     if not external_id:
         errors.append(("/data/customer/external_id", "is missing, and so is “subject”."))
     profile = read_profile(customer, external_id or "", "/data/customer", errors)
@@ -200,7 +209,7 @@ def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: l
 def read_time(text: str, now: datetime, pointer: str, errors: list[tuple[str, str]]) -> datetime:
     """An RFC 3339 time with an offset, at most 24 h ahead; otherwise `now`, with the fault appended to `errors`."""
     try:
-        time = datetime.fromisoformat(text) if _RFC3339.fullmatch(text) else None
+        time = datetime.fromisoformat(text.upper()) if _RFC3339.fullmatch(text) else None
     except ValueError:
         time = None
     if time is None:
@@ -216,7 +225,7 @@ def read_time(text: str, now: datetime, pointer: str, errors: list[tuple[str, st
     return now
 
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)?")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)?")
 
 
 def _known_time_zone(text: str) -> str:
@@ -240,21 +249,38 @@ _FIELDS = (
 )
 
 
-def _shaped(item: Any, shape: Any) -> Any:
+def _shaped(item: Any, shape: type[Shape], pointer: str = "") -> Shape:
+    """`item` as a struct; InputError with every place where it has another shape."""
     try:
         return msgspec.convert(item, shape, strict=True)
+    except msgspec.ValidationError:
+        raise InputError(list(_misshapen(item, shape, pointer))) from None
+
+
+def _misshapen(item: Any, shape: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """msgspec stops at the first fault; this goes field by field, and is only asked about what is faulty."""
+    try:
+        msgspec.convert(item, shape, strict=True)
     except msgspec.ValidationError as error:
-        raise InputError([pointed(str(error))]) from None
+        struct = next((kind for kind in (shape, *get_args(shape)) if _is_struct(kind)), None)
+        if struct is None or not isinstance(item, dict):
+            below, detail = pointed(str(error))
+            yield pointer + below, detail
+            return
+        for known in msgspec.structs.fields(struct):
+            if known.encode_name in item:
+                yield from _misshapen(item[known.encode_name], known.type, f"{pointer}/{known.encode_name}")
+            elif known.required:
+                yield f"{pointer}/{known.encode_name}", "is missing."
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
 
 
 def shaped_customer(item: Any, pointer: str) -> CustomerIn:
     """A customer object of another document; InputError with pointers below `pointer`."""
-    try:
-        found: CustomerIn = msgspec.convert(item, CustomerIn, strict=True)
-    except msgspec.ValidationError as error:
-        below, detail = pointed(str(error))
-        raise InputError([(pointer + below, detail)]) from None
-    return found
+    return _shaped(item, CustomerIn, pointer)
 
 
 _PATH = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
@@ -278,8 +304,20 @@ def _check_free(value: Any, pointer: str, errors: list[tuple[str, str]]) -> None
         return
     if _depth(value, MAX_FREE_DEPTH) > MAX_FREE_DEPTH:
         errors.append((pointer, f"is nested more than {MAX_FREE_DEPTH} deep."))
-    elif len(msgspec.json.encode(value)) > MAX_FREE_BYTES:
-        errors.append((pointer, f"has more than {MAX_FREE_BYTES} bytes."))
+        return
+    text = json_text(value)
+    if len(text) > MAX_FREE_LENGTH:
+        errors.append((pointer, f"has more than {MAX_FREE_LENGTH} characters of JSON."))
+    elif "null" in text and not _is_finite(value):  # the encoder writes what is infinite as null
+        errors.append((pointer, "has a number that is too large."))
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict | list):
+        return all(_is_finite(inner) for inner in (value.values() if isinstance(value, dict) else value))
+    return True
 
 
 def _depth(value: Any, limit: int) -> int:
@@ -297,6 +335,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def refuse_unstorable(item: Any) -> None:
     """InputError for NUL characters and lone surrogates, which no database text can hold, with their pointers."""
+    with suppress(UnicodeEncodeError, OverflowError):
+        if b"\\u0000" not in msgspec.json.encode(item):
+            return  # by far the most, and by far the fastest way to know
     errors: list[tuple[str, str]] = []
     _find_unstorable(item, "", errors)
     if errors:
@@ -305,7 +346,7 @@ def refuse_unstorable(item: Any) -> None:
 
 def _find_unstorable(value: Any, pointer: str, errors: list[tuple[str, str]]) -> None:
     if isinstance(value, str):
-        if not value.isprintable() and _UNSTORABLE.search(value):
+        if _UNSTORABLE.search(value):
             what = "a NUL character" if "\x00" in value else "a lone surrogate"
             errors.append((pointer, f"contains {what}, which cannot be stored."))
     elif isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,21 +13,36 @@ from surveys.flow.record import RecordResult, record_events
 from surveys.models import QuarantinedEvent
 
 
-def quarantine(items: Iterable[tuple[Any, InputError]], api_key_name: str, now: datetime) -> None:
-    """Keep unusable items. ASCII-escaped, so that even what no text column can hold is kept as it came."""
-    QuarantinedEvent.objects.bulk_create(
-        QuarantinedEvent(
-            body=json.dumps(item, ensure_ascii=True),
-            errors=[{"pointer": pointer, "detail": _storable(detail)} for pointer, detail in error.errors],
-            received_at=now,
-            api_key_name=api_key_name,
-        )
-        for item, error in items
-    )
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An item that could not be used, in what can be stored and answered: `errors` are of {"pointer", "detail"}."""
+
+    id: str | None
+    body: str
+    errors: tuple[dict[str, str], ...]
+
+    @classmethod
+    def of(cls, item: Any, error: InputError) -> "Unusable":
+        """ASCII-escaped, so that even what no text column can hold is kept as it came."""
+        id = item.get("id") if isinstance(item, dict) else None
+        found = _storable(id)[:200] if isinstance(id, str) else None
+        return cls(found, json.dumps(item, ensure_ascii=True), _errors(error))
+
+
+def _errors(error: InputError) -> tuple[dict[str, str], ...]:
+    return tuple({"pointer": _storable(pointer), "detail": _storable(detail)} for pointer, detail in error.errors)
 
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def quarantine(items: Iterable[Unusable], api_key_name: str, now: datetime) -> None:
+    """Keep unusable items. They do not occupy their (source, id): sent again, an event is tried again."""
+    QuarantinedEvent.objects.bulk_create(
+        QuarantinedEvent(body=item.body, errors=list(item.errors), received_at=now, api_key_name=api_key_name)
+        for item in items
+    )
 
 
 def retry(row_id: int, body: str, now: datetime) -> RecordResult:
@@ -46,8 +62,7 @@ def retry(row_id: int, body: str, now: datetime) -> RecordResult:
             row.save()
             return result
     except InputError as error:
-        errors = [{"pointer": pointer, "detail": _storable(detail)} for pointer, detail in error.errors]
-        QuarantinedEvent.objects.filter(pk=row_id).update(body=body, errors=errors)
+        QuarantinedEvent.objects.filter(pk=row_id).update(body=body, errors=list(_errors(error)))
         raise
 
 
@@ -60,5 +75,5 @@ def discard(row_id: int, now: datetime) -> None:
 def _decoded(body: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError([("", f"is not JSON: {error}.")]) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.mail import EmailMultiAlternatives, get_connection
 
-from surveys.channels.letters import Letter, Outcome
+from surveys.letters import Letter, Outcome
 from surveys.models import Customer
 
 MODE = "email"

@@ -14,11 +14,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from surveys.channels import SENDING
-from surveys.channels.letters import Letter, Outcome
 from surveys.flow.addresses import address_hash
+from surveys.flow.compose import compose
 from surveys.flow.eligibility import Decision, History, decide
 from surveys.flow.invite import Histories, terms_of
-from surveys.flow.letters import compose
+from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
 
 BATCH = 50

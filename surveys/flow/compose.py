@@ -10,7 +10,7 @@ from django.template.loader import get_template
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from surveys.channels.letters import Letter
+from surveys.letters import Letter
 from surveys.models import Invitation, Organisation, Wording
 from surveys.texts import fill, match_language, pick
 

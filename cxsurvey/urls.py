@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from cxsurvey import health
+from surveys.api.base import UnknownPathView
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -17,5 +18,6 @@ urlpatterns = [
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("surveys.api.urls")),
     path("api/v1/", include("metrics.api_urls")),
+    path("api/v1/<path:unknown>", UnknownPathView.as_view()),
     path("", include("surveys.urls")),
 ]

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import exceptions, status
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.pagination import CursorPagination
@@ -80,6 +81,16 @@ class BearerKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="api"'
 
 
+class BearerKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the OpenAPI document describes keys; found by drf-spectacular through its base class."""
+
+    target_class = BearerKeyAuthentication
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "An API key with the scope that the call needs."}
+
+
 class HasScope(BasePermission):
     """The view's `scopes` name, per method, the scope that a key must have."""
 
@@ -114,6 +125,16 @@ class CursorPages(CursorPagination):
     page_size = 100
     page_size_query_param = "page_size"
     max_page_size = 1000
+
+
+class UnknownPathView(CxView):
+    """Whatever no other route of /api/v1/ takes: a problem, not a page."""
+
+    permission_classes = []
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise Problem(404, "There is no such resource; /api/v1/docs/ lists what there is.")
 
 
 def problem(status_code: int, detail: str, errors: Iterable[FieldError] = ()) -> Response:

@@ -46,6 +46,7 @@ class InvitationsView(CxView):
     scopes = {"GET": "responses:read", "POST": "events:write"}
 
     @extend_schema(
+        operation_id="invitations_list",
         summary="List every decision to ask or not to ask, newest first",
         parameters=[OpenApiParameter(name, str) for name in FILTERS],
         responses=OpenApiTypes.OBJECT,

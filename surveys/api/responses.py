@@ -54,6 +54,7 @@ class ResponsesView(CxView):
     scopes = {"GET": "responses:read", "POST": "responses:write"}
 
     @extend_schema(
+        operation_id="responses_list",
         summary="List responses, newest first",
         parameters=[OpenApiParameter(name, str) for name in FILTERS],
         responses=OpenApiTypes.OBJECT,

@@ -26,7 +26,7 @@ class Unusable:
         """ASCII-escaped, so that even what no text column can hold is kept as it came."""
         id = item.get("id") if isinstance(item, dict) else None
         found = _storable(id)[:200] if isinstance(id, str) else None
-        return cls(found, json.dumps(item, ensure_ascii=True), _errors(error))
+        return cls(found, _escaped(item), _errors(error))
 
 
 def _errors(error: InputError) -> tuple[dict[str, str], ...]:
@@ -46,9 +46,9 @@ def quarantine(items: Iterable[Unusable], api_key_name: str, now: datetime) -> N
 
 
 def retry(row_id: int, body: str, now: datetime) -> RecordResult:
-    """Try a quarantined event again, with the body as a manager corrected it.
+    """Try a quarantined event again, with the body as a manager corrected it; whoever calls this rings as after `record_events`.
 
-    InputError (and the new body and errors kept) where it is still unusable; it stays in quarantine.
+    InputError where it is still unusable: it stays in quarantine, with the new body (unless that is no JSON) and the new errors.
     """
     item = _decoded(body)
     try:
@@ -58,12 +58,16 @@ def retry(row_id: int, body: str, now: datetime) -> RecordResult:
                 return RecordResult(0, 1)
             catalogue = Catalogue.load()
             result = record_events([read_event(item, catalogue, now)], catalogue, now)
-            row.body, row.state, row.settled_at = body, QuarantinedEvent.State.RETRIED, now
+            row.body, row.errors, row.state, row.settled_at = _escaped(item), [], QuarantinedEvent.State.RETRIED, now
             row.save()
             return result
     except InputError as error:
-        QuarantinedEvent.objects.filter(pk=row_id).update(body=body, errors=list(_errors(error)))
+        QuarantinedEvent.objects.filter(pk=row_id).update(body=_escaped(item), errors=list(_errors(error)))
         raise
+
+
+def _escaped(item: Any) -> str:
+    return json.dumps(item, ensure_ascii=True)
 
 
 def discard(row_id: int, now: datetime) -> None:

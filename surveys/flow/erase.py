@@ -1,0 +1,227 @@
+"""A customer's personal data goes, what was counted stays. In: an external id. Out: stripped rows, or everything that is held.
+
+Nothing is deleted that a number rests on: a response keeps its id, scores, day, touchpoint, mode, segment and location, an event
+its (source, id), so that a redelivery stays a duplicate. The suppression hash stays too: an address that asked not to be
+written to must stay unwritten. Afterwards the external id is unknown; when it comes again it is a new person.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.db.models import Q
+
+from surveys.flow.addresses import address_hash
+from surveys.flow.customers import FIELDS
+from surveys.models import (
+    Answer,
+    Customer,
+    DeliveryAttempt,
+    InteractionEvent,
+    Invitation,
+    QuarantinedEvent,
+    Response,
+    SentMessage,
+    Suppression,
+    Ticket,
+)
+
+
+class NoSuchCustomer(LookupError):
+    """Nobody is known by this external id (any more)."""
+
+
+def erase_customer(external_id: str, now: datetime) -> None:
+    """Strip everything personal, in one transaction. NoSuchCustomer where there is nobody."""
+    with transaction.atomic():
+        # Whoever is recording something of this person finishes first, and is seen by the statements that follow.
+        customer = _find(external_id, lock=True)
+        addresses = {address for address in (customer.email, customer.phone) if address}
+        _erase_invitations(customer, now)
+        _erase_answers(customer)
+        _erase_mails(customer)
+        InteractionEvent.objects.filter(customer=customer).update(facts={}, reference="")
+        _erase_quarantine({external_id, *addresses}, now)
+        name = f"erased-{customer.pk}-{secrets.token_hex(8)}"  # nobody can send an event for it
+        Customer.objects.filter(pk=customer.pk).update(
+            external_id=name, attributes={}, erased_at=now, **dict.fromkeys(FIELDS, "")
+        )
+        # The admin's history quotes the name that a row had.
+        entries = LogEntry.objects.filter(
+            content_type=ContentType.objects.get_for_model(Customer), object_id=customer.pk
+        )
+        entries.update(object_repr=name, change_message="")
+
+
+def _find(external_id: str, lock: bool = False) -> Customer:
+    people = Customer.objects.select_for_update() if lock else Customer.objects.all()
+    known = people.filter(external_id=external_id, erased_at__isnull=True)
+    customer = known.first() if "\x00" not in external_id else None
+    if customer is None:
+        raise NoSuchCustomer(external_id)
+    return customer
+
+
+def _erase_invitations(customer: Customer, now: datetime) -> None:
+    """What is out can no longer be answered, what waits is not sent. A mail server's words may quote the address."""
+    invitations = Invitation.objects.filter(customer=customer)
+    open_ones = invitations.filter(status__in=["scheduled", "sent", "delivered", "opened"])
+    open_ones.update(status=Invitation.Status.CANCELLED, reason=Invitation.Reason.ERASED, lease_until=None)
+    invitations.update(detail="", expires_at=now)
+    invitations.exclude(status=Invitation.Status.ANSWERED).update(token=None)
+    DeliveryAttempt.objects.filter(invitation__customer=customer).update(detail="")
+
+
+def _erase_answers(customer: Customer) -> None:
+    Answer.objects.filter(response__customer=customer).exclude(text="").update(text="")
+    Response.objects.filter(customer=customer).exclude(comment="").update(comment="")
+
+
+def _erase_mails(customer: Customer) -> None:
+    """Mails to the customer, to former addresses as well, and what staff were told of the answers."""
+    written = Q(message_id__in=_attempts(customer).values("message_id"))
+    if customer.email:
+        written |= Q(to__iexact=customer.email)
+    for response_id in Response.objects.filter(customer=customer).values_list("pk", flat=True):
+        written |= Q(text__contains=f"/response/{response_id}/")
+    SentMessage.objects.filter(written).delete()
+
+
+def _erase_quarantine(words: set[str], now: datetime) -> None:
+    ids = [row.pk for row in _quarantined(words)]
+    rows = QuarantinedEvent.objects.filter(pk__in=ids)
+    rows.filter(state=QuarantinedEvent.State.WAITING).update(state=QuarantinedEvent.State.DISCARDED, settled_at=now)
+    rows.update(body="{}", errors=[])
+
+
+def _quarantined(words: Iterable[str]) -> Iterator[QuarantinedEvent]:
+    """Quarantined events in which one of `words` stands as a whole value."""
+    wanted = {word.casefold() for word in words}
+    escaped = [json.dumps(word)[1:-1].lower() for word in words]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT id FROM {QuarantinedEvent._meta.db_table}
+                WHERE EXISTS (SELECT FROM unnest(%s::text[]) AS word WHERE strpos(lower(body), word) > 0)""",
+            [escaped],
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    for row in QuarantinedEvent.objects.filter(pk__in=ids).order_by("id"):
+        if any(value.casefold() in wanted for value in _values(json.loads(row.body))):
+            yield row
+
+
+def _values(value: Any) -> Iterator[str]:
+    """Every string and number of a JSON document, as text."""
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+        else:
+            yield str(found).strip()
+
+
+def export_customer(external_id: str) -> dict[str, Any]:
+    """All that is held of a customer, as JSON values. NoSuchCustomer where there is nobody."""
+    customer = _find(external_id)
+    addresses = [address for address in (customer.email, customer.phone) if address]
+    hashes = [address_hash(address) for address in addresses]
+    mails = SentMessage.objects.filter(
+        Q(to__iexact=customer.email) & ~Q(to="")
+        | Q(message_id__in=_attempts(customer).values("message_id"))
+    )  # fmt: skip
+    return {
+        "customer": {
+            "external_id": customer.external_id,
+            **{name: getattr(customer, name) for name in FIELDS},
+            "attributes": customer.attributes,
+            "profile_at": customer.profile_at,
+            "created_at": customer.created_at,
+        },
+        "events": [
+            _event(row) for row in _of(InteractionEvent, customer).select_related("touchpoint").order_by("time", "id")
+        ],
+        "tickets": [_ticket(row) for row in _of(Ticket, customer).select_related("touchpoint").order_by("id")],
+        "invitations": [_invitation(row) for row in _invitations(customer)],
+        "responses": [_response(row) for row in _responses(customer)],
+        "suppressions": list(
+            Suppression.objects.filter(address_hash__in=hashes).values("reason", "detail", "created_at")
+        ),
+        "messages": list(mails.order_by("at", "id").values("at", "to", "subject", "text", "html")),
+        "quarantine": [
+            {"received_at": row.received_at, "state": row.state, "body": json.loads(row.body), "errors": row.errors}
+            for row in _quarantined({external_id, *addresses})
+        ],
+    }
+
+
+def _of(model: Any, customer: Customer) -> Any:
+    return model.objects.filter(customer=customer)
+
+
+def _attempts(customer: Customer) -> Any:
+    return DeliveryAttempt.objects.filter(invitation__customer=customer).exclude(message_id="")
+
+
+def _invitations(customer: Customer) -> Any:
+    rows = _of(Invitation, customer).select_related("touchpoint", "instrument", "rule")
+    return rows.prefetch_related("delivery_attempts").order_by("id")
+
+
+def _responses(customer: Customer) -> Any:
+    rows = _of(Response, customer).select_related("touchpoint", "version__instrument")
+    return rows.prefetch_related("answers__question").order_by("id")
+
+
+def _slug(row: Any) -> str | None:
+    return row.slug if row is not None else None
+
+
+def _event(row: InteractionEvent) -> dict[str, Any]:
+    plain = ("source", "type", "time", "received_at", "reference", "location", "facts")
+    return {"id": row.event_id, "touchpoint": _slug(row.touchpoint), **{name: getattr(row, name) for name in plain}}
+
+
+def _ticket(row: Ticket) -> dict[str, Any]:
+    times = ("opened_at", "first_response_at", "resolved_at", "closed_at", "reopened_count")
+    plain = ("source", "reference", "segment", "location", *times)
+    return {"touchpoint": _slug(row.touchpoint), **{name: getattr(row, name) for name in plain}}
+
+
+def _invitation(row: Invitation) -> dict[str, Any]:
+    """Without its token: that is the right to answer, and belongs to the customer alone."""
+    times = ("decided_at", "send_at", "sent_at", "opened_at", "answered_at", "expires_at")
+    return {
+        "touchpoint": row.touchpoint.slug,
+        "instrument": row.instrument.slug,
+        "rule": _slug(row.rule),
+        **{name: getattr(row, name) for name in ("mode", "status", "reason", "detail", "language", "location", *times)},
+        "deliveries": [
+            {name: getattr(attempt, name) for name in ("at", "mode", "message_id", "result", "detail")}
+            for attempt in row.delivery_attempts.all()
+        ],
+    }
+
+
+def _response(row: Response) -> dict[str, Any]:
+    plain = ("mode", "segment", "location", "language", "day", "responded_at", "changed_at", "excluded_at")
+    return {
+        "id": row.client_id,
+        "touchpoint": row.touchpoint.slug,
+        "instrument": row.version.instrument.slug,
+        **{name: getattr(row, name) for name in plain},
+        "answers": {answer.question.key: _answer(answer) for answer in row.answers.all()},
+    }
+
+
+def _answer(answer: Answer) -> Any:
+    if answer.score is not None:
+        return answer.score
+    return answer.text or answer.choices

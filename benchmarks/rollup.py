@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from benchmarks.stage import Stage
 from metrics.models import ScoreCell
 from metrics.rollup import SCORE_KIND, roll_up
 from surveys.models import ScoreLedger
@@ -26,7 +27,7 @@ FROM generate_series(1, %s)
 """
 
 
-def run(quick: bool = False) -> dict[str, Any]:
+def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """{"name", "figure", "limit", "ratio", …}: rows per second, medians of rounds that alternate."""
     rows, rounds = (100_000, 3) if quick else (1_000_000, 5)
     columns = ", ".join(SCORE_KIND.row)

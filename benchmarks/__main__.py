@@ -1,0 +1,52 @@
+"""`script/bench [NAME…] [--quick] [--json FILE]`: runs benchmarks on services of their own and prints a table."""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stage import Stage
+
+NAMES = ("ingest", "respond", "rollup", "dashboard")
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="script/bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="under a minute in all; smaller, so less exact")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}")
+    results = []
+    print(f"{'benchmark':<12}{'figure':>12}{'limit':>12}  {'unit':<16}{'ratio':>7}  {'bar':<8}{'runs':>4}  peak MB")
+    for name in options.names or NAMES:
+        with Stage() as stage:  # a fresh database each: what one leaves behind does not colour the next
+            result = importlib.import_module(f"benchmarks.{name}").run(stage, options.quick)
+        results.append(result)
+        print(line(result), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+    return 0 if all(holds(result) for result in results) else 1
+
+
+def holds(result: dict[str, Any]) -> bool:
+    met: bool = result["ratio"] >= result["bar"] if result["better"] == "higher" else result["ratio"] <= result["bar"]
+    return met
+
+
+def line(result: dict[str, Any]) -> str:
+    sign = "≥" if result["better"] == "higher" else "≤"
+    verdict = "" if holds(result) else "  MISSED"
+    peak = f"{result['peak_mb']:.0f}" if result.get("peak_mb") else "–"
+    return (
+        f"{result['name']:<12}{result['figure']:>12,.1f}{result['limit']:>12,.1f}  {result['unit']:<16}"
+        f"{result['ratio']:>7.2f}  {sign} {result['bar']:<6}{result['runs']:>4}  {peak}{verdict}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

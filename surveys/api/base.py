@@ -198,7 +198,10 @@ def read_body(request: Request) -> bytes:
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise Problem(413, f"A body may have at most {MAX_BODY_BYTES} bytes.")
-    body: bytes = request._request.read(MAX_BODY_BYTES + 1)
+    # Without a Content-Length Django reads nothing at all; a server that knows where a chunked body ends says so.
+    chunked = not request.META.get("CONTENT_LENGTH") and request.META.get("wsgi.input_terminated")
+    stream = request.META["wsgi.input"] if chunked else request._request
+    body: bytes = stream.read(MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise Problem(413, f"A body may have at most {MAX_BODY_BYTES} bytes.")
     return body

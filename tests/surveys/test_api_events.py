@@ -1,5 +1,6 @@
 """POST /api/v1/events/ as the contract has it."""
 
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -130,6 +131,14 @@ def test_what_is_too_large_is_refused(api):
     assert api.post([event(str(n)) for n in range(1001)]).status_code == 413
     assert api.post(b" " * (4 * 1024 * 1024 + 1)).status_code == 413
     assert InteractionEvent.objects.count() == QuarantinedEvent.objects.count() == 0
+
+
+def test_a_chunked_body_is_read_to_its_end(api):
+    """As gunicorn hands it on: no length, and a stream that knows its end."""
+    chunked = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+    for body, status in ((json.dumps(event()).encode(), 202), (b" " * (4 * 1024 * 1024 + 1), 413)):
+        environ = {**chunked, "wsgi.input": io.BytesIO(body), "HTTP_AUTHORIZATION": f"Bearer {api.key}"}
+        assert api.client.generic("POST", URL, content_type="application/json", **environ).status_code == status
 
 
 def test_other_content_types_are_refused(api):

@@ -1,7 +1,8 @@
 """PURE: every formula of the product. In: histograms, duration buckets, counts. Out: Estimates.
 
-A histogram has shape (points,): counts of the scores of a Scale from its lowest upward. Nobody asked is None, never 0.
-No Django, no database, no rounding.
+A histogram has shape (points,): counts of the scores of a Scale from its lowest upward. Who skipped the question is in no
+histogram, so in no denominator. Nobody's score is None, never 0. No Django, no database, no rounding; docs/metrics.md says the
+same to people.
 """
 
 import bisect
@@ -9,12 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, repeat, takewhile
 from statistics import NormalDist
 from typing import TypeVar
 
-from surveys.scales import CES, NPS, Scale
+from surveys.scales import CES, CSAT5, NPS, Scale
 
-T = TypeVar("T", int, float)  # a duration, or the number of its bucket
+T = TypeVar("T", int, float)  # a duration in any unit, or the number of its bucket
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # 1.959964
@@ -22,7 +24,10 @@ Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval and the n behind it; `value` is None where n = 0, the ends where none is defined."""
+    """A value, the two ends of its 95 % interval, and the answers behind it. All three in the unit of the function that made it.
+
+    `value` is None where n = 0; the ends are None where no interval is defined (n = 0, and of a mean n = 1).
+    """
 
     value: float | None
     low: float | None
@@ -61,8 +66,9 @@ def _thirds(histogram: Sequence[int]) -> tuple[int, int, int]:
 
 
 def nps_variance(detractors: float, passives: float, promoters: float) -> float:
-    """Variance of one answer, as −1, 0 or 1: p + d − (p − d)². ValueError on nobody.
+    """Variance of one answer, as −1, 0 or 1: p + d − (p − d)². Its square root over √n is the standard error, of 1. ValueError on nobody.
 
+    The counts may be fractions, as adjusted ones are. A half-width of h points wants n = (100 z / h)² V − 3 answers.
     Source: Rocks, "Interval Estimation for the 'Net Promoter Score'", The American Statistician 70(4), 2016.
     """
     n = detractors + passives + promoters
@@ -76,7 +82,9 @@ def adjusted_wald_nps(detractors: int, passives: int, promoters: int) -> tuple[f
     """Both ends of the 95 % interval in points, clamped to ±100.
 
     Three quarters of a detractor and of a promoter and one and a half passives are added, then Wald. It is centred on
-    the adjusted value, so draw both ends, never "±"; for a tiny n it need not contain the value.
+    the adjusted value, so draw both ends, never "±"; for a tiny n it need not contain the value. A plain Wald interval would
+    be ±0 for ten promoters and overshoot 100 for nine beside two detractors. Nobody at all gives the prior's own interval:
+    ask `nps`, which knows that case. Not valid for a sample that is a large part of all customers (no finite correction).
     Source: Rocks 2016, as above.
     """
     d, n0, p = detractors + 0.75, passives + 1.5, promoters + 0.75
@@ -106,6 +114,7 @@ def nps(histogram: Sequence[int]) -> Estimate:
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """Both ends of the 95 % interval of a share, 0…1. ValueError where n < 1 or successes do not lie in 0…n.
 
+    Keeps its level for few answers and for shares near 0 and 1, where Wald's does not.
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
     """
     if n < 1 or not 0 <= successes <= n:
@@ -128,15 +137,18 @@ def _percent(successes: int, n: int) -> Estimate:
 def csat_top_box(histogram: Sequence[int], scale: Scale) -> Estimate:
     """Customer satisfaction: percent of answers in the top two boxes, with Wilson's interval; shape (5,) or (7,).
 
-    Answers on 5 and on 7 points are never pooled: their top two boxes are different shares of the scale.
-    ValueError on another shape.
+    Answers on 5 and on 7 points are never pooled: their top two boxes are different shares of the scale. Source of the
+    top-two-box rule: Reichheld and others use several; this one is the usual of helpdesks and of "Marketing Metrics"
+    (Farris, Bendle, Pfeifer, Reibstein, 2nd ed. 2010). ValueError on another shape and for another metric's scale.
     """
+    if scale.metric != CSAT5.metric:
+        raise ValueError(f"{scale.metric} has no top boxes of satisfaction")
     n = _checked(histogram, scale)
     return _percent(scale.band_counts(list(histogram))[scale.highest_band], n)
 
 
 def ces_easy_share(histogram: Sequence[int]) -> Estimate:
-    """Percent of answers 5, 6, 7 of shape (7,), with Wilson's interval. ValueError on another shape."""
+    """Percent of answers 5, 6, 7 (agreed that it was easy) of shape (7,), with Wilson's interval. ValueError on another shape."""
     n = _checked(histogram, CES)
     return _percent(CES.band_counts(list(histogram))[CES.highest_band], n)
 
@@ -151,13 +163,18 @@ def response_rates(
     unknown: int = 0,
     eligible_share: float = 1.0,
 ) -> dict[str, float | None]:
-    """RR1…RR6 in percent; None where the denominator is 0.
+    """RR1…RR6 in percent, under those names; None where the denominator is 0.
 
-    `silent` = not contacted, `unknown` = unknown whether delivered (eligibility unknown), of which `eligible_share` (e, 0…1) are
-    taken to be eligible in RR3 and RR4; RR5 and RR6 take none. Source: AAPOR, Standard Definitions.
+    Counts of invitations: `complete` and `partial` answers, `refused` (unsubscribed), `silent` (never reacted), `other`, and
+    `unknown` (not known whether it arrived), of which `eligible_share` (e, 0…1) are taken to be eligible in RR3 and RR4; RR1 and
+    RR2 take all, RR5 and RR6 none. The odd ones count complete answers, the even ones partial ones too.
+    ValueError for a count below 0 or an e outside 0…1. Source: AAPOR, "Standard Definitions", 10th ed. 2023.
+    Not valid for open forms: nobody was invited, so there is no denominator.
     """
     if not 0 <= eligible_share <= 1:
         raise ValueError("eligible_share is a share, 0…1")
+    if min(complete, partial, refused, silent, other, unknown) < 0:
+        raise ValueError("a count is below 0")
     known = complete + partial + refused + silent + other
     rates: dict[str, float | None] = {}
     for numerator, name in ((complete, 1), (complete + partial, 2)):
@@ -171,7 +188,10 @@ def response_rates(
 
 
 def score_mean(histogram: Sequence[int], scale: Scale) -> float | None:
-    """The mean score, on the scale's own range. None for nobody; ValueError on another shape."""
+    """The mean score, on the scale's own range. None for nobody; ValueError on another shape.
+
+    It takes the steps between scores for equally wide, which nobody has promised: read it beside the shares, not in their place.
+    """
     n = _checked(histogram, scale)
     if n == 0:
         return None
@@ -181,7 +201,8 @@ def score_mean(histogram: Sequence[int], scale: Scale) -> float | None:
 def ces_mean(histogram: Sequence[int]) -> Estimate:
     """Customer Effort Score: the mean on 1…7 (7 = very easy) of shape (7,), with a t interval clamped to 1…7.
 
-    The interval is None at n = 1. Source: Dixon, Toman, DeLisi, "The Effortless Experience", 2013 (CES 2.0);
+    The interval is None at n = 1, and has no width where all answers are one score: it knows only the spread that it sees.
+    For a few very skewed answers it is only a guide. Source: Dixon, Toman, DeLisi, "The Effortless Experience", 2013 (CES 2.0);
     Student, "The Probable Error of a Mean", Biometrika 6, 1908. ValueError on another shape.
     """
     n = _checked(histogram, CES)
@@ -197,12 +218,22 @@ def ces_mean(histogram: Sequence[int]) -> Estimate:
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: int) -> float:
-    """Quantile of Student's t, to 1e-10, for 0.5 <= probability < 1 and freedom >= 1; ValueError otherwise.
+    """Quantile of Student's t, to 1e-10 of itself, for 0.5 <= probability <= 0.9999 and freedom >= 1; ValueError otherwise.
 
-    By bisection on the distribution function, which is a regularised incomplete beta function.
+    Many degrees of freedom: by the expansion about the normal quantile (Fisher and Cornish, "The Percentile Points of
+    Distributions Having Known Cumulants", Technometrics 2, 1960), whose error is of order freedom⁻⁴. Few: by bisection on the
+    distribution function, a regularised incomplete beta function, which loses digits where there are many.
     """
-    if not 0.5 <= probability < 1 or freedom < 1:
-        raise ValueError("t_quantile wants 0.5 <= probability < 1 and freedom >= 1")
+    if not 0.5 <= probability <= 0.9999 or freedom < 1:
+        raise ValueError("t_quantile wants 0.5 <= probability <= 0.9999 and freedom >= 1")
+    if freedom > 2000:
+        z = NormalDist().inv_cdf(probability)
+        return (
+            z
+            + (z**3 + z) / (4 * freedom)
+            + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+        )
     low, high = 0.0, 1.0
     while t_distribution(high, freedom) < probability:
         high *= 2
@@ -252,26 +283,23 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
-# Log-spaced buckets: bucket 0 holds exactly 0 s, bucket k holds (0 …) GROWTH^(k-1) <= s < GROWTH^k. A bucket is told by its
-# geometric middle, so no duration is off by more than sqrt(GROWTH) - 1 = 0.5 %, and no pair of neighbours by more than 1 %.
+# Log-spaced buckets of whole seconds: bucket 0 holds exactly 0 s, bucket k holds GROWTH^(k-1) <= s < GROWTH^k. A bucket is told by
+# its geometric middle, so no duration is off by more than sqrt(GROWTH) - 1, which is 0.5 %.
 
 GROWTH = 1.01
-_LOG_GROWTH = math.log(GROWTH)
-_edges: list[float] = [1.0]  # _edges[k] = GROWTH^k, by repeated multiplication, so that every process has the same ones
+LONGEST_S = 100 * 366 * 86_400  # no ticket takes longer; what claims to is counted in the last bucket
+# By repeated multiplication, which IEEE 754 fixes to the last bit, and not by pow(), which it does not: cells outlive a machine.
+_EDGES = list(takewhile(lambda edge: edge <= LONGEST_S, accumulate(repeat(GROWTH), float.__mul__, initial=1.0)))
 
 
 def bucket_of(seconds: float) -> int:
-    """The bucket of a duration: 0 for 0 s, else k with GROWTH^(k-1) <= seconds < GROWTH^k (less than 1 s: 1).
+    """The bucket of a duration: 0 for 0 s, else k >= 1 with GROWTH^(k-1) <= seconds < GROWTH^k; the last one is open above.
 
-    ValueError below 0.
+    What is between 0 and 1 s counts as 1 s. About 2,230 buckets hold a century. ValueError below 0 and for NaN.
     """
-    if seconds < 0:
+    if not seconds >= 0:
         raise ValueError("a duration is not below 0")
-    if seconds == 0:
-        return 0
-    while _edges[-1] <= seconds:
-        _edges.append(_edges[-1] * GROWTH)
-    return max(1, bisect.bisect_right(_edges, seconds))
+    return 0 if seconds == 0 else max(1, bisect.bisect_right(_EDGES, seconds))
 
 
 def bucket_value(bucket: int) -> float:
@@ -317,6 +345,24 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     return low if share == 0 else low + share * (_value_at(counted, below + 1) - low)
 
 
+def ttr_median(buckets: Mapping[int, int]) -> Estimate:
+    """Median time to resolution in seconds, with the order statistics that enclose it in 95 % of samples; within 1 %.
+
+    The interval is None where n < 6: fewer tickets have none. Open tickets are not in it: `kaplan_meier_median` counts them.
+    Source: Campbell and Gardner, "Calculating Confidence Intervals for Some Non-parametric Analyses", BMJ 296, 1988.
+    """
+    median = ttr_quantile(buckets, 0.5)
+    if median is None:
+        return NOTHING
+    counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
+    n = sum(count for _bucket, count in counted)
+    reach = Z * math.sqrt(n) / 2
+    lower, upper = round(n / 2 - reach), round(1 + n / 2 + reach)  # ranks, from 1
+    if lower < 1 or upper > n:
+        return Estimate(median, None, None, n)
+    return Estimate(median, _value_at(counted, lower - 1), _value_at(counted, upper - 1), n)
+
+
 def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
     seen = 0
     for bucket, count in counted:
@@ -327,10 +373,11 @@ def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
 
 
 def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tuple[T, float]]:
-    """The share still unresolved after each duration at which something was resolved: [(duration, S)], ascending.
+    """The share still unresolved after each duration at which something was resolved: [(duration, S)], ascending, S in 0…1.
 
-    `resolved`: duration to number of tickets; `waiting`: age to number of tickets still open (censored). A ticket that is open at
-    an age at which another was resolved counts as at risk there. Resolved tickets alone would flatter: the slow ones are
+    `resolved`: duration to number of tickets; `waiting`: age to number of tickets still open (censored). Durations and ages are
+    both in the same unit, or both buckets, which keep the order. A ticket that is open at an age at which another was
+    resolved counts as at risk there; within one bucket their order is lost, and this convention stands in for it. Resolved tickets alone would flatter: the slow ones are
     still open. Source: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations", JASA 53, 1958.
     Not valid where tickets are left open because they are hopeless: censoring must not depend on the duration.
     """
@@ -348,12 +395,16 @@ def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tu
     return curve
 
 
-def kaplan_meier_median(resolved: Mapping[int, int], waiting: Mapping[int, int]) -> float | None:
-    """The median duration in seconds with open tickets counted, from buckets, within 1 %; None where it is not reached.
+def curve_median(curve: Iterable[tuple[T, float]]) -> T | None:
+    """The least duration of a Kaplan–Meier curve after which at most half are unresolved; None where that is not reached.
 
-    The least duration after which at most half are unresolved.
+    Half of everything may still be open: then a median is not known yet, and no number may stand in for it.
     """
-    for bucket, share in kaplan_meier(resolved, waiting):
-        if share <= 0.5 + 1e-12:  # 0.5 reached by products of fractions may miss it by an ulp
-            return bucket_value(bucket)
-    return None
+    # A half that was reached by products of fractions may miss it by a few ulps.
+    return next((duration for duration, share in curve if share <= 0.5 + 1e-12), None)
+
+
+def kaplan_meier_median(resolved: Mapping[int, int], waiting: Mapping[int, int]) -> float | None:
+    """The median duration in seconds with open tickets counted, from buckets, within 1 %; None where it is not reached."""
+    bucket = curve_median(kaplan_meier(resolved, waiting))
+    return None if bucket is None else bucket_value(bucket)

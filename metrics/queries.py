@@ -43,6 +43,8 @@ _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._m
 class Measured:
     """One metric of one histogram. `extra` holds the metric's own fields under the names that the API gives them.
 
+    `distribution` counts per score, for ttr per bucket of the duration.
+
     nps in points −100…100; csat in percent, extra `mean`; ces on 1…7, extra `easy_share` in percent; ttr in seconds,
     extra `median`, `p90`, `median_with_open` (seconds), `reopened_share` (0…1), `open` (tickets).
     """
@@ -290,7 +292,9 @@ class _Durations:
             "median_with_open": opened.median() if opened else None,
             "open": waiting,
         }
-        return Measured("ttr", 0, estimate.value, estimate.n, estimate.low, estimate.high, extra=extra)
+        return Measured(
+            "ttr", 0, estimate.value, estimate.n, estimate.low, estimate.high, dict(self.buckets), extra=extra
+        )
 
 
 @dataclass

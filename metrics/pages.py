@@ -1,0 +1,463 @@
+"""How a number looks. In: Estimates, MatrixRows, series. Out: Figures, Rows and Trends that templates only print.
+
+Here a figure is rounded, for the first and only time; here is the smallest n that is shown. No query, no formula.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext
+
+from metrics import formulas
+from metrics.formulas import NOTHING, Estimate
+from metrics.queries import MatrixRow, Measured
+from metrics.significance import difference, is_significant
+from metrics.slices import Interval
+from surveys.scales import SCALES, scale_for
+
+MIN_N = 5  # below it a value says more of chance than of the touchpoint
+DASH = "–"
+MINUS = "\u2212"
+HOUR_S, DAY_S = 3600, 86_400
+Column = tuple[str, int]  # a metric and the points of its scale; 0 points for ttr
+COLUMNS: tuple[Column, ...] = (("nps", 11), ("csat", 5), ("csat", 7), ("ces", 7), ("ttr", 0))
+# The ends of each metric's own range; a duration has none above.
+RANGES: Mapping[str, tuple[float, float]] = {"nps": (-100, 100), "csat": (0, 100), "ces": (1, 7)}
+LOWER_IS_BETTER = frozenset({"ttr"})
+
+_TITLES: Mapping[Column, Any] = {
+    ("nps", 11): gettext_lazy("NPS"),
+    ("csat", 5): gettext_lazy("CSAT, 5 points"),
+    ("csat", 7): gettext_lazy("CSAT, 7 points"),
+    ("ces", 7): gettext_lazy("CES"),
+    ("ttr", 0): gettext_lazy("TTR, median"),
+}
+_MEANINGS: Mapping[Column, Any] = {
+    ("nps", 11): gettext_lazy("Promoters less detractors, from −100 to +100"),
+    ("csat", 5): gettext_lazy("Share of the answers 4 and 5"),
+    ("csat", 7): gettext_lazy("Share of the answers 6 and 7"),
+    ("ces", 7): gettext_lazy("Mean from 1 to 7; 7 is very easy"),
+    ("ttr", 0): gettext_lazy("Half of the tickets were resolved within this time"),
+}
+_BANDS: Mapping[str, Any] = {
+    "promoters": gettext_lazy("Promoters"),
+    "passives": gettext_lazy("Passives"),
+    "detractors": gettext_lazy("Detractors"),
+    "satisfied": gettext_lazy("Satisfied"),
+    "neutral": gettext_lazy("Neutral"),
+    "dissatisfied": gettext_lazy("Dissatisfied"),
+    "easy": gettext_lazy("Easy"),
+    "difficult": gettext_lazy("Difficult"),
+}
+
+
+def column_key(column: Column) -> str:
+    """As the URL names it: nps, csat5, csat7, ces, ttr."""
+    metric, points = column
+    return f"{metric}{points}" if metric == "csat" else metric
+
+
+def column_of(key: str) -> Column | None:
+    return next((column for column in COLUMNS if column_key(column) == key), None)
+
+
+def title(column: Column) -> str:
+    return str(_TITLES[column])
+
+
+def meaning(column: Column) -> str:
+    return str(_MEANINGS[column])
+
+
+def band_title(band: str) -> str:
+    return str(_BANDS[band])
+
+
+def band_tone(metric: str, points: int, score: int | None) -> str:
+    """One of "worst", "middle", "best": how the score's band is drawn; "" for none. Its words stand beside it."""
+    if score is None or (metric, points) not in SCALES:
+        return ""
+    scale = scale_for(metric, points)
+    if not scale.contains(score):
+        return ""
+    band = scale.band(score)
+    return "worst" if band == scale.lowest_band else "best" if band == scale.highest_band else "middle"
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+def rounded(value: float, digits: int = 0) -> str:
+    """Half away from zero, as people round; without a minus before 0."""
+    text = str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
+    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """In the largest sensible unit: 45 s, 12 min, 3 h 20 min, 1.2 d."""
+    sign, seconds = (MINUS, -seconds) if seconds < 0 else ("", seconds)
+    if seconds < 59.5:
+        return sign + _("%(count)s s") % {"count": rounded(seconds)}
+    minutes = int(Decimal(repr(seconds / 60)).quantize(Decimal(1), ROUND_HALF_UP))
+    if minutes < 60:
+        return sign + _("%(count)s min") % {"count": minutes}
+    if minutes < 24 * 60:
+        hours = _("%(count)s h") % {"count": minutes // 60}
+        rest = _("%(count)s min") % {"count": minutes % 60} if minutes % 60 else ""
+        return f"{sign}{hours} {rest}".strip()
+    days = seconds / DAY_S
+    return sign + _("%(count)s d") % {"count": rounded(days, 1 if days < 99.95 else 0)}
+
+
+def value_text(metric: str, value: float | None) -> str:
+    """A dash for nothing; NPS with its sign, CSAT in percent, CES with one decimal, TTR as a duration."""
+    if value is None:
+        return DASH
+    if metric == "nps":
+        return _signed(rounded(value))
+    if metric == "csat":
+        return f"{rounded(value)}%"
+    return rounded(value, 1) if metric == "ces" else duration(value)
+
+
+def change_text(metric: str, change: float) -> str:
+    """A difference with its sign: NPS and CSAT in points, CES with one decimal, TTR as a duration."""
+    if metric == "ttr":
+        return _signed(duration(change))
+    return _signed(rounded(change, 1 if metric == "ces" else 0))
+
+
+def _signed(text: str) -> str:
+    is_zero = not any(digit in text for digit in "123456789")
+    return text if is_zero or text.startswith(MINUS) else f"+{text}"
+
+
+def count_text(n: int) -> str:
+    return f"n = {n:,}"
+
+
+def too_few(n: int) -> str:
+    return _("n = %(n)d, too few") % {"n": n}
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """Against the days before. `direction` is up, down or same; `tone` good, bad or quiet, and `word` says it."""
+
+    text: str
+    direction: str
+    tone: str
+    word: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a target was met: a word, and only then a colour."""
+
+    met: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """Places along a line of 0…100: both ends of the interval, the value, the target (None where there is none)."""
+
+    low: float
+    high: float
+    value: float
+    target: float | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number with all that must stand beside it. `state`: value, few or nothing."""
+
+    column: Column
+    state: str
+    text: str
+    n: int
+    n_text: str
+    low: str = ""
+    high: str = ""
+    whisker: Whisker | None = None
+    change: Change | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def title(self) -> str:
+        return title(self.column)
+
+    @property
+    def key(self) -> str:
+        return column_key(self.column)
+
+    @property
+    def interval_text(self) -> str:
+        return _("95%% interval: %(low)s to %(high)s") % {"low": self.low, "high": self.high} if self.low else ""
+
+
+def estimate(column: Column, distribution: Mapping[int, int]) -> Estimate:
+    """The column's own metric of counts per score, or per bucket of duration."""
+    metric, points = column
+    if metric == "ttr":
+        return formulas.ttr_median(distribution)
+    if not distribution:
+        return NOTHING
+    scale = scale_for(metric, points)
+    histogram = [distribution.get(score, 0) for score in scale.scores]
+    if metric == "nps":
+        return formulas.nps(histogram)
+    return formulas.csat_top_box(histogram, scale) if metric == "csat" else formulas.ces_mean(histogram)
+
+
+def of(measured: Measured | None) -> Estimate:
+    return NOTHING if measured is None else estimate((measured.metric, measured.points), measured.distribution)
+
+
+def pooled(column: Column, parts: Iterable[Measured | None]) -> Estimate:
+    """The column's metric over several slices that share no answer: counts are added, values never."""
+    total: dict[int, int] = {}
+    for part in parts:
+        for place, count in (part.distribution if part else {}).items():
+            total[place] = total.get(place, 0) + count
+    return estimate(column, total)
+
+
+def figure(
+    column: Column, now: Estimate, before: Estimate | None, targets: Mapping[str, float], longest: float = 0
+) -> Figure:
+    """`longest` is the right end of a duration's line, in seconds, so that neighbours share one scale."""
+    if now.n == 0 or now.value is None:
+        return Figure(column, "nothing", DASH, 0, "")
+    if now.n < MIN_N:
+        return Figure(column, "few", too_few(now.n), now.n, "")
+    metric = column[0]
+    drawn = Figure(column, "value", value_text(metric, now.value), now.n, count_text(now.n))
+    if now.low is not None and now.high is not None:
+        drawn = replace(drawn, low=value_text(metric, now.low), high=value_text(metric, now.high))
+        drawn = replace(drawn, whisker=_whisker(column, now, targets, longest, drawn.interval_text))
+    return replace(drawn, change=_change(metric, now, before), verdict=_verdict(metric, now.value, targets))
+
+
+def target_of(metric: str, targets: Mapping[str, float]) -> float | None:
+    """In the metric's own unit; a TTR target is given in hours and held in seconds."""
+    if metric == "ttr":
+        return targets["ttr_hours"] * HOUR_S if "ttr_hours" in targets else None
+    return targets.get(metric)
+
+
+def _whisker(column: Column, now: Estimate, targets: Mapping[str, float], longest: float, text: str) -> Whisker | None:
+    if now.value is None or now.low is None or now.high is None:
+        return None
+    target = target_of(column[0], targets)
+    left, right = RANGES.get(column[0], (0.0, max(longest, now.high, target or 0) or 1.0))
+
+    def place(value: float) -> float:
+        return round(100 * min(1.0, max(0.0, (value - left) / (right - left))), 2)
+
+    return Whisker(place(now.low), place(now.high), place(now.value), None if target is None else place(target), text)
+
+
+def _change(metric: str, now: Estimate, before: Estimate | None) -> Change | None:
+    if before is None or before.n < MIN_N:
+        return None
+    change = difference(now, before)
+    if change is None or change.value is None:
+        return None
+    text = change_text(metric, change.value)
+    direction = "up" if change.value > 0 else "down" if change.value < 0 else "same"
+    if not is_significant(change):
+        return Change(text, direction, "quiet", _("no significant change"))
+    better = (change.value < 0) == (metric in LOWER_IS_BETTER)
+    return Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"))
+
+
+def _verdict(metric: str, value: float, targets: Mapping[str, float]) -> Verdict | None:
+    target = target_of(metric, targets)
+    if target is None:
+        return None
+    met = value <= target if metric in LOWER_IS_BETTER else value >= target
+    shown = {"target": value_text(metric, target)}
+    return Verdict(met, (_("target %(target)s met") if met else _("target %(target)s missed")) % shown)
+
+
+# --- The matrix -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A touchpoint as the matrix names it."""
+
+    slug: str
+    name: str
+    journey: str
+    channel: str
+    targets: Mapping[str, float] = field(default_factory=dict)
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class Line:
+    """One touchpoint's row: a figure per column, in their order."""
+
+    place: Place
+    figures: Sequence[Figure]
+
+    @property
+    def holds_anything(self) -> bool:
+        return any(figure.state != "nothing" for figure in self.figures)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one journey; "" is none."""
+
+    journey: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    columns: Sequence[Column]
+    groups: Sequence[Group]
+
+    @property
+    def heads(self) -> list[tuple[str, str]]:
+        return [(title(column), meaning(column)) for column in self.columns]
+
+
+def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
+    """Touchpoints by journey, in the order of `places`; a column only where it holds anything now.
+
+    A touchpoint that is switched off is listed as long as it holds something.
+    """
+    found = {(row.touchpoint, (row.metric, row.points)): row for row in rows}
+    columns = [column for column in COLUMNS if any(key[1] == column and row.now.n for key, row in found.items())]
+    durations = [of(row.now) for row in rows if row.metric == "ttr"]
+    longest = max((part.high or part.value or 0 for part in durations if part.n >= MIN_N), default=0)
+    groups: dict[str, list[Line]] = {}
+    for place in places:
+        figures = []
+        for column in columns:
+            row = found.get((place.slug, column))
+            before = of(row.before) if row and row.before else None
+            figures.append(figure(column, of(row.now) if row else NOTHING, before, place.targets, longest))
+        line = Line(place, figures)
+        if place.active or line.holds_anything:
+            groups.setdefault(place.journey, []).append(line)
+    return Matrix(columns, [Group(journey, lines) for journey, lines in groups.items()])
+
+
+# --- Trends and distributions -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    label: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A line with its interval. `chart` is what the page's script draws; `points` is its table."""
+
+    column: Column
+    points: Sequence[Point]
+    chart: Mapping[str, Any]
+
+    @property
+    def holds_anything(self) -> bool:
+        return any(point.figure.state == "value" for point in self.points)
+
+
+def trend(
+    column: Column, series: Iterable[tuple[date, Measured]], interval: Interval, targets: Mapping[str, float]
+) -> Trend:
+    """Periods with too few answers are gaps in the line and words in the table."""
+    points, drawn = [], []
+    for start, measured in series:
+        now = of(measured)
+        points.append(Point(period_label(start, interval), figure(column, now, None, {})))
+        drawn.append(now if now.n >= MIN_N else NOTHING)
+    metric = column[0]
+    unit, unit_text = _axis_unit(metric, drawn)
+    bottom, top = RANGES.get(metric, (0, None))
+    chart = {
+        "labels": [point.label for point in points],
+        "values": [_in_unit(now.value, unit) for now in drawn],
+        "lows": [_in_unit(now.low, unit) for now in drawn],
+        "highs": [_in_unit(now.high, unit) for now in drawn],
+        "texts": [f"{point.figure.text} · {point.figure.n_text}" for point in points],
+        "target": _in_unit(target_of(metric, targets), unit),
+        "min": bottom,
+        "max": top,
+        "title": title(column),
+        "unit": unit_text,
+        "words": {"value": title(column), "interval": _("95% interval"), "target": _("Target")},
+    }
+    return Trend(column, points, chart)
+
+
+def _axis_unit(metric: str, drawn: Sequence[Estimate]) -> tuple[float, str]:
+    if metric != "ttr":
+        return 1, "%" if metric == "csat" else ""
+    longest = max((now.value or 0 for now in drawn), default=0)
+    if longest >= 2 * DAY_S:
+        return DAY_S, _("days")
+    return (HOUR_S, _("hours")) if longest >= 2 * HOUR_S else (60, _("minutes"))
+
+
+def _in_unit(value: float | None, unit: float) -> float | None:
+    return None if value is None else round(value / unit, 3)
+
+
+def period_label(start: date, interval: Interval) -> str:
+    """Short, as an axis names a period: a day, the Monday of a week, a month, a quarter."""
+    if interval == "quarter":
+        return _("Q%(quarter)d %(year)d") % {"quarter": (start.month + 2) // 3, "year": start.year}
+    if interval == "month":
+        return date_format(start, pgettext("date format of a month", "M Y"))
+    return date_format(start, pgettext("date format of a day in a year", "j M"))
+
+
+@dataclass(frozen=True)
+class Share:
+    """One bar: its label, how many, which percent of all, how it is drawn."""
+
+    label: str
+    count: int
+    percent: float
+    percent_text: str
+    tone: str
+
+
+def _share(label: str, count: int, total: int, tone: str) -> Share:
+    percent = 100 * count / total if total else 0.0
+    return Share(label, count, round(percent, 2), f"{rounded(percent)}%", tone)
+
+
+def distribution(measured: Measured) -> list[Share]:
+    """A bar per score, from the lowest."""
+    tones = {score: band_tone(measured.metric, measured.points, score) for score in measured.distribution}
+    return [
+        _share(str(score), count, measured.n, tones[score]) for score, count in sorted(measured.distribution.items())
+    ]
+
+
+def breakdown(measured: Measured) -> list[Share]:
+    """A part per band, best first."""
+    scale = scale_for(measured.metric, measured.points)
+    tones = {scale.lowest_band: "worst", scale.highest_band: "best"}
+    return [
+        _share(band_title(band), count, measured.n, tones.get(band, "middle"))
+        for band, count in measured.breakdown.items()
+    ]

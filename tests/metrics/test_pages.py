@@ -1,0 +1,226 @@
+"""How a number looks, at the boundaries where its look changes."""
+
+from datetime import date
+
+import pytest
+from django.utils import translation
+
+from metrics import pages
+from metrics.formulas import Estimate, bucket_of, ttr_median
+from metrics.periods import Period, read_period
+from metrics.queries import MatrixRow, Measured
+from metrics.significance import difference, is_significant
+
+NPS, CSAT, CES, TTR = ("nps", 11), ("csat", 5), ("ces", 7), ("ttr", 0)
+TODAY = date(2026, 11, 20)
+
+
+def measured(column, distribution) -> Measured:
+    now = pages.estimate(column, distribution)
+    return Measured(*column, now.value, now.n, now.low, now.high, distribution)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(50.9804, "+51"), (0, "0"), (-0.4, "0"), (0.5, "+1"), (-33.3, "−33"), (None, "–")]
+)
+def test_nps_carries_its_sign(value, text):
+    assert pages.value_text("nps", value) == text
+
+
+def test_csat_is_a_percentage_and_ces_has_one_decimal():
+    assert pages.value_text("csat", 69.1589) == "69%"
+    assert pages.value_text("ces", 4.6667) == "4.7"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.5, "1 min"),
+        (59.4 * 60, "59 min"),
+        (59.6 * 60, "1 h"),
+        (3600 + 20 * 60, "1 h 20 min"),
+        (3 * 3600, "3 h"),
+        (86_400 - 31, "23 h 59 min"),
+        (86_400 - 29, "1.0 d"),
+        (1.2 * 86_400, "1.2 d"),
+        (99.94 * 86_400, "99.9 d"),
+        (99.96 * 86_400, "100 d"),
+        (-7200, "−2 h"),
+    ],
+)
+def test_a_duration_is_told_in_its_largest_sensible_unit(seconds, text):
+    assert pages.duration(seconds) == text
+
+
+def test_a_change_keeps_its_sign_and_zero_has_none():
+    assert pages.change_text("nps", 6.2) == "+6"
+    assert pages.change_text("nps", -6.2) == "−6"
+    assert pages.change_text("csat", -0.2) == "0"
+    assert pages.change_text("ttr", -7200) == "−2 h"
+    assert pages.change_text("ttr", 0.2) == "0 s"
+
+
+def test_four_answers_are_too_few_and_five_are_a_value():
+    few = pages.figure(CSAT, pages.estimate(CSAT, {5: 4}), None, {})
+    enough = pages.figure(CSAT, pages.estimate(CSAT, {5: 5}), None, {})
+    assert (few.state, few.text) == ("few", "n = 4, too few")
+    assert (enough.state, enough.text, enough.n_text) == ("value", "100%", "n = 5")
+
+
+def test_nobody_is_a_dash_and_never_a_zero():
+    nobody = pages.figure(NPS, pages.estimate(NPS, {}), None, {})
+    assert (nobody.state, nobody.text, nobody.n) == ("nothing", "–", 0)
+
+
+def test_both_ends_of_an_interval_are_told():
+    shown = pages.figure(NPS, pages.estimate(NPS, {0: 6, 7: 13, 10: 32}), None, {})
+    assert (shown.low, shown.high) == ("+29", "+67")
+    assert shown.interval_text == "95% interval: +29 to +67"
+    assert shown.whisker.low == pytest.approx((100 + 29.2949) / 2, abs=0.01)
+
+
+def test_a_target_is_met_at_its_own_value_and_missed_just_below():
+    at = pages.figure(CSAT, Estimate(85.0, 80, 90, 200), None, {"csat": 85})
+    below = pages.figure(CSAT, Estimate(84.9, 80, 90, 200), None, {"csat": 85})
+    assert (at.verdict.met, at.verdict.text) == (True, "target 85% met")
+    assert (below.verdict.met, below.verdict.text) == (False, "target 85% missed")
+
+
+def test_a_time_to_resolution_is_better_when_it_is_shorter():
+    now, before = Estimate(3600.0, 3000, 4200, 90), Estimate(7200.0, 6600, 7800, 90)
+    shown = pages.figure(TTR, now, before, {"ttr_hours": 1})
+    assert (shown.change.text, shown.change.direction, shown.change.tone) == ("−1 h", "down", "good")
+    assert shown.verdict.met
+
+
+def test_a_change_within_chance_says_so_quietly():
+    shown = pages.figure(NPS, pages.estimate(NPS, {0: 10, 10: 20}), pages.estimate(NPS, {0: 11, 10: 19}), {})
+    assert (shown.change.tone, shown.change.word) == ("quiet", "no significant change")
+
+
+def test_a_change_is_not_told_of_too_few_answers_before():
+    assert pages.figure(NPS, pages.estimate(NPS, {10: 30}), pages.estimate(NPS, {0: 4}), {}).change is None
+
+
+def test_the_difference_of_two_shares_is_newcombes():
+    """56 of 70 against 48 of 80: 0.2, from 0.0524 to 0.3339 (Newcombe 1998, table II, method 10)."""
+    a, b = pages.estimate(CSAT, {5: 56, 1: 14}), pages.estimate(CSAT, {5: 48, 1: 32})
+    change = difference(a, b)
+    assert [round(part, 2) for part in (change.value, change.low, change.high)] == [20.0, 5.24, 33.39]
+    assert is_significant(change)
+
+
+def test_no_difference_is_told_of_nobody():
+    assert difference(pages.estimate(CSAT, {}), pages.estimate(CSAT, {5: 9})) is None
+
+
+def test_the_interval_of_a_median_is_made_of_order_statistics():
+    """n = 100: the 40th and the 61st of the sorted durations (Campbell and Gardner 1988); five have no interval."""
+    buckets = {}
+    for seconds in range(1000, 101_000, 1000):
+        buckets[bucket_of(seconds)] = buckets.get(bucket_of(seconds), 0) + 1
+    median = ttr_median(buckets)
+    assert median.low == pytest.approx(40_000, rel=0.01)
+    assert median.high == pytest.approx(61_000, rel=0.01)
+    assert ttr_median({bucket_of(60): 5}).low is None
+    assert ttr_median({bucket_of(60): 6}).low is not None
+
+
+def test_pooling_adds_counts_and_never_values():
+    parts = [measured(NPS, {10: 1}), measured(NPS, {0: 99})]
+    assert pages.pooled(NPS, parts).value == -98
+
+
+def test_the_matrix_keeps_csat_scales_apart_and_leaves_out_what_holds_nothing():
+    rows = [
+        MatrixRow("shop", "csat", 5, measured(("csat", 5), {5: 9}), None),
+        MatrixRow("shop", "csat", 7, measured(("csat", 7), {7: 8}), None),
+        MatrixRow("shop", "ces", 7, measured(CES, {}), None),
+    ]
+    places = [pages.Place("shop", "Shop", "Buying", "website"), pages.Place("gone", "Gone", "", "app", active=False)]
+    shown = pages.matrix(rows, places)
+    assert shown.columns == [("csat", 5), ("csat", 7)]
+    assert [line.place.slug for group in shown.groups for line in group.lines] == ["shop"]
+    assert [figure.n for figure in shown.groups[0].lines[0].figures] == [9, 8]
+
+
+def test_a_trend_leaves_a_gap_where_too_few_answered():
+    series = [(date(2026, 11, 2), measured(NPS, {10: 9})), (date(2026, 11, 9), measured(NPS, {10: 4}))]
+    shown = pages.trend(NPS, series, "week", {"nps": 40})
+    assert shown.chart["values"] == [100, None]
+    assert [point.figure.text for point in shown.points] == ["+100", "n = 4, too few"]
+    assert shown.chart["target"] == 40
+
+
+def test_durations_are_drawn_in_one_unit():
+    series = [(TODAY, measured(TTR, {bucket_of(3 * 86_400): 9}))]
+    shown = pages.trend(TTR, series, "day", {"ttr_hours": 48})
+    assert shown.chart["values"][0] == pytest.approx(3, rel=0.01)
+    assert (shown.chart["target"], shown.chart["unit"]) == (2, "days")
+
+
+def test_bands_are_told_from_the_scale_alone():
+    assert [pages.band_tone("nps", 11, score) for score in (6, 7, 8, 9)] == ["worst", "middle", "middle", "best"]
+    assert pages.band_tone("nps", 11, None) == ""
+    shares = pages.breakdown(Measured("nps", 11, None, 4, None, None, {}, {"promoters": 3, "detractors": 1}))
+    assert [(share.label, share.percent_text, share.tone) for share in shares] == [
+        ("Promoters", "75%", "best"),
+        ("Detractors", "25%", "worst"),
+    ]
+
+
+def test_figures_speak_chinese():
+    with translation.override("zh-hans"):
+        assert pages.duration(3 * 3600 + 20 * 60) == "3 小时 20 分钟"
+        assert pages.too_few(3) == "n = 3，样本太少"
+        assert pages.period_label(date(2026, 11, 2), "week") == "11月2日"
+
+
+# --- Periods ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ({}, date(2026, 10, 22), TODAY),
+        ({"period": "7d"}, date(2026, 11, 14), TODAY),
+        ({"period": "90d"}, date(2026, 8, 23), TODAY),
+        ({"period": "month"}, date(2026, 11, 1), TODAY),
+        ({"period": "quarter"}, date(2026, 10, 1), TODAY),
+        ({"period": "custom", "from": "2026-01-05", "to": "2026-01-11"}, date(2026, 1, 5), date(2026, 1, 11)),
+        ({"from": "2026-11-01"}, date(2026, 11, 1), TODAY),
+    ],
+)
+def test_a_period_holds_both_its_days(query, first, last):
+    period = read_period(query, TODAY)
+    assert (period.first, period.last, period.wrong) == (first, last, False)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"period": "custom", "from": "2026-02-30"},
+        {"period": "custom", "from": "2026-03-02", "to": "2026-03-01"},
+        {"period": "custom"},
+        {"period": "soon"},
+        {"from": "0001-01-01"},
+    ],
+)
+def test_days_that_are_none_fall_back_and_say_so(query):
+    period = read_period(query, TODAY)
+    assert (period.first, period.wrong) == (date(2026, 10, 22), True)
+
+
+def test_a_period_is_compared_with_as_many_days_directly_before():
+    assert Period("7d", date(2026, 11, 14), TODAY).before == (date(2026, 11, 7), date(2026, 11, 13))
+
+
+@pytest.mark.parametrize(
+    ("days", "n", "interval"),
+    [(7, 0, "day"), (30, 599, "week"), (30, 600, "day"), (90, 1799, "week"), (90, 1800, "day"), (366, 100, "quarter")],
+)
+def test_a_trend_is_cut_as_finely_as_its_answers_allow(days, n, interval):
+    first = date.fromordinal(TODAY.toordinal() - days + 1)
+    assert Period("custom", first, TODAY).interval(n) == interval

@@ -33,7 +33,10 @@ def standard_name(slug: str) -> dict[str, str]:
 
 
 def standard_terms(slug: str) -> list[QuestionTerms]:
-    """The three questions of a built-in instrument, in every shipped language. KeyError for another slug."""
+    """The three questions of a built-in instrument, in every shipped language. KeyError for another slug.
+
+    None is required: a comment without a score is worth keeping, and is in no score's denominator.
+    """
     options = wordings()[DEFAULT][slug]["reason"]["options"]
     return [
         QuestionTerms(
@@ -42,7 +45,6 @@ def standard_terms(slug: str) -> list[QuestionTerms]:
             text=_texts(slug, "score", "text"),
             low=_texts(slug, "score", "low"),
             high=_texts(slug, "score", "high"),
-            required=True,
             metric=SCALE_OF[slug].metric,
             points=SCALE_OF[slug].points,
         ),

@@ -153,7 +153,7 @@ def publish_version(instrument: Instrument, questions: Sequence[QuestionTerms]) 
         # Two edits at once wait for each other. An answer that is being recorded holds its version's key: we wait for it too.
         Instrument.objects.select_for_update(no_key=True).get(pk=instrument.pk)
         current = instrument.versions.select_for_update().order_by("-number").first()
-        if current is not None and _same(terms_of_version(current), [_complete(instrument, q) for q in questions]):
+        if current is not None and same_terms(terms_of_version(current), [_complete(instrument, q) for q in questions]):
             return current
         rows = _questions(instrument, questions)
         if current is None or current.answered:
@@ -249,7 +249,7 @@ def _complete(instrument: Instrument, terms: QuestionTerms) -> QuestionTerms:
     return replace(terms, metric=fixed["metric"], points=fixed["points"])
 
 
-def _same(stored: Sequence[QuestionTerms], wanted: Sequence[QuestionTerms]) -> bool:
+def same_terms(stored: Sequence[QuestionTerms], wanted: Sequence[QuestionTerms]) -> bool:
     """Equal, the order of options included: it is what customers see."""
     return list(stored) == list(wanted) and all(
         list(a.options) == list(b.options) for a, b in zip(stored, wanted, strict=True)

@@ -26,10 +26,10 @@ def test_four_instruments_are_there_after_migrating():
 
 
 @pytest.mark.parametrize("slug", SCALE_OF)
-def test_each_asks_score_reason_and_comment_and_only_the_score_is_required(slug):
+def test_each_asks_score_reason_and_comment_and_requires_none_of_them(slug):
     version = Instrument.objects.get(slug=slug).current_version()
     asked = [(row.question.key, row.question.kind, row.required) for row in version.wordings.order_by("position")]
-    assert asked == [("score", "scale", True), ("reason", "choices", False), ("comment", "verbatim", False)]
+    assert asked == [("score", "scale", False), ("reason", "choices", False), ("comment", "verbatim", False)]
 
 
 @pytest.mark.parametrize("language", [code for code in wordings() if code != "en"])

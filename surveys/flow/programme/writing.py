@@ -1,0 +1,174 @@
+"""From rows to the programme file. Out: YAML that imports without changing anything, in the same bytes each time.
+
+Every key is written, defaults too: a key that is absent keeps its value, so a default left out would not travel. Built-in instruments
+are written only where somebody changed them. People told of bad news are not in it: their addresses are secrets.
+"""
+
+from collections.abc import Mapping
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from surveys.flow.builtins import standard_name, standard_terms
+from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
+from surveys.flow.programme.spans import span_of
+from surveys.models import Instrument, InvitationRule, Journey, Organisation, Touchpoint
+from surveys.models.instruments import Kind
+
+# Plain texts to us, something else to readers of YAML 1.1.
+AMBIGUOUS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"}
+
+
+def export_programme() -> str:
+    """The whole configuration as YAML."""
+    organisation = Organisation.current()
+    document = {
+        "organisation": _organisation(organisation),
+        "ticket_events": dict(sorted(organisation.ticket_events.items())),
+        "journeys": [_journey(row) for row in Journey.objects.order_by("position", "slug").prefetch_related("stages")],
+        "instruments": [_instrument(row) for row in Instrument.objects.order_by("slug") if not _is_standard(row)],
+        "touchpoints": [
+            _touchpoint(row)
+            for row in Touchpoint.objects.order_by("position", "slug").select_related("journey", "stage", "instrument")
+        ],
+        "rules": [
+            _rule(row) for row in InvitationRule.objects.order_by("slug").select_related("touchpoint", "instrument")
+        ],
+        "policy": {
+            "floor": span_of(organisation.floor_s),
+            "quiet_hours": dict(sorted(organisation.quiet_hours.items())),
+            "resting": {"same": span_of(organisation.resting_same_s), "any": span_of(organisation.resting_any_s)},
+        },
+    }
+    yaml = YAML()
+    yaml.width = 10_000  # a folded text could not be told from a broken one
+    yaml.allow_unicode = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    out = StringIO()
+    yaml.dump(_styled(document), out)
+    return out.getvalue()
+
+
+def _organisation(row: Organisation) -> dict[str, Any]:
+    return {
+        **_name(row.name),
+        "time_zone": row.time_zone,
+        "languages": list(row.languages),
+        "segment_attribute": row.segment_attribute,
+        "privacy": _texts(row.privacy),
+        "accent": row.accent,
+    }
+
+
+def _journey(row: Journey) -> dict[str, Any]:
+    stages = sorted(row.stages.all(), key=lambda stage: (stage.position, stage.slug))
+    return {
+        "slug": row.slug,
+        **_name(row.name),
+        "stages": [{"slug": stage.slug, **_name(stage.name)} for stage in stages],
+        "active": row.active,
+    }
+
+
+def _touchpoint(row: Touchpoint) -> dict[str, Any]:
+    return {
+        "slug": row.slug,
+        **_name(row.name),
+        "journey": row.journey.slug if row.journey else None,
+        "stage": row.stage.slug if row.stage else None,
+        "channel": row.channel,
+        "instrument": row.instrument.slug if row.instrument else None,
+        "public": row.public,
+        "public_key": row.public_key,
+        "allowed_origins": list(row.allowed_origins),
+        "targets": {name: row.targets[name] for name in ("nps", "csat", "ces", "ttr_hours") if name in row.targets},
+        "active": row.active,
+    }
+
+
+def _is_standard(row: Instrument) -> bool:
+    """A built-in instrument as it is shipped."""
+    if not row.builtin or not row.active or row.name != standard_name(row.slug):
+        return False
+    current = row.current_version()
+    standard = standard_terms(row.slug)
+    held = terms_of_version(current) if current else []
+    return same_terms(held, standard)
+
+
+def _instrument(row: Instrument) -> dict[str, Any]:
+    current = row.current_version()
+    return {
+        "slug": row.slug,
+        **_name(row.name),
+        "metric": row.metric,
+        "scale": row.points,
+        "active": row.active,
+        "questions": [_question(terms, row) for terms in terms_of_version(current)] if current else [],
+    }
+
+
+def _question(terms: QuestionTerms, instrument: Instrument) -> dict[str, Any]:
+    found: dict[str, Any] = {"key": terms.key, "kind": terms.kind, "text": _texts(terms.text)}
+    if terms.kind == Kind.SCALE:
+        if (terms.metric, terms.points) != (instrument.metric, instrument.points):
+            found |= {"metric": terms.metric, "scale": terms.points}
+        found |= {"low": _texts(terms.low), "high": _texts(terms.high)}
+    found["required"] = terms.required
+    if terms.show_if:
+        found["show_if"] = {key: list(values) for key, values in sorted(terms.show_if.items())}
+    if terms.options:
+        found["options"] = {key: _texts(texts) for key, texts in terms.options.items()}
+    return found
+
+
+def _rule(row: InvitationRule) -> dict[str, Any]:
+    resting = {"same": row.resting_same_s, "any": row.resting_any_s}
+    return {
+        "slug": row.slug,
+        "event_type": row.event_type,
+        "when": row.when,
+        "touchpoint": row.touchpoint.slug,
+        "instrument": row.instrument.slug if row.instrument else None,
+        "delay": span_of(row.delay_s),
+        "max_age": span_of(row.max_age_s),
+        "modes": list(row.modes),
+        "sample": row.sample_share,
+        "resting": {name: span_of(span) for name, span in resting.items() if span is not None},
+        "expires": span_of(row.expires_s),
+        "reminders": [span_of(span) for span in row.reminders_s],
+        "active": row.active,
+    }
+
+
+def _name(texts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """An empty name is no name: left out, it stays as it is."""
+    return {"name": _texts(texts)} if texts else {}
+
+
+def _texts(texts: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted(texts.items()))
+
+
+def _styled(value: Any, depth: int = 0) -> Any:
+    """The same tree with sections and rows in blocks, and what is inside a row on one line where it is flat."""
+    if isinstance(value, Mapping):
+        found = CommentedMap({_quoted(key): _styled(inner, depth + 1) for key, inner in value.items()})
+        if depth > 0 and not any(isinstance(inner, Mapping | list) and inner for inner in value.values()):
+            found.fa.set_flow_style() if depth > 2 or not value else found.fa.set_block_style()
+        return found
+    if isinstance(value, list):
+        items = CommentedSeq(_styled(inner, depth + 1) for inner in value)
+        if not any(isinstance(inner, Mapping) for inner in value):
+            items.fa.set_flow_style()
+        return items
+    return _quoted(value)
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str) and (value.lower() in AMBIGUOUS or "\n" in value or not value.isprintable()):
+        return DoubleQuotedScalarString(value)
+    return value

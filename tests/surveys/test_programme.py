@@ -1,0 +1,516 @@
+import uuid
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from surveys.flow.programme import ProgrammeError, export_programme, import_programme
+from surveys.flow.programme.document import Faults, read_document
+from surveys.models import (
+    Answer,
+    Instrument,
+    InstrumentVersion,
+    InvitationRule,
+    Journey,
+    Organisation,
+    Response,
+    Stage,
+    Touchpoint,
+    Wording,
+)
+from tests.factories import NOW, make_touchpoint
+
+pytestmark = pytest.mark.django_db
+
+# The contract's own example, with its ellipses filled in.
+CONTRACT = """\
+organisation: {name: {en: Harbour Tea, zh-hans: 港湾茶}, time_zone: Asia/Shanghai, languages: [en, zh-hans], segment_attribute: tier}
+ticket_events: {case.solved: ticket.resolved}
+journeys:
+  - {slug: purchase, name: {en: Buying, zh-hans: 购买}, stages: [awareness, consider, buy, use, after_sales]}
+touchpoints:
+  - {slug: delivery, name: {en: Delivery, zh-hans: 配送}, journey: purchase, stage: buy, channel: home_service, instrument: csat5,
+     public: true,                    # default false; public_key: generated once, exported, kept
+     allowed_origins: ["https://shop.example.com"], targets: {csat: 85, ttr_hours: 24}, active: true}
+instruments:
+  - slug: delivery-csat
+    metric: csat
+    scale: 5
+    questions:
+      - {key: score, kind: scale, text: {en: "How satisfied were you with the delivery?", zh-hans: "您对本次配送满意吗？"}}
+      - {key: reason, kind: choices, show_if: {score: [1, 2, 3]}, text: {en: Why?, zh-hans: 为什么？},
+         options: {late: {en: Late}, damaged: {en: Damaged, zh-hans: 破损}}}
+      - {key: comment, kind: verbatim, required: false, text: {en: Anything else?}}
+rules:
+  - {slug: after-delivery, event_type: order.delivered, when: "facts.wait_seconds < 3600", touchpoint: delivery, instrument: delivery-csat,
+     delay: 2h, max_age: 7d, modes: [email, sms], sample: 1.0, resting: {same: 90d, any: 30d}, expires: 14d, reminders: [3d], active: true}
+policy: {floor: 24h, quiet_hours: {sms: "20:00-09:00"}, resting: {same: 90d, any: 30d}}
+"""
+DAY = 86_400
+
+
+def faults_of(text: str) -> list[tuple[int, str]]:
+    """(line, message) of each fault of a file that must not import."""
+    with pytest.raises(ProgrammeError) as caught:
+        import_programme(text)
+    return [(fault.line, fault.message) for fault in caught.value.faults]
+
+
+def lines_of(text: str) -> list[int]:
+    return [line for line, _message in faults_of(text)]
+
+
+def everything() -> dict[str, list]:
+    kept = (Organisation, Journey, Stage, Touchpoint, Instrument, InstrumentVersion, Wording, InvitationRule)
+    return {model.__name__: list(model.objects.order_by("pk").values()) for model in kept}
+
+
+# --- What the file says is what is there ---
+
+
+def test_the_contracts_example_becomes_the_configuration():
+    import_programme(CONTRACT)
+    organisation = Organisation.current()
+    assert organisation.name == {"en": "Harbour Tea", "zh-hans": "港湾茶"}
+    assert (organisation.time_zone, organisation.languages) == ("Asia/Shanghai", ["en", "zh-hans"])
+    assert organisation.segment_attribute == "tier"
+    assert organisation.ticket_events == {"case.solved": "ticket.resolved"}
+    assert organisation.quiet_hours == {"sms": "20:00-09:00"}
+    stages = Stage.objects.filter(journey__slug="purchase").order_by("position")
+    assert [stage.slug for stage in stages] == ["awareness", "consider", "buy", "use", "after_sales"]
+    assert stages[4].name == {"en": "After sales"}
+    touchpoint = Touchpoint.objects.get(slug="delivery")
+    assert (touchpoint.stage.slug, touchpoint.channel, touchpoint.instrument.slug) == ("buy", "home_service", "csat5")
+    assert (touchpoint.public, touchpoint.targets) == (True, {"csat": 85, "ttr_hours": 24})
+    rule = InvitationRule.objects.get()
+    assert (rule.delay_s, rule.max_age_s, rule.expires_s, rule.reminders_s) == (7200, 7 * DAY, 14 * DAY, [3 * DAY])
+    assert (rule.resting_same_s, rule.resting_any_s, rule.modes) == (90 * DAY, 30 * DAY, ["email", "sms"])
+    instrument = rule.instrument
+    assert (instrument.metric, instrument.points) == ("csat", 5)
+    wordings = instrument.current_version().wordings.order_by("position")
+    assert [row.question.key for row in wordings] == ["score", "reason", "comment"]
+    assert wordings[0].high_label["en"] == "Very satisfied"
+    assert wordings[1].show_if == {"score": [1, 2, 3]}
+    assert list(wordings[1].options) == ["late", "damaged"]
+
+
+def test_what_is_left_out_takes_its_default_when_new():
+    import_programme(
+        "touchpoints: [{slug: after_sales, channel: app, instrument: nps}]\n"
+        "rules: [{slug: r, event_type: x.done, touchpoint: after_sales}]\n"
+        "instruments: [{slug: mine, metric: ces}]\n"
+    )
+    touchpoint, rule = Touchpoint.objects.get(), InvitationRule.objects.get()
+    assert touchpoint.name == {"en": "After sales"}
+    assert (touchpoint.public, touchpoint.active, touchpoint.targets, touchpoint.journey) == (False, True, {}, None)
+    assert len(touchpoint.public_key) >= 8
+    assert (rule.delay_s, rule.max_age_s, rule.expires_s, rule.reminders_s) == (0, 7 * DAY, 14 * DAY, [])
+    assert (rule.modes, rule.sample_share, rule.active) == (["email"], 1.0, True)
+    assert (rule.resting_same_s, rule.resting_any_s, rule.instrument) == (
+        None,
+        None,
+        None,
+    )  # the policy's, the touchpoint's
+    mine = Instrument.objects.get(slug="mine")
+    assert [row.question.key for row in mine.current_version().wordings.all()] == ["score", "reason", "comment"]
+    assert mine.points == 7
+
+
+def test_a_plain_text_counts_for_the_first_language():
+    import_programme("organisation: {name: 港湾茶, languages: [zh-CN, en]}\njourneys: [{slug: buying, name: 购买}]")
+    assert Organisation.current().name == {"zh-hans": "港湾茶"}
+    assert Organisation.current().languages == ["zh-hans", "en"]
+    assert Journey.objects.get().name == {"zh-hans": "购买"}
+
+
+def test_an_absent_key_keeps_its_value_and_a_map_that_is_given_replaces_the_whole_map():
+    import_programme(CONTRACT)
+    import_programme(
+        "touchpoints: [{slug: delivery, name: {en: Bringing}, targets: {csat: 90}}]\n"
+        "rules: [{slug: after-delivery, resting: {same: 10d}}]\n"
+        "policy: {resting: {any: 1d}}\n"
+    )
+    touchpoint, rule, organisation = Touchpoint.objects.get(), InvitationRule.objects.get(), Organisation.current()
+    assert (touchpoint.name, touchpoint.targets) == ({"en": "Bringing"}, {"csat": 90})
+    assert (touchpoint.public, touchpoint.stage.slug) == (True, "buy")
+    assert (rule.resting_same_s, rule.resting_any_s, rule.delay_s) == (10 * DAY, None, 7200)
+    assert (organisation.resting_same_s, organisation.resting_any_s) == (90 * DAY, DAY)
+    assert (organisation.floor_s, organisation.quiet_hours) == (DAY, {"sms": "20:00-09:00"})
+
+
+def test_nothing_is_ever_deleted():
+    import_programme(CONTRACT)
+    import_programme("journeys: [{slug: purchase, stages: [use, buy]}]\ntouchpoints: []\nrules: []\n")
+    assert Touchpoint.objects.exists()
+    assert InvitationRule.objects.exists()
+    stages = Stage.objects.filter(journey__slug="purchase").order_by("position")
+    assert [stage.slug for stage in stages] == ["awareness", "consider", "use", "buy", "after_sales"]
+
+
+def test_rows_stand_in_the_order_of_the_file():
+    import_programme("journeys: [{slug: c}, {slug: a}, {slug: b}]")
+    assert list(Journey.objects.values_list("slug", flat=True)) == ["c", "a", "b"]
+    import_programme("journeys: [{slug: b}, {slug: c}]")
+    assert list(Journey.objects.values_list("slug", flat=True)) == ["b", "a", "c"]
+
+
+def test_texts_that_yaml_would_take_for_something_else_stay_texts():
+    import_programme(
+        "touchpoints:\n"
+        "  - {slug: 'on', channel: app, instrument: nps, name: {no: 123, en: yes}}\n"
+        "instruments:\n"
+        "  - slug: vote\n    metric: nps\n    questions:\n"
+        "      - {key: score, kind: scale, text: 1.0}\n"
+        "      - {key: reason, kind: choice, text: 2026-01-01, options: {yes: {en: no}, off: off}}\n"
+    )
+    assert Touchpoint.objects.get().name == {"no": "123", "en": "yes"}
+    score, reason = Wording.objects.filter(version__instrument__slug="vote").order_by("position")
+    assert (score.text, reason.text) == ({"en": "1.0"}, {"en": "2026-01-01"})
+    assert reason.options == {"yes": {"en": "no"}, "off": {"en": "off"}}
+
+
+# --- Versions ---
+
+
+def questions(*texts: str) -> str:
+    lines = [
+        f"- {{key: {'score' if i == 0 else f'q{i}'}, kind: {'scale' if i == 0 else 'verbatim'}, text: {t}}}"
+        for i, t in enumerate(texts)
+    ]
+    return "instruments:\n- slug: mine\n  metric: csat\n  scale: 7\n  questions:\n" + "".join(
+        f"    {line}\n" for line in lines
+    )
+
+
+def answer(instrument: Instrument) -> None:
+    """As flow.respond leaves it: an answer to the score, and a version that is frozen."""
+
+    version = instrument.current_version()
+    touchpoint = make_touchpoint(instrument=instrument)
+    response = Response.objects.create(
+        client_id=uuid.uuid4(),
+        touchpoint=touchpoint,
+        version=version,
+        mode="app",
+        day=NOW.date(),
+        responded_at=NOW,
+        recorded_at=NOW,
+    )
+    Answer.objects.create(response=response, question=instrument.questions.get(key="score"), score=3)
+    InstrumentVersion.objects.filter(pk=version.pk).update(answered=True)
+
+
+def test_an_unanswered_wording_is_replaced_in_place_and_an_answered_one_gets_a_successor():
+    import_programme(questions("One?", "Two?"))
+    import_programme(questions("One!"))
+    mine = Instrument.objects.get(slug="mine")
+    assert (mine.versions.count(), mine.questions.count()) == (1, 1)
+    answer(mine)
+    frozen = mine.current_version()
+    import_programme(questions("One."))
+    assert [v.number for v in mine.versions.order_by("number")] == [1, 2]
+    assert frozen.wordings.get().text == {"en": "One!"}
+    assert mine.current_version().wordings.get().question == frozen.wordings.get().question
+
+
+def test_the_same_questions_make_no_new_version():
+    import_programme(questions("One?"))
+    answer(Instrument.objects.get(slug="mine"))
+    assert import_programme(questions("One?")).is_empty
+    assert InstrumentVersion.objects.filter(instrument__slug="mine").count() == 1
+
+
+def test_an_answered_questions_kind_metric_and_scale_never_change():
+    import_programme(questions("One?"))
+    answer(Instrument.objects.get(slug="mine"))
+    assert lines_of(questions("One?").replace("scale: 7", "scale: 5")) == [4]
+    assert lines_of(questions("One?").replace("metric: csat", "metric: ces")) == [3]
+    assert lines_of("instruments: [{slug: nps, metric: csat, scale: 5}]") == [1]
+
+
+def test_an_answered_touchpoints_channel_is_fixed():
+    import_programme(questions("One?"))
+    answer(Instrument.objects.get(slug="mine"))
+    slug = Touchpoint.objects.get().slug
+    assert lines_of(f"touchpoints:\n  - slug: {slug}\n    channel: on_site\n") == [3]
+    assert import_programme(f"touchpoints: [{{slug: {slug}, channel: website}}]").is_empty
+
+
+# --- All or nothing, with every fault and its line ---
+
+WRONG = """\
+organisation:
+  time_zone: Asia/Shangai
+  languages: []
+  colour: "#123456"
+journeys:
+  - {slug: purchase, stages: [buy, buy]}
+  - slug: purchase
+touchpoints:
+  - slug: delivery
+    channel: doorstep
+  - slug: kiosk
+    channel: on_site
+    journey: purchase
+    stage: cellar
+    instrument: npss
+    public: no
+    targets: {nps: 200, stars: 3}
+    allowed_origins: ["shop.example.com", "https://a.example/x"]
+    public_key: short
+  - name: Nameless
+rules:
+  - slug: one
+    event_type: order.delivered
+    touchpoint: kiosk
+    delay: 2 hours
+    sample: 1.5
+    modes: [pigeon]
+    reminders: [3d, 1d]
+    resting: {some: 3d}
+    when: >
+      facts.wait < 3 and
+
+      facts.carrier ~ "SF"
+  - {slug: two, touchpoint: nowhere}
+policy: {quiet_hours: {email: "25:00-09:00"}, floor: -1d}
+surprise: 1
+"""
+
+
+def test_every_fault_is_told_with_its_line_and_nothing_changes():
+    before = everything()
+    assert lines_of(WRONG) == [
+        2,
+        3,
+        4,
+        6,
+        7,
+        10,
+        14,
+        15,
+        16,
+        17,
+        17,
+        18,
+        18,
+        19,
+        20,
+        25,
+        26,
+        27,
+        28,
+        29,
+        33,
+        34,
+        34,
+        35,
+        35,
+        36,
+    ]
+    assert {key: rows for key, rows in everything().items() if key != "Organisation"} == {
+        key: rows for key, rows in before.items() if key != "Organisation"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("a: [1, 2", 1),
+        ("journeys:\n  - {slug: a}\n\t- {slug: b}\n", 3),
+        ("- 1\n- 2\n", 1),
+        ("journeys: 7\n", 1),
+        ("policy:\n  floor: 1d\n  floor: 2d\n", 3),
+        ("policy: {floor: 1d}\npolicy: {floor: 1d}\n", 2),
+        ("---\npolicy: {floor: 1d}\n---\npolicy: {floor: 2d}\n", 3),
+        ("organisation:\n  name: &a {en: *a}\n", 2),
+        ("x: !!python/object:os.system {}\n", 1),
+    ],
+)
+def test_what_is_not_a_programme_at_all_is_told_with_its_line(text, line):
+    assert lines_of(text)[0] == line
+
+
+@pytest.mark.parametrize(
+    ("question", "field"),
+    [
+        ("{key: Reason, kind: verbatim, text: Why?}", "lower-case"),
+        ("{key: score, kind: verbatim, text: Why?}", "twice"),
+        ("{key: why, kind: essay, text: Why?}", "essay"),
+        ("{key: why, kind: choices, text: Why?}", "options"),
+        ("{key: why, kind: verbatim, text: Why?, options: {a: A}}", "options"),
+        ("{key: why, kind: verbatim, text: Why?, show_if: {nothing: [1]}}", "earlier"),
+        ("{key: why, kind: verbatim, text: Why?, show_if: {score: [8]}}", "scale"),
+        ("{key: why, kind: verbatim, text: Why?, show_if: {score: [true]}}", "scale"),
+        ("{key: why, kind: verbatim, text: Why?, low: {en: No}}", "labels"),
+        ("{key: why, kind: verbatim}", "text"),
+        ("{key: why, kind: scale, metric: csat, scale: 6, text: Why?}", "points"),
+    ],
+)
+def test_questions_that_cannot_be_asked_are_refused_at_their_line(question, field):
+    text = (
+        "instruments:\n- slug: mine\n  metric: csat\n  scale: 7\n  questions:\n"
+        f"  - {{key: score, kind: scale, text: How?}}\n  - {question}\n"
+    )
+    found = faults_of(text)
+    assert {line for line, _message in found} == {7}
+    assert any(field in message for _line, message in found)
+
+
+def test_an_instrument_needs_its_score():
+    text = "instruments:\n- slug: mine\n  metric: nps\n  questions:\n  - {key: why, kind: verbatim, text: Why?}\n"
+    assert "score" in faults_of(text)[0][1]
+
+
+def test_a_scale_may_measure_something_else_than_the_instrument():
+    import_programme(questions("One?") + "    - {key: effort, kind: scale, metric: ces, text: Easy?}\n")
+    effort = Instrument.objects.get(slug="mine").questions.get(key="effort")
+    assert (effort.metric, effort.points) == ("ces", 7)
+
+
+@pytest.mark.parametrize("points", [6, 10, "five"])
+def test_only_the_scales_that_are_measured_exist(points):
+    assert lines_of(f"instruments:\n- slug: mine\n  metric: csat\n  scale: {points}\n") == [4]
+
+
+def test_two_touchpoints_never_share_a_public_key():
+    import_programme("touchpoints: [{slug: a, channel: app, public_key: abcdefgh}]")
+    text = "touchpoints:\n- {slug: b, channel: app, public_key: abcdefgh}\n"
+    assert lines_of(text) == [2]
+
+
+def test_a_stage_must_be_of_the_touchpoints_journey():
+    import_programme(
+        "journeys: [{slug: one, stages: [x]}, {slug: two, stages: [y]}]\ntouchpoints: [{slug: t, channel: app, journey: one, stage: x}]"
+    )
+    assert lines_of("touchpoints:\n- slug: t\n  stage: y\n") == [3]
+    assert lines_of("touchpoints:\n- slug: t\n  journey: two\n") == [3]
+    import_programme("touchpoints: [{slug: t, journey: two, stage: y}]")
+    import_programme("touchpoints: [{slug: t, journey: null, stage: null}]")
+    assert Touchpoint.objects.get().stage is None
+
+
+def test_a_rule_that_would_ask_nothing_is_refused():
+    text = "touchpoints: [{slug: t, channel: app}]\nrules:\n- {slug: r, event_type: x, touchpoint: t}\n"
+    assert lines_of(text) == [3]
+
+
+@pytest.mark.parametrize("style", ["|", ">", ">-", "|+"])
+def test_a_wrong_condition_is_told_in_its_own_line(style):
+    text = (
+        "touchpoints: [{slug: t, channel: app, instrument: nps}]\nrules:\n- slug: r\n  event_type: x\n  touchpoint: t\n"
+        f"  when: {style}\n    facts.a == 1\n    and facts.b ==\n    == 2\n"
+    )
+    assert lines_of(text) == [9]
+
+
+def test_aliases_do_not_blow_up():
+    bomb = "x0: &x0 [a]\n" + "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]\n" for i in range(1, 30))
+    assert set(lines_of(bomb)) == set(range(1, 31))
+
+
+# --- There and back ---
+
+
+def test_exporting_and_importing_again_changes_nothing():
+    import_programme(CONTRACT)
+    before, exported = everything(), export_programme()
+    again = import_programme(exported)
+    assert again.is_empty
+    assert everything() == before
+    assert export_programme() == exported
+
+
+def test_the_export_makes_the_same_programme_elsewhere():
+    import_programme(CONTRACT)
+    exported = export_programme()
+    for model in (InvitationRule, Touchpoint, Stage, Journey):
+        model.objects.all().delete()
+    Wording.objects.filter(version__instrument__builtin=False).delete()
+    Instrument.objects.filter(builtin=False).delete()
+    Organisation.objects.all().delete()
+    import_programme(exported)
+    assert export_programme() == exported
+
+
+def test_an_edited_builtin_travels_and_a_standard_one_is_not_repeated():
+    assert "slug: nps" not in export_programme()
+    import_programme("instruments: [{slug: nps, questions: [{key: score, kind: scale, text: {en: Would you?}}]}]")
+    assert "Would you?" in export_programme()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no",
+        "~",
+        "'",
+        '"',
+        "a: b",
+        "# x",
+        "- x",
+        "{x}",
+        "*a",
+        "50%",
+        "a\nb\n\nc",
+        "a\u2028b",
+        "x" * 150,
+        "<b>&",
+        "12:30",
+        "=",
+        "日本\u3000語",
+    ],
+)
+def test_any_text_survives_the_way_there_and_back(text):
+    make_touchpoint("t", name={"en": text, "no": text}, instrument=Instrument.objects.get(slug="nps"))
+    exported = export_programme()
+    assert import_programme(exported).is_empty, exported
+    assert Touchpoint.objects.get().name == {"en": text, "no": text}
+
+
+# --- Commands ---
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(tmp_path):
+    file = tmp_path / "programme.yaml"
+    file.write_text(CONTRACT)
+    out = StringIO()
+    call_command("import_programme", str(file), "--dry-run", stdout=out)
+    assert "+ touchpoint delivery" in out.getvalue()
+    assert not Touchpoint.objects.exists()
+    call_command("import_programme", str(file), stdout=out)
+    out = StringIO()
+    call_command("import_programme", str(file), stdout=out)
+    assert "Nothing changes" in out.getvalue()
+
+
+def test_the_command_tells_file_line_and_place(tmp_path):
+    file = tmp_path / "programme.yaml"
+    file.write_text("rules:\n- {slug: r, event_type: x, touchpoint: t, delay: soon}\n")
+    with pytest.raises(CommandError, match=r"programme.yaml: line 2: rules\.r\.delay: “soon” is not a span"):
+        call_command("import_programme", str(file))
+
+
+def test_a_file_that_is_missing_or_not_utf8_is_told(tmp_path):
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("import_programme", str(tmp_path / "none.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"policy: {}\n# caf\xe9\n")
+    with pytest.raises(CommandError, match="line 2: This is not UTF-8"):
+        call_command("import_programme", str(tmp_path / "latin.yaml"))
+
+
+def test_export_prints_what_import_reads(tmp_path):
+    import_programme(CONTRACT)
+    out = StringIO()
+    call_command("export_programme", stdout=out)
+    file = tmp_path / "programme.yaml"
+    file.write_text(out.getvalue())
+    again = StringIO()
+    call_command("import_programme", str(file), stdout=again)
+    assert "Nothing changes" in again.getvalue()
+
+
+def test_a_document_knows_where_its_keys_are():
+    root = read_document(Faults("a:\n  b: {c: 1,\n      d: 2}\n"))
+    assert root.entries()["a"].entries()["b"].entries()["d"].line == 3

@@ -6,9 +6,7 @@ there is one definition.
 
 from functools import cache
 
-from metrics.formulas import bucket_of
-
-LONGEST_S = 100 * 366 * 86_400  # no ticket stays open for longer; what claims to is counted in the last bucket
+from metrics.formulas import LONGEST_S, bucket_of
 
 
 def bucket_sql(seconds: str) -> str:

@@ -61,14 +61,15 @@ def _checked(histogram: Sequence[int], scale: Scale) -> int:
 
 
 def _thirds(histogram: Sequence[int]) -> tuple[int, int, int]:
-    bands = NPS.band_counts(list(histogram))
+    bands = NPS.band_counts(histogram)
     return bands["detractors"], bands["passives"], bands["promoters"]
 
 
 def nps_variance(detractors: float, passives: float, promoters: float) -> float:
-    """Variance of one answer, as −1, 0 or 1: p + d − (p − d)². Its square root over √n is the standard error, of 1. ValueError on nobody.
+    """Variance V of one answer, as −1, 0 or 1: p + d − (p − d)². √(V / n) is the standard error, where 1 is 100 points.
 
     The counts may be fractions, as adjusted ones are. A half-width of h points wants n = (100 z / h)² V − 3 answers.
+    ValueError on nobody.
     Source: Rocks, "Interval Estimation for the 'Net Promoter Score'", The American Statistician 70(4), 2016.
     """
     n = detractors + passives + promoters
@@ -137,20 +138,23 @@ def _percent(successes: int, n: int) -> Estimate:
 def csat_top_box(histogram: Sequence[int], scale: Scale) -> Estimate:
     """Customer satisfaction: percent of answers in the top two boxes, with Wilson's interval; shape (5,) or (7,).
 
-    Answers on 5 and on 7 points are never pooled: their top two boxes are different shares of the scale. Source of the
-    top-two-box rule: Reichheld and others use several; this one is the usual of helpdesks and of "Marketing Metrics"
-    (Farris, Bendle, Pfeifer, Reibstein, 2nd ed. 2010). ValueError on another shape and for another metric's scale.
+    Answers on 5 and on 7 points are never pooled: their top two boxes are different shares of the scale.
+    Source: Sambandam and Hausser, "An Alternative Method of Reporting Customer Satisfaction Scores", Quirk's Marketing
+    Research Review, October 1998, on what top boxes hide beside means. ValueError on another shape or another metric's scale.
     """
     if scale.metric != CSAT5.metric:
         raise ValueError(f"{scale.metric} has no top boxes of satisfaction")
     n = _checked(histogram, scale)
-    return _percent(scale.band_counts(list(histogram))[scale.highest_band], n)
+    return _percent(scale.band_counts(histogram)[scale.highest_band], n)
 
 
 def ces_easy_share(histogram: Sequence[int]) -> Estimate:
-    """Percent of answers 5, 6, 7 (agreed that it was easy) of shape (7,), with Wilson's interval. ValueError on another shape."""
+    """Percent of answers 5, 6, 7, who at least somewhat agree that it was easy; shape (7,), with Wilson's interval.
+
+    Source: Gartner, "What's Your Customer Effort Score?", 2019. ValueError on another shape.
+    """
     n = _checked(histogram, CES)
-    return _percent(CES.band_counts(list(histogram))[CES.highest_band], n)
+    return _percent(CES.band_counts(histogram)[CES.highest_band], n)
 
 
 def response_rates(
@@ -377,8 +381,9 @@ def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tu
 
     `resolved`: duration to number of tickets; `waiting`: age to number of tickets still open (censored). Durations and ages are
     both in the same unit, or both buckets, which keep the order. A ticket that is open at an age at which another was
-    resolved counts as at risk there; within one bucket their order is lost, and this convention stands in for it. Resolved tickets alone would flatter: the slow ones are
-    still open. Source: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations", JASA 53, 1958.
+    resolved counts as at risk there; within one bucket their order is lost, and this convention stands in for it.
+    Resolved tickets alone would flatter: the slow ones are still open.
+    Source: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations", JASA 53, 1958.
     Not valid where tickets are left open because they are hopeless: censoring must not depend on the duration.
     """
     at_risk = sum(resolved.values()) + sum(waiting.values())

@@ -3,7 +3,7 @@
 In: a metric and a number of points. Out: a Scale. No Django, no database, no text for people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -47,8 +47,8 @@ class Scale:
         """The band that counts as success: promoters, satisfied, easy."""
         return self.bands[-1][0]
 
-    def band_counts(self, histogram: "tuple[int, ...] | list[int]") -> dict[str, int]:
-        """Counts per band of a histogram of shape (points,), from `low` upward; best band first."""
+    def band_counts(self, histogram: Sequence[int]) -> dict[str, int]:
+        """Counts per band of a histogram of shape (points,), from `low` upward; best band first. ValueError on another shape."""
         counts = {key: 0 for key, _lowest in reversed(self.bands)}
         for score, count in zip(self.scores, histogram, strict=True):
             counts[self.band(score)] += count
@@ -57,8 +57,9 @@ class Scale:
 
 # NPS: Reichheld, "The One Number You Need to Grow", Harvard Business Review, December 2003.
 NPS = Scale("nps", 0, 10, (("detractors", 0), ("passives", 7), ("promoters", 9)))
-# CSAT: satisfied are the top two boxes. The one box under them is neutral on five points; on seven, two are
-# (4 and 5), so that "dissatisfied" keeps to the lower half.
+# CSAT: satisfied are the top two boxes. Below the middle of the scale is dissatisfied: whoever marks a 3 of 7 says so. What
+# lies between is neutral. (Others count only the bottom two of seven as dissatisfied and 3–5 as neutral. CSAT itself is the
+# same either way; who is warned of bad news is not, and there the wider net is the right one.)
 CSAT5 = Scale("csat", 1, 5, (("dissatisfied", 1), ("neutral", 3), ("satisfied", 4)))
 CSAT7 = Scale("csat", 1, 7, (("dissatisfied", 1), ("neutral", 4), ("satisfied", 6)))
 # CES 2.0, seven points of agreement: Dixon, Toman, DeLisi, "The Effortless Experience", 2013.

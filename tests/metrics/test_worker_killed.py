@@ -51,7 +51,7 @@ print(ScoreCell.objects.filter(grain=3).aggregate(n=Sum("s3"))["n"])
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_roll_up_leaves_no_difference(stack: Callable[..., Stack]) -> None:
     running = stack(demo=False)
-    workers = running.children("celery -A cxsurvey worker")
+    workers = running.children("--app cxsurvey worker")
     pool = [process.pid for process in workers if process.ppid() in {parent.pid for parent in workers}]
     assert pool
     left = running.shell(FILL_AND_STRIKE.replace("ROWS", str(ROWS)).replace("PIDS", str(pool)))

@@ -433,8 +433,11 @@ class Services:
 
     def _redis(self) -> Any:
         import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        return redis.Redis(unix_socket_path=str(self.redis_socket), socket_timeout=2, retry=None)
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis(unix_socket_path=str(self.redis_socket), socket_timeout=2, retry=once)
 
     def redis_pid(self) -> int:
         """The pid of the Redis that answers on our socket, 0 where none does."""

@@ -51,8 +51,21 @@ class Checked:
     errors: dict[str, str] = field(default_factory=dict)
 
 
+# By version. Only frozen ones, which never change; what is shown today is a handful.
+_frozen: dict[int, list[Wording]] = {}
+FROZEN_MAX = 500
+
+
 def wordings_of(version: InstrumentVersion) -> list[Wording]:
-    return list(version.wordings.select_related("question").order_by("position"))
+    """The wordings with their questions, in order. Read-only: those of an answered version are kept in the process."""
+    found = _frozen.get(version.pk)
+    if found is None:
+        found = list(version.wordings.select_related("question").order_by("position"))
+        if version.answered:
+            if len(_frozen) >= FROZEN_MAX:
+                _frozen.clear()
+            _frozen[version.pk] = found
+    return found
 
 
 def questions_in(

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from surveys import forms
+from surveys.flow.follow import follow_token
 from surveys.flow.respond import Given, InvitationExpired, Submission, record_response
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
 from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
@@ -86,26 +87,23 @@ def _shown(language: str) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def invited(request: HttpRequest, token: str) -> HttpResponse:
     """/s/{token}/: the form of an invited customer."""
-    organisation = Organisation.current()
-    rows = Invitation.objects.select_related("touchpoint", "instrument", "customer")
-    invitation = rows.filter(token=token).first()
-    language = choose_language(request, organisation, invitation.language if invitation else "")
+    link = follow_token(token, _version_number(request))
+    organisation = link.organisation if link else Organisation.current()
+    language = choose_language(request, organisation, link.invitation.language if link else "")
     now = timezone.now()
     with translation.override(_shown(language)):
-        if invitation is None or invitation.customer.erased_at is not None:
+        if link is None:
             return _unknown(request, organisation, language)
-        closed = (Invitation.Status.EXPIRED, Invitation.Status.CANCELLED, Invitation.Status.WITHHELD)
-        if invitation.status in closed or (invitation.expires_at is not None and invitation.expires_at <= now):
+        if link.is_closed(now):
             return _expired(request, organisation, language)
+        invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        version = _version(request, invitation.instrument_id)
-        response = Response.objects.filter(invitation=invitation).first()
         if request.method == "GET":
             _note_opened(invitation, now)
         if request.method != "POST":
-            if "done" in request.GET and response is not None:
-                return _thanks(request, visit, response)
-            return _form(request, visit, version, response=response)
+            if "done" in request.GET and link.response is not None:
+                return _thanks(request, visit, link.response)
+            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given]) -> Submission:
             return Submission(
@@ -118,6 +116,8 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
                 location=invitation.location,
                 customer=invitation.customer,
                 invitation=invitation,
+                organisation=organisation,
+                segment=link.segment,
             )
 
         return _submit(request, visit, version, submission)
@@ -185,16 +185,16 @@ def _submit(
     return HttpResponseRedirect(f"{request.path}?{urlencode(query)}", status=303)
 
 
-def _version(request: HttpRequest, instrument_id: int) -> InstrumentVersion:
-    """The version that the posted form carried, so that its answer is held against what was shown; else the current one."""
-    versions = InstrumentVersion.objects.filter(instrument_id=instrument_id).order_by("-number")
+def _version_number(request: HttpRequest) -> int:
+    """The version that a posted form carries, so that its answer is held against what was shown; 0 for none."""
     number = request.POST.get("version", "")
-    carried = (
-        versions.filter(number=int(number)).first()
-        if number.isascii() and number.isdigit() and len(number) < 7
-        else None
-    )
-    return carried or versions[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0
+
+
+def _version(request: HttpRequest, instrument_id: int) -> InstrumentVersion:
+    """The version that the form carried, else the newest."""
+    versions = InstrumentVersion.objects.filter(instrument_id=instrument_id).order_by("-number")
+    return versions.filter(number=_version_number(request)).first() or versions[0]
 
 
 def _form(

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from surveys.flow.prepared import Prepared
 from surveys.flow.segments import segment_of
 from surveys.models import Customer, InstrumentVersion, Invitation, Organisation, Response, Touchpoint
 from surveys.models.customers import OTHER_SEGMENT
@@ -43,7 +44,7 @@ def follow_token(token: str, version_number: int = 0) -> Link | None:
     The version is the one with `version_number`, so that an answer is held against what was shown; else the newest.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LINK, {"token": token, "number": version_number})
+        _LINK.execute(cursor, {"token": token, "number": version_number})
         row = cursor.fetchone()
     if row is None:
         return None
@@ -77,7 +78,9 @@ _READ: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Response, "r", _columns(Response, "id", "invitation_id", "client_id")),
 )
 _JSON = frozenset({"name", "languages", "privacy", "attributes"})
-_LINK = f"""
+_LINK = Prepared(
+    "cx_link",
+    f"""
 SELECT {", ".join(f"{alias}.{name}" for _model, alias, names in _READ for name in names)}, s.name
 FROM surveys_invitation i
 JOIN surveys_organisation o ON o.id = 1
@@ -91,7 +94,9 @@ LEFT JOIN surveys_response r ON r.invitation_id = i.id
 LEFT JOIN surveys_segment s ON s.name = CASE WHEN o.segment_attribute = '' THEN c.segment
                                              ELSE left(c.attributes ->> o.segment_attribute, 100) END
 WHERE i.token = %(token)s
-"""
+""",
+    {"token": "text", "number": "int"},
+)
 
 
 def _made(model: Any, names: tuple[str, ...], values: list[Any]) -> Any:

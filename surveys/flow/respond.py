@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from surveys.flow.prepared import Prepared
 from surveys.flow.segments import counted_segment
 from surveys.models import (
     Answer,
@@ -120,8 +121,10 @@ def _create(submission: Submission, now: datetime) -> Response | None:
     )
     answers = submission.answers
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CREATE,
+        # Only what this answer needs: opening a table and its indexes costs as much as writing a row.
+        statement = _CREATE[_is_bad_news(answers), not submission.version.answered]
+        statement.execute(
+            cursor,
             {
                 "invitation": response.invitation_id,
                 "now": now,
@@ -130,7 +133,6 @@ def _create(submission: Submission, now: datetime) -> Response | None:
                 "scores": [given.score for given in answers],
                 "choices": [json.dumps(given.choices) for given in answers],
                 "texts": [given.text for given in answers],
-                "bad": _is_bad_news(answers),
             },
         )
         row = cursor.fetchone()
@@ -142,21 +144,46 @@ def _create(submission: Submission, now: datetime) -> Response | None:
     return response
 
 
-_COLUMNS = (
-    *("client_id", "customer_id", "touchpoint_id", "version_id", "mode", "segment", "location", "language", "day"),
-    *("responded_at", "score", "comment", "body_hash"),
-)
-_CREATE = f"""
+# Each column of a response that the submission says, with its type.
+_COLUMNS = {
+    "client_id": "uuid",
+    "customer_id": "bigint",
+    "touchpoint_id": "bigint",
+    "version_id": "bigint",
+    "mode": "text",
+    "segment": "text",
+    "location": "text",
+    "language": "text",
+    "day": "date",
+    "responded_at": "timestamptz",
+    "score": "smallint",
+    "comment": "text",
+    "body_hash": "text",
+}
+
+
+def _recording(*, bad: bool, first: bool) -> Prepared:
+    """The statement for an answer that watchers hear of (`bad`), and for one that freezes its version (`first`)."""
+    told = """, told AS (
+    INSERT INTO surveys_watchernotice (watcher_id, response_id, created_at, attempts)
+    SELECT w.id, recorded.id, %(now)s, 0 FROM recorded JOIN surveys_watcher w USING (touchpoint_id) WHERE w.active
+)"""
+    frozen = """, frozen AS (
+    UPDATE surveys_instrumentversion v SET answered = true FROM recorded WHERE v.id = recorded.version_id AND NOT v.answered
+)"""
+    return Prepared(
+        f"cx_record{'_bad' * bad}{'_first' * first}",
+        f"""
 WITH link AS (
     SELECT id FROM surveys_invitation
-    WHERE id = %(invitation)s::bigint AND (expires_at IS NULL OR expires_at > %(now)s) FOR NO KEY UPDATE
+    WHERE id = %(invitation)s AND (expires_at IS NULL OR expires_at > %(now)s) FOR NO KEY UPDATE
 ), recorded AS (
     INSERT INTO surveys_response (invitation_id, {", ".join(_COLUMNS)}, recorded_at, excluded_reason)
-    SELECT %(invitation)s::bigint, {", ".join(f"%({name})s" for name in _COLUMNS)}, %(now)s, ''
-    WHERE %(invitation)s::bigint IS NULL OR EXISTS (SELECT FROM link)
+    SELECT %(invitation)s, {", ".join(f"%({name})s" for name in _COLUMNS)}, %(now)s, ''
+    WHERE %(invitation)s IS NULL OR EXISTS (SELECT FROM link)
     ON CONFLICT DO NOTHING RETURNING id, day, touchpoint_id, version_id, mode, segment, location
 ), given AS (
-    SELECT * FROM unnest(%(questions)s::bigint[], %(scores)s::smallint[], %(choices)s::jsonb[], %(texts)s::text[])
+    SELECT * FROM unnest(%(questions)s, %(scores)s, %(choices)s::jsonb[], %(texts)s)
         AS given(question_id, score, choices, text)
 ), answered AS (
     INSERT INTO surveys_answer (response_id, question_id, score, choices, text)
@@ -164,18 +191,25 @@ WITH link AS (
 ), counted AS (
     INSERT INTO surveys_scoreledger (day, touchpoint_id, question_id, mode, segment, location, score, delta)
     SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 FROM recorded, given WHERE score IS NOT NULL
-), told AS (
-    INSERT INTO surveys_watchernotice (watcher_id, response_id, created_at, attempts)
-    SELECT w.id, recorded.id, %(now)s, 0 FROM recorded JOIN surveys_watcher w USING (touchpoint_id)
-    WHERE %(bad)s AND w.active
-), frozen AS (
-    UPDATE surveys_instrumentversion v SET answered = true FROM recorded WHERE v.id = recorded.version_id AND NOT v.answered
 ), closed AS (
     UPDATE surveys_invitation i SET status = 'answered', reason = '', answered_at = %(now)s, lease_until = NULL
     FROM link, recorded WHERE i.id = link.id
-)
+){told if bad else ""}{frozen if first else ""}
 SELECT id FROM recorded
-"""
+""",
+        {
+            **_COLUMNS,
+            "invitation": "bigint",
+            "now": "timestamptz",
+            "questions": "bigint[]",
+            "scores": "smallint[]",
+            "choices": "text[]",
+            "texts": "text[]",
+        },
+    )
+
+
+_CREATE = {(bad, first): _recording(bad=bad, first=first) for bad in (False, True) for first in (False, True)}
 
 
 def _segment(submission: Submission, organisation: Organisation) -> str:

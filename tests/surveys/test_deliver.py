@@ -47,7 +47,8 @@ def test_a_due_invitation_goes_out_once(smtp):
     assert f"https://cx.example.org/s/{invitation.token}/" in text
     invitation.refresh_from_db()
     assert (invitation.status, invitation.sent_at, invitation.expires_at) == ("sent", NOW, NOW + timedelta(days=14))
-    assert DeliveryAttempt.objects.get().result == "sent"
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.result, attempt.message_id) == ("sent", mail["Message-ID"])
 
 
 def test_a_batch_uses_one_connection(smtp):

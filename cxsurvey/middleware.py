@@ -5,7 +5,10 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
+
+from surveys.models import Organisation
 
 RETRY_AFTER_S = 5
 STAFF_PATHS = ("/admin/", "/api/v1/docs/", "/i18n/")
@@ -57,3 +60,20 @@ class StaffPolicyMiddleware:
         if request.path.startswith(STAFF_PATHS):
             response._csp_replace = settings.CX_STAFF_CSP  # type: ignore[attr-defined]
         return response
+
+
+class StaffClockMiddleware:
+    """Staff read and choose times on the organisation's clock, wherever they and the server are."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith("/admin/"):
+            return self.get_response(request)
+        try:
+            zone = Organisation.current().zone
+        except (OperationalError, InterfaceError):
+            return away(request)
+        with timezone.override(zone):
+            return self.get_response(request)

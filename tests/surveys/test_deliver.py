@@ -132,6 +132,8 @@ def test_the_mailbox_takes_mail_while_no_server_is_named(settings):
     assert deliver_due(NOW) == (1, 1)
     message = SentMessage.objects.get()
     assert message.to == Customer.objects.get().email
+    assert message.subject == f"How was it? {Invitation.objects.get().touchpoint.label} – My organisation"
+    assert ["Subject", message.subject] in message.headers
     assert "/s/" in message.text
     assert "?score=10" in message.html
     assert ["List-Unsubscribe-Post", "List-Unsubscribe=One-Click"] in message.headers

@@ -102,7 +102,7 @@ class CustomerAdmin(PeopleAdmin):
 
     @admin.display(description=gettext_lazy("name"), ordering="name")
     def name_shown(self, row: Customer) -> SafeString | str:
-        return chip(_("Erased")) if row.erased_at else row.name or NOTHING
+        return chip(_("Erased")) if row.erased_at else str(row)
 
     @admin.display(description=gettext_lazy("customer id"), ordering="external_id")
     def external_id_shown(self, row: Customer) -> str:
@@ -270,7 +270,7 @@ def _invitations(customer: Customer, enough: int) -> Iterator[Moment]:
 def _attempts(customer: Customer, enough: int) -> Iterator[Moment]:
     rows = DeliveryAttempt.objects.filter(invitation__customer=customer).select_related("invitation__touchpoint")
     for row in rows.order_by("-at", "-id")[:enough]:
-        title = _("Sent by %(mode)s") % {"mode": mode_word(row.mode)}
+        title = _("Delivery · %(mode)s") % {"mode": mode_word(row.mode)}
         where = row.invitation.touchpoint.label
         yield Moment(row.at, 3, "outgoing_mail", title, where, (attempt_chip(row),), row.detail)
 
@@ -282,7 +282,7 @@ def _responses(customer: Customer, enough: int) -> Iterator[Moment]:
         chips = [score_chip(instrument.metric, instrument.points, row.score)]
         if row.excluded_at:
             chips.append(chip(_("Excluded"), "middle"))
-        told = _("by %(mode)s") % {"mode": mode_word(row.mode)}
+        told = mode_word(row.mode)
         where = row.touchpoint.label
         yield Moment(row.responded_at, 4, "reviews", link(row, _("Answer")), where, tuple(chips), told, row.comment)
 

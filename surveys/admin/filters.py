@@ -1,9 +1,10 @@
-"""Filters that several lists share. In: a query string. Out: fewer rows; a value that is none of a filter's own changes nothing."""
+"""Filters that several lists share. In: a query string. Out: fewer rows, or IncorrectLookupParameters."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -21,8 +22,11 @@ class WordFilter(DropdownFilter):  # type: ignore[misc]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        offered = {str(choice[0]) for choice in self.lookup_choices}
-        return self.narrow(queryset, value) if value in offered else queryset
+        if not value:
+            return queryset
+        if value not in {str(choice[0]) for choice in self.lookup_choices}:
+            raise IncorrectLookupParameters
+        return self.narrow(queryset, value)
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         raise NotImplementedError

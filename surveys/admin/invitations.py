@@ -88,7 +88,7 @@ def invitation_story(row: Invitation) -> tuple[str, str]:
         (_("expired %(at)s"), row.expires_at if row.status == "expired" else None),
     )
     told = " · ".join(text % {"at": moment(at)} for text, at in steps if at is not None)
-    return _("Invited by %(mode)s") % {"mode": mode_word(row.mode)}, told
+    return _("Invited · %(mode)s") % {"mode": mode_word(row.mode)}, told
 
 
 @admin.register(Invitation)
@@ -182,7 +182,7 @@ class InvitationAdmin(PeopleAdmin):
         chain.append((moment(obj.decided_at), _("Decision"), decision))
         for attempt in obj.delivery_attempts.order_by("at", "id"):
             said = attempt.detail if sees_people else ""
-            chain.append((moment(attempt.at), _("Sent by %(mode)s") % {"mode": mode_word(attempt.mode)},
+            chain.append((moment(attempt.at), _("Delivery · %(mode)s") % {"mode": mode_word(attempt.mode)},
                           format_html("{} {}", attempt_chip(attempt), said)))  # fmt: skip
         if obj.status in ("cancelled", "failed"):
             chain.append((NOTHING, status_chip(obj), why(obj)))
@@ -250,7 +250,7 @@ class DeliveryAttemptAdmin(PeopleAdmin):
             about.insert(0, (_("Customer"), customer_link(invitation.customer)))
             about.append((_("Message-ID"), obj.message_id or NOTHING))
         said = obj.detail if request.user.has_perm(SEES_PEOPLE) else ""
-        title = _("Sent by %(mode)s") % {"mode": mode_word(obj.mode)}
+        title = _("Delivery · %(mode)s") % {"mode": mode_word(obj.mode)}
         return {"title": title, "state": attempt_chip(obj), "said": said, "about": about}
 
 

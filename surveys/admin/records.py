@@ -146,11 +146,12 @@ class PeopleAdmin(RecordAdmin):
     list_max_show_all = 0
     show_full_result_count = False
     list_filter_submit = True
-    list_display_links: Any = None
+    empty_value_display = NOTHING
     ordering: Sequence[str] = ("-id",)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(super().has_view_permission(request, obj)) and request.user.has_perms(self.needs)
+        """Only the right to view: unlike in Django, the right to change or delete does not bring it."""
+        return request.user.has_perms([f"{self.opts.app_label}.view_{self.opts.model_name}", *self.needs])
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

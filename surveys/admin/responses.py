@@ -80,7 +80,7 @@ class Line:
 class ResponseAdmin(PeopleAdmin):
     list_display = [
         *("answered", "score_shown", "comment_shown", "touchpoint_shown", "customer_shown", "mode_shown"),
-        *("segment", "location", "language", "state"),
+        *("segment", "location", "language"),
     ]
     list_filter = [
         ("touchpoint", RelatedDropdownFilter),
@@ -119,9 +119,10 @@ class ResponseAdmin(PeopleAdmin):
 
     @admin.display(description=gettext_lazy("comment"))
     def comment_shown(self, row: Response) -> SafeString | str:
-        if not row.comment:
-            return NOTHING
-        return format_html('<span class="rec-verbatim" dir="auto">{}</span>', Truncator(row.comment).chars(160))
+        told = format_html('<span class="rec-verbatim" dir="auto">{}</span>', Truncator(row.comment).chars(160))
+        if row.excluded_at:
+            return format_html("{} {}", chip(_("Excluded"), "middle"), told)
+        return told if row.comment else NOTHING
 
     @admin.display(description=gettext_lazy("touchpoint"))
     def touchpoint_shown(self, row: Response) -> str:
@@ -134,10 +135,6 @@ class ResponseAdmin(PeopleAdmin):
     @admin.display(description=gettext_lazy("mode"))
     def mode_shown(self, row: Response) -> str:
         return mode_word(row.mode)
-
-    @admin.display(description=gettext_lazy("counted"), ordering="excluded_at")
-    def state(self, row: Response) -> SafeString | str:
-        return chip(_("Excluded"), "middle") if row.excluded_at else _("Yes")
 
     # --- Excluding ----------------------------------------------------------------------------------------------------
 

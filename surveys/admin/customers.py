@@ -19,7 +19,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from surveys.admin.filters import MomentRangeFilter, SegmentFilter, WordFilter, YesNoFilter
 from surveys.admin.invitations import attempt_chip, invitation_story, status_chip
@@ -100,7 +100,7 @@ class CustomerAdmin(PeopleAdmin):
     page_template = "staff/customer.html"
     empty_text = gettext_lazy("A customer is known from the first event, ticket or answer that names one.")
 
-    @admin.display(description=gettext_lazy("name"), ordering="name")
+    @admin.display(description=pgettext_lazy("of a person", "name"), ordering="name")
     def name_shown(self, row: Customer) -> SafeString | str:
         return chip(_("Erased")) if row.erased_at else str(row)
 

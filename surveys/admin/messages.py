@@ -69,7 +69,7 @@ class SentMessageAdmin(PeopleAdmin):
         return rows.defer("html", "text", "headers") if is_list else rows
 
     def page_context(self, request: HttpRequest, obj: SentMessage) -> dict[str, Any]:
-        about: list[tuple[str, Any]] = [(_("To"), obj.to), (_("Sent"), moment(obj.at))]
+        about: list[tuple[str, Any]] = [(_("Recipient"), obj.to), (_("Sent at"), moment(obj.at))]
         token = obj.message_id.lstrip("<").partition("@")[0]
         invitation = Invitation.objects.filter(token=token).first() if token else None
         if invitation is not None and request.user.has_perm("surveys.view_invitation"):
@@ -148,7 +148,7 @@ class WatcherNoticeAdmin(PeopleAdmin):
             (_("Touchpoint"), self.touchpoint_shown(obj)),
             (_("Answer"), self.answer(obj)),
             (_("Since"), self.since(obj)),
-            (_("Sent"), moment(obj.sent_at)),
+            (_("Sent at"), moment(obj.sent_at)),
             (_("Attempts"), obj.attempts),
             (_("Last error"), self.error(obj)),
         ]

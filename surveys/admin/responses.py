@@ -243,7 +243,7 @@ class ResponseAdmin(PeopleAdmin):
             (_("Segment"), obj.segment or NOTHING),
             (_("Location"), obj.location or NOTHING),
             (_("Language"), obj.language or NOTHING),
-            (_("Answered"), moment(obj.responded_at)),
+            (_("Answered at"), moment(obj.responded_at)),
         ]
         if obj.changed_at:
             about.append((_("Last changed"), moment(obj.changed_at)))

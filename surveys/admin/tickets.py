@@ -150,7 +150,7 @@ class TicketAdmin(PeopleAdmin):
         if request.user.has_perm(SEES_PEOPLE):
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
         times = [
-            (_("Opened"), moment(obj.opened_at), ""),
+            (_("Ticket opened"), moment(obj.opened_at), ""),
             (_("First response"), moment(obj.first_response_at), span(obj.opened_at, obj.first_response_at)),
             (_("Resolved"), moment(obj.resolved_at), span(obj.opened_at, obj.resolved_at)),
             (_("Closed"), moment(obj.closed_at), span(obj.opened_at, obj.closed_at)),

@@ -126,6 +126,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cxsurvey.middleware.PolicyMiddleware",
+    "cxsurvey.middleware.StaffClockMiddleware",
     "cxsurvey.middleware.StaffSessionMiddleware",
     "cxsurvey.middleware.StaffLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

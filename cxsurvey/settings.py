@@ -246,6 +246,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("overview")  # whoever came to the login itself
 
 # --- REST -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -17,7 +17,7 @@ from metrics.formulas import NOTHING, Estimate
 from metrics.queries import MatrixRow, Measured
 from metrics.significance import difference, is_significant
 from metrics.slices import Interval
-from surveys.scales import SCALES, scale_for
+from surveys.scales import scale_for
 from surveys.words import DAY_S, MINUS, band_tone, duration, rounded
 
 MIN_N = 5  # below it a value says more of chance than of the touchpoint
@@ -435,9 +435,7 @@ def breakdown(measured: Measured) -> list[Share]:
 
 def score_text(metric: str, points: int, score: int | None) -> str:
     """One answer's score with the top of its scale, such as "9 / 10"; a dash where it was skipped."""
-    if score is None:
-        return DASH
-    return f"{score} / {SCALES[metric, points].high}" if (metric, points) in SCALES else str(score)
+    return DASH if score is None else f"{score} / {scale_for(metric, points).high}"
 
 
 @dataclass(frozen=True)

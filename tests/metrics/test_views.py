@@ -128,8 +128,9 @@ def test_pages_are_only_read_and_never_kept(delivery, path):
 def test_the_overview_is_the_first_page_after_login(delivery):
     User.objects.create_superuser("boss", password="a-long-password-1")
     client = Client()
-    client.post("/admin/login/", {"username": "boss", "password": "a-long-password-1"})
-    assert "By touchpoint" in text_of(client.get("/admin/"))
+    response = client.post("/admin/login/", {"username": "boss", "password": "a-long-password-1"}, follow=True)
+    assert response.redirect_chain == [("/admin/", 302)]
+    assert "By touchpoint" in text_of(response)
 
 
 # --- What the overview says -------------------------------------------------------------------------------------------

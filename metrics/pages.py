@@ -300,6 +300,10 @@ class Matrix:
     def heads(self) -> list[tuple[str, str]]:
         return [(title(column), meaning(column)) for column in self.columns]
 
+    @property
+    def width(self) -> int:
+        return 1 + len(self.columns)
+
 
 def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
     """Touchpoints by journey, in the order of `places`; a column only where it holds anything now.
@@ -427,3 +431,51 @@ def breakdown(measured: Measured) -> list[Share]:
         _share(band_title(band), count, measured.n, tones.get(band, "middle"))
         for band, count in measured.breakdown.items()
     ]
+
+
+def score_text(metric: str, points: int, score: int | None) -> str:
+    """One answer's score with the top of its scale, such as "9 / 10"; a dash where it was skipped."""
+    return DASH if score is None else f"{score} / {scale_for(metric, points).high}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What stands beside a metric of the same answers: a label and its text."""
+
+    label: str
+    text: str
+
+
+def facts(measured: Measured) -> list[Fact]:
+    """The metric's own further fields; none below MIN_N, except how many tickets are open now."""
+    extra = measured.extra
+    found: list[Fact] = []
+    enough = measured.n >= MIN_N
+    if measured.metric == "csat" and enough:
+        found.append(Fact(_("Mean score"), f"{_decimal(extra.get('mean'))} / {measured.points}"))
+    if measured.metric == "ces" and enough:
+        found.append(Fact(_("Say that it was easy"), _percent(extra.get("easy_share"))))
+    if measured.metric == "ttr":
+        if enough:
+            reopened = extra.get("reopened_share")
+            found += [
+                Fact(_("Mean"), value_text("ttr", measured.value)),
+                Fact(_("9 of 10 tickets within"), value_text("ttr", extra.get("p90"))),
+                Fact(_("Median with open tickets"), _reached(extra.get("median_with_open"))),
+                Fact(_("Reopened"), _percent(None if reopened is None else 100 * reopened)),
+            ]
+        found.append(Fact(_("Open now"), f"{extra.get('open') or 0:,}"))
+    return found
+
+
+def _decimal(value: float | None) -> str:
+    return DASH if value is None else rounded(value, 1)
+
+
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{rounded(value)}%"
+
+
+def _reached(seconds: float | None) -> str:
+    """Of a median that counts open tickets: fewer than half may be resolved so far."""
+    return _("not reached yet") if seconds is None else duration(seconds)

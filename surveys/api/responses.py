@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -73,7 +73,7 @@ class ResponsesView(CxView):
         now = timezone.now()
         body = parse_json(read_body(request))
         try:
-            submission = _submission(body, now)
+            submission = read_submission(body, now)
             recorded = record_response(submission, now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
@@ -136,7 +136,7 @@ class InstrumentView(CxView):
         )
 
 
-def _submission(body: Any, now: Any) -> Submission:
+def read_submission(body: Any, now: datetime) -> Submission:
     """The body as a Submission; InputError with pointers."""
     refuse_unstorable(body)
     try:

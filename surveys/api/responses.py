@@ -3,10 +3,10 @@
 import hashlib
 import json
 import uuid
-from datetime import date
 from typing import Annotated, Any
 
 import msgspec
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -17,7 +17,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
-from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import (
+    CursorPages,
+    CxView,
+    FieldError,
+    Problem,
+    escape_pointer,
+    filter_faults,
+    read_day,
+    read_json,
+)
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
@@ -71,10 +80,11 @@ class ResponsesView(CxView):
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
-        body = parse_json(read_body(request))
+        body = read_json(request)
         try:
-            submission = _submission(body, now)
-            recorded = record_response(submission, now)
+            # One transaction: what is refused in the end has not changed the customer either.
+            with transaction.atomic():
+                recorded = record_response(_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -170,7 +180,8 @@ def _submission(body: Any, now: Any) -> Submission:
         responded_at = read_time(given.responded_at, now, "/responded_at", errors)
     wordings = wordings_of(version)
     keys = {wording.question.key for wording in wordings}
-    errors += [(f"/answers/{key}", "is not a question of this instrument.") for key in given.answers if key not in keys]
+    strange = [key for key in given.answers if key not in keys]
+    errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
     checked = check(wordings, given.answers)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
     profile = None
@@ -182,6 +193,11 @@ def _submission(body: Any, now: Any) -> Submission:
             profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)
     if errors:
         raise InputError(errors)
+    earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()
+    if earlier is not None:
+        customer = earlier.customer  # the same again says nothing new of anybody
+    else:
+        customer = upsert_customer(profile, responded_at or now, now) if profile else None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return Submission(
         client_id=client_id,
@@ -191,7 +207,7 @@ def _submission(body: Any, now: Any) -> Submission:
         answers=checked.answers,
         language=normalise_tag(given.language) if given.language else "",
         location=given.location,
-        customer=upsert_customer(profile, responded_at or now, now) if profile else None,
+        customer=customer,
         responded_at=responded_at,
         body_hash=hashlib.sha256(canonical).hexdigest(),
     )
@@ -234,8 +250,7 @@ def shown(row: Response) -> dict[str, Any]:
 
 def filtered(query: Any) -> "QuerySet[Response]":
     """The rows that the query parameters name. Problem 400 with a pointer for a wrong one."""
-    errors: list[FieldError] = []
-    errors += [FieldError(f"/{name}", "is not a filter.") for name in query if name not in FILTERS]
+    errors = filter_faults(query, FILTERS)
     rows = everything()
     for name, column, known in (
         ("touchpoint", "touchpoint__slug", None),
@@ -261,10 +276,11 @@ def filtered(query: Any) -> "QuerySet[Response]":
         text = query.get(name)
         if text is None:
             continue
-        try:
-            rows = rows.filter(**{column: date.fromisoformat(text)})
-        except ValueError:
+        day = read_day(text)
+        if day is None:
             errors.append(FieldError(f"/{name}", "is a day such as 2026-11-20."))
+        else:
+            rows = rows.filter(**{column: day})
     flag = query.get("has_comment")
     if flag is not None:
         if flag not in ("true", "false", "1", "0"):

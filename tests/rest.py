@@ -15,20 +15,20 @@ class Api:
         self.client = Client(raise_request_exception=False)
         self.key = make_api_key(*scopes) if key is None else key
 
-    def get(self, path: str, status: int = 200, **query: Any) -> Any:
-        return self._checked(self.client.get(self._url(path), query, headers=self._headers()), status)
+    def get(self, path: str, expect: int = 200, **query: Any) -> Any:
+        return self._checked(self.client.get(self._url(path), query, headers=self._headers()), expect)
 
-    def post(self, path: str, body: Any, status: int = 201, content_type: str = "application/json") -> Any:
+    def post(self, path: str, body: Any, expect: int = 201, content_type: str = "application/json") -> Any:
         data = body if isinstance(body, str | bytes) else json.dumps(body)
         sent = self.client.post(self._url(path), data=data, content_type=content_type, headers=self._headers())
-        return self._checked(sent, status)
+        return self._checked(sent, expect)
 
-    def delete(self, path: str, status: int = 204) -> Any:
-        return self._checked(self.client.delete(self._url(path), headers=self._headers()), status)
+    def delete(self, path: str, expect: int = 204) -> Any:
+        return self._checked(self.client.delete(self._url(path), headers=self._headers()), expect)
 
     def pointers(self, path: str, body: Any) -> list[str]:
         """Where a body is wrong, which it must be."""
-        problem = self.post(path, body, status=400)
+        problem = self.post(path, body, expect=400)
         return [error["pointer"] for error in problem["errors"]]
 
     def _url(self, path: str) -> str:

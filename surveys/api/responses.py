@@ -33,7 +33,7 @@ from surveys.flow.respond import BodyConflict, Submission, record_response
 from surveys.forms import check, questions_in, wordings_of
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
 from surveys.models.instruments import Metric
-from surveys.texts import normalise_tag, pick
+from surveys.texts import normalise_tag, pick, picked_language
 
 FILTERS = (
     *("touchpoint", "metric", "channel", "mode", "segment", "location", "score_min", "score_max", "from", "to"),
@@ -108,7 +108,10 @@ class InstrumentView(CxView):
 
     @extend_schema(
         summary="What an app needs to draw the form itself",
-        parameters=[OpenApiParameter("language", str)],
+        parameters=[
+            OpenApiParameter("language", str, description="BCP 47; what is not written in it falls back."),
+            OpenApiParameter("touchpoint", str, description="A slug, to fill in {touchpoint} where wordings name it."),
+        ],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, slug: str) -> Answered:
@@ -120,14 +123,17 @@ class InstrumentView(CxView):
         language = normalise_tag(request.query_params.get("language", "") or organisation.default_language)
         fallbacks = [organisation.default_language, "en"]
         names = {"organisation": pick(organisation.name, language, fallbacks)}
-        questions = questions_in(wordings_of(version), language, fallbacks, names)
+        if "touchpoint" in request.query_params:
+            names["touchpoint"] = pick(_named_touchpoint(request.query_params).name, language, fallbacks)
+        wordings = wordings_of(version)
+        questions = questions_in(wordings, language, fallbacks, names)
         return Answered(
             {
                 "slug": instrument.slug,
                 "metric": instrument.metric,
                 "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
                 "version": version.number,
-                "language": language,
+                "language": picked_language(wordings[0].text, language, fallbacks),
                 "questions": [
                     {
                         "key": question.key,
@@ -144,6 +150,16 @@ class InstrumentView(CxView):
                 ],
             }
         )
+
+
+def _named_touchpoint(query: Any) -> Touchpoint:
+    errors = filter_faults(query, ("language", "touchpoint"))
+    found = None if errors else Touchpoint.objects.filter(slug=query["touchpoint"]).first()
+    if found is None:
+        raise Problem(
+            400, "The query is not valid.", errors or [FieldError("/touchpoint", "is not the slug of a touchpoint.")]
+        )
+    return found
 
 
 def _submission(body: Any, now: Any) -> Submission:

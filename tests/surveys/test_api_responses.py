@@ -72,10 +72,10 @@ def test_an_answer_is_recorded_shown_and_counted(api):
 
 def test_the_same_body_again_changes_and_counts_nothing(api):
     sent = body()
-    first = api.post(URL, sent, status=201)
-    assert api.post(URL, sent, status=200) == first
+    first = api.post(URL, sent, expect=201)
+    assert api.post(URL, sent, expect=200) == first
     reordered = dict(reversed(sent.items()))
-    assert api.post(URL, json.dumps(reordered, indent=2), status=200) == first  # the same JSON, written otherwise
+    assert api.post(URL, json.dumps(reordered, indent=2), expect=200) == first  # the same JSON, written otherwise
     assert (Response.objects.count(), Answer.objects.count(), ScoreLedger.objects.count()) == (1, 3, 1)
 
 
@@ -92,7 +92,7 @@ def test_the_same_body_again_changes_and_counts_nothing(api):
 def test_another_body_under_the_same_id_is_a_conflict_and_leaves_no_trace(api, change):
     sent = body()
     first = api.post(URL, sent)
-    problem = api.post(URL, body(id=sent["id"], **change), status=409)
+    problem = api.post(URL, body(id=sent["id"], **change), expect=409)
     assert [error["pointer"] for error in problem["errors"]] == ["/id"]
     assert api.get(f"responses/{sent['id']}/") == first
     assert ScoreLedger.objects.count() == 1
@@ -200,24 +200,24 @@ def test_a_time_more_than_a_day_ahead_is_refused(api):
 
 @pytest.mark.parametrize("sent", [" ", "{", "[]", "null", '"a"', "7", "NaN", '{"id": NaN}', b"\xff", "[" * 50_000])
 def test_what_is_no_json_object_is_a_clear_error(api, sent):
-    api.post(URL, sent, status=400)
+    api.post(URL, sent, expect=400)
     assert not Response.objects.exists()
 
 
 def test_what_is_nested_very_deep_is_a_clear_error(api):
     for depth in (900, 5_000):
         deep = json.dumps(body(answers={"score": 9, "reason": "DEEP"})).replace('"DEEP"', "[" * depth + "]" * depth)
-        api.post(URL, deep, status=400)
+        api.post(URL, deep, expect=400)
 
 
 def test_another_content_type_is_refused(api):
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
-        api.post(URL, body(), status=415, content_type=content_type)
+        api.post(URL, body(), expect=415, content_type=content_type)
     api.post(URL, body(), content_type="application/json; charset=utf-8")
 
 
 def test_too_large_a_body_is_refused(api):
-    api.post(URL, json.dumps(body(location="x" * (4 * 1024 * 1024))), status=413)
+    api.post(URL, json.dumps(body(location="x" * (4 * 1024 * 1024))), expect=413)
 
 
 def test_what_a_question_hides_is_not_recorded(api):
@@ -340,7 +340,7 @@ def test_filters_narrow_the_list(listed, query, found):
     ],
 )
 def test_a_filter_that_says_nothing_is_refused_at_its_place(listed, query):
-    problem = listed.get(URL, status=400, **query)
+    problem = listed.get(URL, expect=400, **query)
     assert [error["pointer"] for error in problem["errors"]] == [f"/{name}" for name in query]
 
 
@@ -373,7 +373,7 @@ def test_a_page_keeps_its_filters(listed):
 
 
 def test_a_wrong_cursor_is_not_found(listed):
-    listed.get(URL, status=404, cursor="rubbish!")
+    listed.get(URL, expect=404, cursor="rubbish!")
 
 
 def test_an_excluded_answer_is_listed_as_such(listed, admin_user):
@@ -382,8 +382,8 @@ def test_an_excluded_answer_is_listed_as_such(listed, admin_user):
 
 
 def test_an_unknown_id_is_not_found(api):
-    api.get(f"responses/{uuid.uuid4()}/", status=404)
-    api.get("responses/7/", status=404)
+    api.get(f"responses/{uuid.uuid4()}/", expect=404)
+    api.get("responses/7/", expect=404)
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------
@@ -395,13 +395,13 @@ def test_reading_and_writing_need_their_own_scopes(api):
     reader, writer = Api("responses:read"), Api("responses:write")
     reader.get(URL)
     reader.get(f"responses/{sent['id']}/")
-    reader.post(URL, body(), status=403)
+    reader.post(URL, body(), expect=403)
     writer.post(URL, body())
-    writer.get(URL, status=403)
-    writer.get(f"responses/{sent['id']}/", status=403)
+    writer.get(URL, expect=403)
+    writer.get(f"responses/{sent['id']}/", expect=403)
     nobody = Api("metrics:read", "events:write", "customers:read", "customers:write")
-    nobody.get(URL, status=403)
-    nobody.post(URL, body(), status=403)
+    nobody.get(URL, expect=403)
+    nobody.post(URL, body(), expect=403)
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "wrong.key", "a" * 5000, "x.y.z", "ключ".encode().decode("latin-1")])
@@ -422,7 +422,7 @@ def test_a_revoked_and_an_expired_key_are_none(db):
         key = make_api_key("responses:read")
         Api(key=key).get(URL)
         ApiKey.objects.filter(prefix=key.split(".")[0]).update(**change)
-        Api(key=key).get(URL, status=401)
+        Api(key=key).get(URL, expect=401)
 
 
 def test_another_scheme_is_no_key(api):

@@ -24,12 +24,12 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
         cursor.execute(
             "CREATE TABLE bench_answer (id bigserial PRIMARY KEY, token text, score int, comment text, at timestamptz)"
         )
-    touchpoint, instrument = _prepare()
+    touchpoint, instrument, version = _prepare()
     ours, bare = stage.serve(), stage.serve("benchmarks.bare")
     figures, limits = [], []
     for round_ in range(rounds + 1):
         tokens = _invite(touchpoint, instrument, answers)
-        limit, figure = _rate(bare, tokens), _rate(ours, tokens)
+        limit, figure = _rate(bare, tokens, version), _rate(ours, tokens, version)
         if round_:  # the first one warms up
             limits.append(limit)
             figures.append(figure)
@@ -48,21 +48,24 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _rate(port: int, tokens: list[str]) -> float:
+def _rate(port: int, tokens: list[str], version: int) -> float:
     form = "application/x-www-form-urlencoded"
-    body = urlencode({"version": "1", "score": "9", "comment": "The courier was kind and quick."}).encode()
+    body = urlencode(
+        {"version": version, "language": "en", "score": "9", "comment": "The courier was kind and quick."}
+    ).encode()
     seconds, statuses = send_all(port, [request("POST", f"/s/{token}/", body, form) for token in tokens], CONNECTIONS)
     if statuses != {303: len(tokens)}:
         raise AssertionError(f"not every answer was taken: {statuses}")
     return len(tokens) / seconds
 
 
-def _prepare() -> tuple[int, int]:
+def _prepare() -> tuple[int, int, int]:
     from surveys.models import Instrument, Touchpoint
 
     instrument = Instrument.objects.get(slug="nps")
     touchpoint = Touchpoint.objects.create(slug="bench", name={"en": "Bench"}, channel="website", instrument=instrument)
-    return touchpoint.pk, instrument.pk
+    version = instrument.current_version()
+    return touchpoint.pk, instrument.pk, version.pk
 
 
 def _invite(touchpoint: int, instrument: int, count: int) -> list[str]:

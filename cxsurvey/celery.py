@@ -1,9 +1,14 @@
 """The Celery app and the beat schedule, which is one table: everything that happens without being asked stands here."""
 
 import os
+import warnings
+from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
+from celery.signals import worker_ready
 
+warnings.simplefilter("ignore", SecurityWarning)  # that we run as root is said once, by the server
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
 
 app = Celery("cxsurvey")
@@ -24,3 +29,9 @@ app.conf.beat_schedule = {
     "links whose time is over": every(600, "surveys.tasks.expire_due"),
     "sign of life of a worker": every(10, "surveys.tasks.heartbeat"),
 }
+
+
+@worker_ready.connect
+def beat_at_once(**_: Any) -> None:
+    """/readyz need not wait for the first tick."""
+    app.tasks["surveys.tasks.heartbeat"]()

@@ -1,14 +1,29 @@
-"""What every page shares: a polite 503 while the database is away, and the staff's own content policy."""
+"""What pages share: a polite 503 while the database is away, content policies, and what is done for staff alone."""
 
 from collections.abc import Callable
+from typing import Any
 
+from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+
+from surveys.models import Organisation
 
 RETRY_AFTER_S = 5
 STAFF_PATHS = ("/admin/", "/api/v1/docs/", "/i18n/")
+
+
+def is_for_staff(request: HttpRequest) -> bool:
+    return request.path_info.startswith(STAFF_PATHS)
+
 
 PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>"""
@@ -37,23 +52,88 @@ def away(request: HttpRequest) -> HttpResponse:
         body["detail"] = "The database does not answer at the moment. Nothing was recorded; send it again."
         response = JsonResponse(body, status=503, content_type="application/problem+json")
     else:
-        title = _("One moment, please")
-        text = _("We cannot reach our records just now. Please try again in a few seconds; nothing is lost.")
-        lang = getattr(request, "LANGUAGE_CODE", "en")
+        lang = translation.get_language_from_request(request)
+        with translation.override(lang):
+            title = _("One moment, please")
+            text = _("We cannot reach our records just now. Please try again in a few seconds; nothing is lost.")
         response = HttpResponse(PAGE.format(lang=lang, title=title, text=text), status=503)
     response["Retry-After"] = str(RETRY_AFTER_S)
     response["Cache-Control"] = "no-store"
     return response
 
 
-class StaffPolicyMiddleware:
-    """Gives staff pages the looser policy of CX_STAFF_CSP; everything else keeps the strict one."""
+class PolicyMiddleware(CSPMiddleware):
+    """Strict for respondents and embeds, the looser CX_STAFF_CSP for staff; nothing for what shows nothing."""
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        parts: PolicyParts = super().get_policy_parts(request, response, report_only)
+        if is_for_staff(request) and not report_only:
+            parts.replace = settings.CX_STAFF_CSP
+        return parts
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        return response if 300 <= response.status_code < 400 else super().process_response(request, response)
+
+
+class StaffOnly:
+    """Mixin of a middleware that customers and machines have no use for: they have no session, no login and no messages.
+
+    So their pages cannot set a cookie, and say themselves which language they are in.
+    """
+
+    get_response: Any
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if is_for_staff(request):
+            return super().__call__(request)  # type: ignore[misc]
+        return self.get_response(request)
+
+
+class StaffSessionMiddleware(StaffOnly, SessionMiddleware):
+    pass
+
+
+class StaffLocaleMiddleware(StaffOnly, LocaleMiddleware):
+    """Django's own leaves its language to the thread, which may serve a machine next."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        try:
+            return super().__call__(request)
+        finally:
+            if is_for_staff(request):
+                translation.deactivate()
+
+
+class StaffAuthenticationMiddleware(StaffOnly, AuthenticationMiddleware):
+    pass
+
+
+class StaffMessageMiddleware(StaffOnly, MessageMiddleware):
+    pass
+
+
+class StaffClockMiddleware:
+    """Staff read and choose times on the organisation's clock, wherever they and the server are.
+
+    A view that `tells_own_time` has read the organisation anyway.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
-        if request.path.startswith(STAFF_PATHS):
-            response._csp_replace = settings.CX_STAFF_CSP  # type: ignore[attr-defined]
-        return response
+        try:
+            return self.get_response(request)
+        finally:
+            if is_for_staff(request):
+                timezone.deactivate()
+
+    def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponse | None:
+        if is_for_staff(request) and not getattr(view, "tells_own_time", False):
+            try:
+                timezone.activate(Organisation.current().zone)
+            except (OperationalError, InterfaceError):
+                return away(request)
+        return None

@@ -4,6 +4,7 @@ import argparse
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,9 +88,13 @@ def commands(host: str, port: int, data_dir: Path) -> dict[str, str]:
     python = shlex.quote(sys.executable)
     celery = f"{python} -m celery --quiet --app cxsurvey"
     schedule = shlex.quote(str(data_dir / "beat-schedule"))
+    counted = data_dir / "prometheus"  # where web processes add up what they count; it begins anew with each start
+    shutil.rmtree(counted, ignore_errors=True)
+    counted.mkdir()
     return {
-        "web": f"{python} -m gunicorn cxsurvey.wsgi --bind {shlex.quote(bind)} --workers {WEB_WORKERS}"
-        f" --threads {WEB_THREADS} --worker-class gthread --graceful-timeout 4 --log-level warning --no-control-socket",
+        "web": f"env PROMETHEUS_MULTIPROC_DIR={shlex.quote(str(counted))} {python} -m gunicorn cxsurvey.wsgi"
+        f" --bind {shlex.quote(bind)} --workers {WEB_WORKERS} --threads {WEB_THREADS} --worker-class gthread"
+        " --graceful-timeout 4 --log-level warning --no-control-socket",
         "worker": f"{celery} worker --concurrency 2 --loglevel WARNING"
         f" --without-gossip --without-mingle --hostname cx{port}@%h",
         # No pid file: the server's lock already says that no other beat of ours runs here, and two do no harm.
@@ -137,6 +142,8 @@ def main(arguments: list[str]) -> int:
         say(f"  Staff pages   {url}/admin/")
         say(f"  API           {url}/api/v1/docs/")
         say(f"  Administrator {name}   Password {password}\n")
+        if os.geteuid() == 0:
+            say("Running as root, as in a container; elsewhere an ordinary user will do.\n")
         return keep_running(commands(options.host, options.port, data_dir), data_dir, ROOT)
     except ServicesError as error:
         print(error, file=sys.stderr)

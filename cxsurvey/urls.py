@@ -8,6 +8,7 @@ from cxsurvey import health
 from surveys.api.base import UnknownPathView
 
 urlpatterns = [
+    path("", include("surveys.urls")),  # first: nothing is asked for as often as a form
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.prometheus),
@@ -19,5 +20,4 @@ urlpatterns = [
     path("api/v1/", include("surveys.api.urls")),
     path("api/v1/", include("metrics.api_urls")),
     path("api/v1/<path:unknown>", UnknownPathView.as_view()),
-    path("", include("surveys.urls")),
 ]

@@ -12,14 +12,15 @@ class SurveysConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        post_migrate.connect(_load_builtins, sender=self, dispatch_uid="surveys.load_builtins")
+        post_migrate.connect(_seed, sender=self, dispatch_uid="surveys.seed")
 
 
-def _load_builtins(using: str, **kwargs: Any) -> None:
-    """Every database has the built-in instruments, with the languages of this release."""
+def _seed(using: str, **kwargs: Any) -> None:
+    """Every database has its organisation, and the built-in instruments with the languages of this release."""
     from surveys.flow.builtins import load_builtins
-    from surveys.models import Wording
+    from surveys.models import Organisation, Wording
 
     # `migrate surveys zero` also ends here.
     if using == "default" and Wording._meta.db_table in connections[using].introspection.table_names():
+        Organisation.current()
         load_builtins()

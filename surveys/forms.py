@@ -51,14 +51,14 @@ class Checked:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-# By version. Only frozen ones, which never change; what is shown today is a handful.
+# Of answered versions, which never change, by their id; what is shown today is a handful.
 _frozen: dict[int, list[Wording]] = {}
 FROZEN_MAX = 500
 
 
 def wordings_of(version: InstrumentVersion) -> list[Wording]:
     """The wordings with their questions, in order. Read-only: those of an answered version are kept in the process."""
-    found = _frozen.get(version.pk)
+    found = frozen_wordings(version.pk)
     if found is None:
         found = list(version.wordings.select_related("question").order_by("position"))
         if version.answered:
@@ -66,6 +66,11 @@ def wordings_of(version: InstrumentVersion) -> list[Wording]:
                 _frozen.clear()
             _frozen[version.pk] = found
     return found
+
+
+def frozen_wordings(version_id: int) -> list[Wording] | None:
+    """The wordings of an answered version that this process has shown before."""
+    return _frozen.get(version_id)
 
 
 def questions_in(

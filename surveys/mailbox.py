@@ -1,6 +1,8 @@
 """The local mailbox: Django's email backend until EMAIL_URL names a server. In: messages. Out: SentMessage rows."""
 
 from collections.abc import Sequence
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import Message
 from typing import Any
 
@@ -35,9 +37,17 @@ def as_row(message: Message, recipient: str, at: Any = None) -> SentMessage:
     return SentMessage(
         at=at or timezone.now(),
         to=recipient[:254],
-        subject=str(message.get("Subject", ""))[:500],
+        subject=_readable(message.get("Subject", ""))[:500],
         message_id=str(message.get("Message-ID", ""))[:200],
-        headers=[[key, str(value)] for key, value in message.items()],
+        headers=[[key, _readable(value)] for key, value in message.items()],
         text=parts["text/plain"],
         html=parts["text/html"],
     )
+
+
+def _readable(header: Any) -> str:
+    """A header as a mail program shows it: its encoded words (RFC 2047) decoded."""
+    try:
+        return str(make_header(decode_header(str(header))))
+    except (HeaderParseError, LookupError, ValueError):
+        return str(header)

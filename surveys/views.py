@@ -1,7 +1,7 @@
 """What customers see: the form, the thank-you page, unsubscribing. No cookie; GET and HEAD record nothing but the first GET's time."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from surveys import forms
 from surveys.flow.follow import follow_token
-from surveys.flow.respond import Given, InvitationExpired, Submission, record_response
+from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
 from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
 from surveys.texts import match_language, pick
@@ -26,6 +26,7 @@ from surveys.texts import match_language, pick
 View = Callable[..., HttpResponse]
 OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}
 LOCATION_MAX = 100
+LANGUAGE_MAX = 20
 
 
 def respondent(view: View) -> View:
@@ -87,8 +88,11 @@ def _shown(language: str) -> str:
 @require_http_methods(["GET", "HEAD", "POST"])
 def invited(request: HttpRequest, token: str) -> HttpResponse:
     """/s/{token}/: the form of an invited customer."""
-    link = follow_token(token, _version_number(request))
+    if request.method == "POST" and _answered_at_once(request, token):
+        return _to_thanks(request, {"lang": request.POST.get("language", "")})
+    link = follow_token(token, _version_id(request))
     organisation = link.organisation if link else Organisation.current()
+    _remember_zone(organisation)
     language = choose_language(request, organisation, link.invitation.language if link else "")
     now = timezone.now()
     with translation.override(_shown(language)):
@@ -178,23 +182,48 @@ def _submit(
         recorded = record_response(submission(checked.answers), timezone.now())
     except InvitationExpired:
         return _expired(request, visit.organisation, visit.language)
-    query = {"done": "1", "lang": visit.language}
+    query = {"lang": visit.language}
     if recorded.response.invitation_id is None:
         query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
         query["form"] = str(recorded.response.client_id)
-    return HttpResponseRedirect(f"{request.path}?{urlencode(query)}", status=303)
+    return _to_thanks(request, query)
 
 
-def _version_number(request: HttpRequest) -> int:
+def _to_thanks(request: HttpRequest, query: Mapping[str, str]) -> HttpResponse:
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+
+
+_zone = ""  # the organisation's, as last seen; `answer_link` checks it
+
+
+def _remember_zone(organisation: Organisation) -> None:
+    global _zone
+    _zone = organisation.time_zone
+
+
+def _answered_at_once(request: HttpRequest, token: str) -> bool:
+    """Whether this was the first answer to an open link, and is recorded: most are, and go a shorter way."""
+    version_id = _version_id(request)
+    wordings = forms.frozen_wordings(version_id)
+    if wordings is None or not _zone:
+        return False
+    checked = forms.check(wordings, forms.posted_values(wordings, request.POST))
+    if checked.errors:
+        return False
+    language = request.POST.get("language", "")[:LANGUAGE_MAX]
+    return answer_link(token, version_id, checked.answers, _storable(language), _zone, timezone.now())
+
+
+def _version_id(request: HttpRequest) -> int:
     """The version that a posted form carries, so that its answer is held against what was shown; 0 for none."""
     number = request.POST.get("version", "")
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
 
 
 def _version(request: HttpRequest, instrument_id: int) -> InstrumentVersion:
     """The version that the form carried, else the newest."""
     versions = InstrumentVersion.objects.filter(instrument_id=instrument_id).order_by("-number")
-    return versions.filter(number=_version_number(request)).first() or versions[0]
+    return versions.filter(pk=_version_id(request)).first() or versions[0]
 
 
 def _form(
@@ -226,7 +255,7 @@ def _form(
         "languages": _switch(request, visit),
         "questions": questions,
         "errors": [question for question in questions if question.error],
-        "version": version.number,
+        "version": version.pk,
         "form_id": form_id,
         "answered": response is not None,
         "privacy": pick(visit.organisation.privacy, visit.language),

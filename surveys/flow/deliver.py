@@ -52,7 +52,7 @@ def deliver_due(now: datetime, limit: int = BATCH) -> tuple[int, int]:
                 outcome = away or carrier.send(letter)
                 away = outcome if outcome.carrier_away else away
                 outcomes[invitation.pk] = outcome
-                _settle(invitation, outcome, now)
+                _settle(invitation, letter, outcome, now)
     return claimed.looked_at, sum(outcome.result == "sent" for outcome in outcomes.values())
 
 
@@ -139,7 +139,7 @@ def _decide_again(invitation: Invitation, organisation: Organisation, histories:
     return address
 
 
-def _settle(invitation: Invitation, outcome: Outcome, now: datetime) -> None:
+def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
     """Second transaction: what the carrier said."""
     row = Invitation.objects.filter(pk=invitation.pk)
     with transaction.atomic():
@@ -147,7 +147,7 @@ def _settle(invitation: Invitation, outcome: Outcome, now: datetime) -> None:
             invitation=invitation,
             mode=invitation.mode,
             at=now,
-            message_id=f"{invitation.token}",
+            message_id=letter.message_id,
             result=outcome.result,
             detail=outcome.detail,
         )

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db import connection
 
-from surveys.flow.segments import segment_of
+from surveys.flow.prepared import Prepared
+from surveys.flow.segments import SEGMENT_SQL, segment_of
 from surveys.models import Customer, InstrumentVersion, Invitation, Organisation, Response, Touchpoint
 from surveys.models.customers import OTHER_SEGMENT
 
@@ -37,13 +38,13 @@ class Link:
         return self.invitation.status in CLOSED or (expires_at is not None and expires_at <= now)
 
 
-def follow_token(token: str, version_number: int = 0) -> Link | None:
+def follow_token(token: str, version_id: int = 0) -> Link | None:
     """The link of a token; None for an unknown one, or a customer who was erased.
 
-    The version is the one with `version_number`, so that an answer is held against what was shown; else the newest.
+    The version is the one with `version_id`, so that an answer is held against what was shown; else the instrument's newest.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LINK, {"token": token, "number": version_number})
+        _LINK.execute(cursor, {"token": token, "version": version_id})
         row = cursor.fetchone()
     if row is None:
         return None
@@ -77,7 +78,9 @@ _READ: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Response, "r", _columns(Response, "id", "invitation_id", "client_id")),
 )
 _JSON = frozenset({"name", "languages", "privacy", "attributes"})
-_LINK = f"""
+_LINK = Prepared(
+    "cx_link",
+    f"""
 SELECT {", ".join(f"{alias}.{name}" for _model, alias, names in _READ for name in names)}, s.name
 FROM surveys_invitation i
 JOIN surveys_organisation o ON o.id = 1
@@ -85,13 +88,14 @@ JOIN surveys_customer c ON c.id = i.customer_id AND c.erased_at IS NULL
 JOIN surveys_touchpoint t ON t.id = i.touchpoint_id
 CROSS JOIN LATERAL (
     SELECT * FROM surveys_instrumentversion WHERE instrument_id = i.instrument_id
-    ORDER BY number = %(number)s DESC, number DESC LIMIT 1
+    ORDER BY id = %(version)s DESC, number DESC LIMIT 1
 ) v
 LEFT JOIN surveys_response r ON r.invitation_id = i.id
-LEFT JOIN surveys_segment s ON s.name = CASE WHEN o.segment_attribute = '' THEN c.segment
-                                             ELSE left(c.attributes ->> o.segment_attribute, 100) END
+LEFT JOIN surveys_segment s ON s.name = {SEGMENT_SQL}
 WHERE i.token = %(token)s
-"""
+""",
+    {"token": "text", "version": "bigint"},
+)
 
 
 def _made(model: Any, names: tuple[str, ...], values: list[Any]) -> Any:

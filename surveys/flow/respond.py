@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
-from surveys.flow.segments import counted_segment
+from surveys.flow.follow import CLOSED
+from surveys.flow.prepared import Prepared
+from surveys.flow.segments import SEGMENT_SQL, counted_segment
 from surveys.models import (
     Answer,
     Customer,
@@ -99,7 +102,7 @@ def record_response(submission: Submission, now: datetime) -> Recorded:
 def _create(submission: Submission, now: datetime) -> Response | None:
     """The first recording, as one statement that commits by itself; None where there is a response already, or no right to one.
 
-    The link is locked first, so a second submission at the same moment waits, then finds the unique keys taken.
+    The link is marked as answered first, so a second submission at the same moment waits, then finds it answered.
     """
     organisation = submission.organisation or Organisation.current()
     response = Response(
@@ -120,17 +123,12 @@ def _create(submission: Submission, now: datetime) -> Response | None:
     )
     answers = submission.answers
     with connection.cursor() as cursor:
-        cursor.execute(
-            _CREATE,
+        _CREATE[_is_bad_news(answers), not submission.version.answered].execute(
+            cursor,
             {
                 "invitation": response.invitation_id,
-                "now": now,
                 **{name: getattr(response, name) for name in _COLUMNS},
-                "questions": [given.question.pk for given in answers],
-                "scores": [given.score for given in answers],
-                "choices": [json.dumps(given.choices) for given in answers],
-                "texts": [given.text for given in answers],
-                "bad": _is_bad_news(answers),
+                **_given(answers, now),
             },
         )
         row = cursor.fetchone()
@@ -142,21 +140,68 @@ def _create(submission: Submission, now: datetime) -> Response | None:
     return response
 
 
-_COLUMNS = (
-    *("client_id", "customer_id", "touchpoint_id", "version_id", "mode", "segment", "location", "language", "day"),
-    *("responded_at", "score", "comment", "body_hash"),
-)
-_CREATE = f"""
+# Each column of a response that a submission says, with its type.
+_COLUMNS = {
+    "client_id": "uuid",
+    "customer_id": "bigint",
+    "touchpoint_id": "bigint",
+    "version_id": "bigint",
+    "mode": "text",
+    "segment": "text",
+    "location": "text",
+    "language": "text",
+    "day": "date",
+    "responded_at": "timestamptz",
+    "score": "smallint",
+    "comment": "text",
+    "body_hash": "text",
+}
+_ANSWERS = {
+    "questions": "bigint[]",
+    "scores": "smallint[]",
+    "choices": "text[]",
+    "texts": "text[]",
+    "now": "timestamptz",
+}
+
+
+def _given(answers: Sequence[Given], now: datetime) -> dict[str, Any]:
+    """The values of `_ANSWERS`."""
+    return {
+        "questions": [given.question.pk for given in answers],
+        "scores": [given.score for given in answers],
+        "choices": [json.dumps(given.choices) for given in answers],
+        "texts": [given.text for given in answers],
+        "now": now,
+    }
+
+
+def _recording(
+    name: str, link: str, says: Sequence[str], values: str, rows: str, places: Mapping[str, str]
+) -> dict[tuple[bool, bool], Prepared]:
+    """The statement that records a first answer, by (watchers hear of it, it freezes its version): only what is needed is opened.
+
+    `link` finds the invitation `i`, if there is one, which is locked and marked as answered; `says` are the columns to learn of
+    it. `values` are those of invitation_id and `_COLUMNS`, out of `rows`.
+    """
+    told = """, told AS (
+    INSERT INTO surveys_watchernotice (watcher_id, response_id, created_at, attempts)
+    SELECT w.id, recorded.id, %(now)s, 0 FROM recorded JOIN surveys_watcher w USING (touchpoint_id) WHERE w.active
+)"""
+    frozen = """, frozen AS (
+    UPDATE surveys_instrumentversion v SET answered = true FROM recorded WHERE v.id = recorded.version_id AND NOT v.answered
+)"""
+    sql = f"""
 WITH link AS (
-    SELECT id FROM surveys_invitation
-    WHERE id = %(invitation)s::bigint AND (expires_at IS NULL OR expires_at > %(now)s) FOR NO KEY UPDATE
+    UPDATE surveys_invitation i SET status = 'answered', reason = '', answered_at = %(now)s, lease_until = NULL
+    {link} AND i.status <> 'answered' AND (i.expires_at IS NULL OR i.expires_at > %(now)s)
+    RETURNING i.id{"".join(f", {column}" for column in says)}
 ), recorded AS (
     INSERT INTO surveys_response (invitation_id, {", ".join(_COLUMNS)}, recorded_at, excluded_reason)
-    SELECT %(invitation)s::bigint, {", ".join(f"%({name})s" for name in _COLUMNS)}, %(now)s, ''
-    WHERE %(invitation)s::bigint IS NULL OR EXISTS (SELECT FROM link)
-    ON CONFLICT DO NOTHING RETURNING id, day, touchpoint_id, version_id, mode, segment, location
+    SELECT {values}, %(now)s, '' {rows}
+    ON CONFLICT DO NOTHING RETURNING id, client_id, day, touchpoint_id, version_id, mode, segment, location
 ), given AS (
-    SELECT * FROM unnest(%(questions)s::bigint[], %(scores)s::smallint[], %(choices)s::jsonb[], %(texts)s::text[])
+    SELECT * FROM unnest(%(questions)s, %(scores)s, %(choices)s::jsonb[], %(texts)s)
         AS given(question_id, score, choices, text)
 ), answered AS (
     INSERT INTO surveys_answer (response_id, question_id, score, choices, text)
@@ -164,18 +209,75 @@ WITH link AS (
 ), counted AS (
     INSERT INTO surveys_scoreledger (day, touchpoint_id, question_id, mode, segment, location, score, delta)
     SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 FROM recorded, given WHERE score IS NOT NULL
-), told AS (
-    INSERT INTO surveys_watchernotice (watcher_id, response_id, created_at, attempts)
-    SELECT w.id, recorded.id, %(now)s, 0 FROM recorded JOIN surveys_watcher w USING (touchpoint_id)
-    WHERE %(bad)s AND w.active
-), frozen AS (
-    UPDATE surveys_instrumentversion v SET answered = true FROM recorded WHERE v.id = recorded.version_id AND NOT v.answered
-), closed AS (
-    UPDATE surveys_invitation i SET status = 'answered', reason = '', answered_at = %(now)s, lease_until = NULL
-    FROM link, recorded WHERE i.id = link.id
+)"""
+    return {
+        (bad, first): Prepared(
+            f"{name}{'_bad' * bad}{'_first' * first}",
+            f"{sql}{told if bad else ''}{frozen if first else ''} SELECT id, client_id FROM recorded",
+            {**_ANSWERS, **places},
+        )
+        for bad in (False, True)
+        for first in (False, True)
+    }
+
+
+_CREATE = _recording(
+    "cx_record",
+    "WHERE i.id = %(invitation)s",
+    (),
+    ", ".join(["%(invitation)s", *(f"%({name})s" for name in _COLUMNS)]),
+    "WHERE %(invitation)s IS NULL OR EXISTS (SELECT FROM link)",
+    {**_COLUMNS, "invitation": "bigint"},
 )
-SELECT id FROM recorded
-"""
+# The same for whoever followed a link, all that it leads to read on the way: see `answer_link`.
+_ANSWER_LINK = _recording(
+    "cx_answer_link",
+    f"""FROM surveys_organisation o, surveys_customer c, surveys_instrumentversion v,
+        LATERAL (SELECT {SEGMENT_SQL} AS name) said LEFT JOIN surveys_segment counted ON counted.name = said.name
+    WHERE i.token = %(token)s AND i.status NOT IN ('{"', '".join(sorted(CLOSED))}')
+        AND o.id = 1 AND o.time_zone = %(zone)s AND c.id = i.customer_id AND c.erased_at IS NULL
+        AND v.id = %(version)s AND v.instrument_id = i.instrument_id
+        AND (counted.name IS NOT NULL OR coalesce(said.name, '') = '')""",
+    (
+        "i.customer_id",
+        "i.touchpoint_id",
+        "i.location",
+        "coalesce(nullif(i.mode, ''), 'link') AS mode",
+        "coalesce(counted.name, '') AS segment",
+        "CASE WHEN o.languages ? %(language)s THEN %(language)s ELSE i.language END AS language",
+    ),
+    """link.id, gen_random_uuid(), link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
+       link.language, %(day)s, %(now)s, %(score)s, %(comment)s, ''""",
+    "FROM link",
+    {"token": "text", "version": "bigint", "zone": "text", "day": "date", "language": "text"}
+    | {name: _COLUMNS[name] for name in ("score", "comment")},
+)
+
+
+def answer_link(token: str, version_id: int, answers: Sequence[Given], language: str, zone: str, now: datetime) -> bool:
+    """Record the first answer to an open link, as one statement that commits by itself, without reading the link before.
+
+    That is what most answers are. False, and nothing recorded, for all others, which go the long way: a link that is unknown,
+    closed or answered, another instrument's version, a segment that is not counted yet, an organisation in another `zone`.
+    `language` is the form's; one that the organisation does not speak gives way to the invitation's. `version_id` is frozen.
+    """
+    with connection.cursor() as cursor:
+        _ANSWER_LINK[_is_bad_news(answers), False].execute(
+            cursor,
+            {
+                "token": token,
+                "version": version_id,
+                "zone": zone,
+                "day": now.astimezone(ZoneInfo(zone)).date(),
+                "language": language,
+                **_shown(answers),
+                **_given(answers, now),
+            },
+        )
+        recorded = cursor.fetchone() is not None
+    if recorded and any(given.score is not None for given in answers):
+        ledger_written.send(sender=Response)
+    return recorded
 
 
 def _segment(submission: Submission, organisation: Organisation) -> str:

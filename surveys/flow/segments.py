@@ -8,6 +8,10 @@ from django.db import connection
 from surveys.models import Customer, Organisation, Segment
 from surveys.models.customers import MAX_SEGMENTS, OTHER_SEGMENT
 
+# `segment_of` over a customer `c` and an organisation `o`; an object or a list comes out as its text, which no segment is called.
+SEGMENT_SQL = (
+    """CASE WHEN o.segment_attribute = '' THEN c.segment ELSE left(c.attributes ->> o.segment_attribute, 100) END"""
+)
 NEW_SEGMENT_LOCK = 0x6378_7365_676D  # any number that nothing else in this database locks
 
 

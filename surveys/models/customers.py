@@ -10,7 +10,7 @@ OTHER_SEGMENT = "other"
 class Customer(models.Model):
     """One row per person who may be asked. Erased: only `external_id`'s hash and the row's id remain."""
 
-    external_id = models.CharField(_("customer id"), max_length=200, unique=True)
+    external_id = models.CharField(_("customer id"), max_length=200)
     email = models.CharField(_("email"), max_length=254, blank=True, default="")
     phone = models.CharField(
         _("phone"), max_length=20, blank=True, default="", help_text=_("E.164, such as +8613800000000.")
@@ -28,6 +28,8 @@ class Customer(models.Model):
     class Meta:
         verbose_name = _("customer")
         verbose_name_plural = _("customers")
+        # Not unique=True, which would bring a second index, for LIKE.
+        constraints = [models.UniqueConstraint(fields=["external_id"], name="customer_once")]
         indexes = [
             models.Index(fields=["email"], name="customer_email", condition=~models.Q(email="")),
             models.Index(fields=["phone"], name="customer_phone", condition=~models.Q(phone="")),

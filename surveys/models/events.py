@@ -14,8 +14,9 @@ class InteractionEvent(models.Model):
     time = models.DateTimeField(_("time"))
     received_at = models.DateTimeField(_("received"), db_default=Now())
     customer = models.ForeignKey(
-        "surveys.Customer", on_delete=models.PROTECT, related_name="events", verbose_name=_("customer")
-    )
+        "surveys.Customer", on_delete=models.PROTECT, related_name="events", verbose_name=_("customer"),
+        db_index=False,  # event_of_customer serves
+    )  # fmt: skip
     touchpoint = models.ForeignKey(
         "surveys.Touchpoint", on_delete=models.PROTECT, null=True, blank=True, related_name="events",
         verbose_name=_("touchpoint"),

@@ -30,11 +30,12 @@ class Response(models.Model):
     )  # fmt: skip
     customer = models.ForeignKey(
         "surveys.Customer", on_delete=models.PROTECT, null=True, blank=True, related_name="responses",
-        verbose_name=_("customer"),
+        verbose_name=_("customer"), db_index=False,
     )  # fmt: skip
     touchpoint = models.ForeignKey(
-        "surveys.Touchpoint", on_delete=models.PROTECT, related_name="responses", verbose_name=_("touchpoint")
-    )
+        "surveys.Touchpoint", on_delete=models.PROTECT, related_name="responses", verbose_name=_("touchpoint"),
+        db_index=False,
+    )  # fmt: skip
     version = models.ForeignKey(
         "surveys.InstrumentVersion", on_delete=models.PROTECT, related_name="responses", verbose_name=_("version")
     )
@@ -55,7 +56,7 @@ class Response(models.Model):
     excluded_reason = models.CharField(_("why excluded"), max_length=300, blank=True, default="")
     excluded_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+",
-        verbose_name=_("excluded by"),
+        verbose_name=_("excluded by"), db_index=False,
     )  # fmt: skip
 
     class Meta:
@@ -73,6 +74,9 @@ class Response(models.Model):
             models.Index(fields=["touchpoint", "-responded_at"], name="response_of_touchpoint"),
             models.Index(fields=["customer", "-responded_at"], name="response_of_customer"),
             models.Index(fields=["day"], name="response_day"),
+            models.Index(
+                fields=["excluded_by"], name="response_excluded", condition=models.Q(excluded_by__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -82,7 +86,7 @@ class Response(models.Model):
 class Answer(models.Model):
     """One row per answered question of a response; a skipped question has none."""
 
-    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="answers")
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="answers", db_index=False)
     question = models.ForeignKey("surveys.Question", on_delete=models.PROTECT, related_name="answers")
     score = models.PositiveSmallIntegerField(_("score"), null=True, blank=True)
     choices = models.JSONField(_("choices"), default=list, blank=True)

@@ -29,7 +29,7 @@ class Watcher(models.Model):
 class WatcherNotice(models.Model):
     """One row per bad answer that a watcher is to be told of; sent in batches."""
 
-    watcher = models.ForeignKey(Watcher, on_delete=models.CASCADE, related_name="notices")
+    watcher = models.ForeignKey(Watcher, on_delete=models.CASCADE, related_name="notices", db_index=False)
     response = models.ForeignKey("surveys.Response", on_delete=models.CASCADE, related_name="notices")
     created_at = models.DateTimeField(_("since"))
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)

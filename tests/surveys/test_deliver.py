@@ -47,7 +47,8 @@ def test_a_due_invitation_goes_out_once(smtp):
     assert f"https://cx.example.org/s/{invitation.token}/" in text
     invitation.refresh_from_db()
     assert (invitation.status, invitation.sent_at, invitation.expires_at) == ("sent", NOW, NOW + timedelta(days=14))
-    assert DeliveryAttempt.objects.get().result == "sent"
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.result, attempt.message_id) == ("sent", mail["Message-ID"])
 
 
 def test_a_batch_uses_one_connection(smtp):
@@ -131,6 +132,8 @@ def test_the_mailbox_takes_mail_while_no_server_is_named(settings):
     assert deliver_due(NOW) == (1, 1)
     message = SentMessage.objects.get()
     assert message.to == Customer.objects.get().email
+    assert message.subject == f"How was it? {Invitation.objects.get().touchpoint.label} – My organisation"
+    assert ["Subject", message.subject] in message.headers
     assert "/s/" in message.text
     assert "?score=10" in message.html
     assert ["List-Unsubscribe-Post", "List-Unsubscribe=One-Click"] in message.headers

@@ -132,7 +132,7 @@ def test_an_answer_is_held_against_the_version_that_was_shown(client, invitation
         wording.pk, wording.version = None, new
         wording.options = {} if wording.question.key != "reason" else {"late": {"en": "Late"}}
         wording.save()
-    client.post(f"/s/{invitation.token}/", {"version": "1", "score": "9", "reason": "price"})
+    client.post(f"/s/{invitation.token}/", {"version": old.pk, "score": "9", "reason": "price"})
     assert Response.objects.get().version == old
 
 

@@ -11,7 +11,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from surveys.api.base import MAX_ITEMS, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import JSON, MAX_ITEMS, CxView, FieldError, Problem, parse_json, read_body, refuse_encoded
 from surveys.bell import ring
 from surveys.flow.incoming import Catalogue, Incoming, InputError, read_event
 from surveys.flow.quarantine import Unusable, quarantine
@@ -20,7 +20,7 @@ from surveys.tasks import invite_pending
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-PLAIN = "application/json"
+PLAIN = JSON
 
 _TEXT = {"type": "string"}
 CUSTOMER_SCHEMA = {
@@ -154,11 +154,7 @@ def _document(request: Request) -> Any:
     """The decoded event or list of events, whichever way it came. Problem 400, 413 or 415."""
     raw = request._request
     content_type = (raw.content_type or "").lower()
-    charset = (raw.content_params or {}).get("charset", "utf-8").lower()
-    if charset not in ("utf-8", "utf8", "us-ascii"):
-        raise Problem(415, "JSON is UTF-8; send it without another charset.")
-    if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "Send the body without a content encoding.")
+    refuse_encoded(request)
     structured = content_type in (ONE, BATCH)
     attributes = {} if structured else _attributes(raw)
     data = content_type == PLAIN or (bool(attributes) and (content_type.endswith("+json") or not content_type))

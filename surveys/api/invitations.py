@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
-from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import CursorPages, CxView, FieldError, Problem, filter_faults, read_json
 from surveys.bell import ring
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, refuse_unstorable, shaped_customer
@@ -53,11 +53,11 @@ class InvitationsView(CxView):
     )
     def get(self, request: Request) -> Answered:
         query = request.query_params
-        wrong = [name for name in query if name not in FILTERS and name not in ("cursor", "page_size")]
+        wrong = filter_faults(query, (*FILTERS, "cursor", "page_size"))
+        if any(status not in Invitation.Status.values for status in query.getlist("status")):
+            wrong.append(FieldError("/status", f"is one of {', '.join(Invitation.Status.values)}."))
         if wrong:
-            raise Problem(
-                400, "The query is not valid.", [FieldError(f"/{name}", "is not a filter.") for name in wrong]
-            )
+            raise Problem(400, "The query is not valid.", wrong)
         rows = Invitation.objects.select_related("customer", "touchpoint", "instrument", "rule", "event")
         for name, column in FILTERS.items():
             if query.getlist(name):
@@ -73,7 +73,7 @@ class InvitationsView(CxView):
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
-        body = parse_json(read_body(request))
+        body = read_json(request)
         try:
             refuse_unstorable(body)
             given, touchpoint, instrument, profile = _read(body)
@@ -98,7 +98,7 @@ def _read(body: Any) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
     instrument = touchpoint.instrument if touchpoint else None
     if given.instrument is not None:
         instrument = Instrument.objects.filter(slug=given.instrument).first()
-    if instrument is None and touchpoint is not None:
+    if touchpoint is not None and (instrument is None or instrument.current_version() is None):
         errors.append(("/instrument", "is not known, or missing where the touchpoint has none."))
     if given.mode != "email":
         errors.append(("/mode", f"“{given.mode}” cannot be sent here; “email” can."))

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import uuid
-from datetime import date
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -17,14 +18,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
-from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import (
+    CursorPages,
+    CxView,
+    FieldError,
+    Problem,
+    escape_pointer,
+    filter_faults,
+    read_day,
+    read_json,
+)
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
 from surveys.forms import check, questions_in, wordings_of
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
 from surveys.models.instruments import Metric
-from surveys.texts import normalise_tag, pick
+from surveys.texts import normalise_tag, pick, picked_language
 
 FILTERS = (
     *("touchpoint", "metric", "channel", "mode", "segment", "location", "score_min", "score_max", "from", "to"),
@@ -71,10 +81,11 @@ class ResponsesView(CxView):
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
-        body = parse_json(read_body(request))
+        body = read_json(request)
         try:
-            submission = _submission(body, now)
-            recorded = record_response(submission, now)
+            # One transaction: what is refused in the end has not changed the customer either.
+            with transaction.atomic():
+                recorded = record_response(read_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -98,7 +109,10 @@ class InstrumentView(CxView):
 
     @extend_schema(
         summary="What an app needs to draw the form itself",
-        parameters=[OpenApiParameter("language", str)],
+        parameters=[
+            OpenApiParameter("language", str, description="BCP 47; what is not written in it falls back."),
+            OpenApiParameter("touchpoint", str, description="A slug, to fill in {touchpoint} where wordings name it."),
+        ],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request, slug: str) -> Answered:
@@ -110,14 +124,17 @@ class InstrumentView(CxView):
         language = normalise_tag(request.query_params.get("language", "") or organisation.default_language)
         fallbacks = [organisation.default_language, "en"]
         names = {"organisation": pick(organisation.name, language, fallbacks)}
-        questions = questions_in(wordings_of(version), language, fallbacks, names)
+        if "touchpoint" in request.query_params:
+            names["touchpoint"] = pick(_named_touchpoint(request.query_params).name, language, fallbacks)
+        wordings = wordings_of(version)
+        questions = questions_in(wordings, language, fallbacks, names)
         return Answered(
             {
                 "slug": instrument.slug,
                 "metric": instrument.metric,
                 "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
                 "version": version.number,
-                "language": language,
+                "language": picked_language(wordings[0].text, language, fallbacks),
                 "questions": [
                     {
                         "key": question.key,
@@ -136,7 +153,17 @@ class InstrumentView(CxView):
         )
 
 
-def _submission(body: Any, now: Any) -> Submission:
+def _named_touchpoint(query: Any) -> Touchpoint:
+    errors = filter_faults(query, ("language", "touchpoint"))
+    found = None if errors else Touchpoint.objects.filter(slug=query["touchpoint"]).first()
+    if found is None:
+        raise Problem(
+            400, "The query is not valid.", errors or [FieldError("/touchpoint", "is not the slug of a touchpoint.")]
+        )
+    return found
+
+
+def read_submission(body: Any, now: datetime) -> Submission:
     """The body as a Submission; InputError with pointers."""
     refuse_unstorable(body)
     try:
@@ -170,7 +197,8 @@ def _submission(body: Any, now: Any) -> Submission:
         responded_at = read_time(given.responded_at, now, "/responded_at", errors)
     wordings = wordings_of(version)
     keys = {wording.question.key for wording in wordings}
-    errors += [(f"/answers/{key}", "is not a question of this instrument.") for key in given.answers if key not in keys]
+    strange = [key for key in given.answers if key not in keys]
+    errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
     checked = check(wordings, given.answers)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
     profile = None
@@ -182,6 +210,11 @@ def _submission(body: Any, now: Any) -> Submission:
             profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)
     if errors:
         raise InputError(errors)
+    earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()
+    if earlier is not None:
+        customer = earlier.customer  # the same again says nothing new of anybody
+    else:
+        customer = upsert_customer(profile, responded_at or now, now) if profile else None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return Submission(
         client_id=client_id,
@@ -191,7 +224,7 @@ def _submission(body: Any, now: Any) -> Submission:
         answers=checked.answers,
         language=normalise_tag(given.language) if given.language else "",
         location=given.location,
-        customer=upsert_customer(profile, responded_at or now, now) if profile else None,
+        customer=customer,
         responded_at=responded_at,
         body_hash=hashlib.sha256(canonical).hexdigest(),
     )
@@ -234,8 +267,7 @@ def shown(row: Response) -> dict[str, Any]:
 
 def filtered(query: Any) -> "QuerySet[Response]":
     """The rows that the query parameters name. Problem 400 with a pointer for a wrong one."""
-    errors: list[FieldError] = []
-    errors += [FieldError(f"/{name}", "is not a filter.") for name in query if name not in FILTERS]
+    errors = filter_faults(query, FILTERS)
     rows = everything()
     for name, column, known in (
         ("touchpoint", "touchpoint__slug", None),
@@ -261,10 +293,11 @@ def filtered(query: Any) -> "QuerySet[Response]":
         text = query.get(name)
         if text is None:
             continue
-        try:
-            rows = rows.filter(**{column: date.fromisoformat(text)})
-        except ValueError:
+        day = read_day(text)
+        if day is None:
             errors.append(FieldError(f"/{name}", "is a day such as 2026-11-20."))
+        else:
+            rows = rows.filter(**{column: day})
     flag = query.get("has_comment")
     if flag is not None:
         if flag not in ("true", "false", "1", "0"):

@@ -6,7 +6,6 @@ import uuid
 from typing import Annotated, Any
 
 import msgspec
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -209,9 +208,7 @@ class ResponsesView(CxView):
         now = timezone.now()
         body = read_json(request)
         try:
-            # One transaction: what is refused in the end has not changed the customer either.
-            with transaction.atomic():
-                recorded = record_response(_submission(body, now), now)
+            recorded = record_response(_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -342,7 +339,7 @@ def _submission(body: Any, now: Any) -> Submission:
         raise InputError(errors)
     earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()
     if earlier is not None:
-        customer = earlier.customer  # the same again says nothing new of anybody
+        customer = earlier.customer  # the same again says nothing new of anybody, and neither does a conflict
     else:
         customer = upsert_customer(profile, responded_at or now, now) if profile else None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

@@ -12,8 +12,10 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+
+from surveys.models import Organisation
 
 RETRY_AFTER_S = 5
 STAFF_PATHS = ("/admin/", "/api/v1/docs/", "/i18n/")
@@ -110,3 +112,28 @@ class StaffAuthenticationMiddleware(StaffOnly, AuthenticationMiddleware):
 
 class StaffMessageMiddleware(StaffOnly, MessageMiddleware):
     pass
+
+
+class StaffClockMiddleware:
+    """Staff read and choose times on the organisation's clock, wherever they and the server are.
+
+    A view that `tells_own_time` has read the organisation anyway.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return self.get_response(request)
+        finally:
+            if is_for_staff(request):
+                timezone.deactivate()
+
+    def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponse | None:
+        if is_for_staff(request) and not getattr(view, "tells_own_time", False):
+            try:
+                timezone.activate(Organisation.current().zone)
+            except (OperationalError, InterfaceError):
+                return away(request)
+        return None

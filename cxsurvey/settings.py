@@ -126,6 +126,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cxsurvey.middleware.PolicyMiddleware",
+    "cxsurvey.middleware.StaffClockMiddleware",
     "cxsurvey.middleware.StaffSessionMiddleware",
     "cxsurvey.middleware.StaffLocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -245,6 +246,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("overview")  # whoever came to the login itself
 
 # --- REST -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
@@ -292,4 +294,5 @@ UNFOLD = {
     "SITE_URL": None,
     "SHOW_LANGUAGES": True,
     "STYLES": [lambda request: static("staff.css")],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
 }

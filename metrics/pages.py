@@ -6,7 +6,6 @@ Here a figure is rounded, for the first and only time; here is the smallest n th
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.utils.formats import date_format
@@ -18,12 +17,12 @@ from metrics.formulas import NOTHING, Estimate
 from metrics.queries import MatrixRow, Measured
 from metrics.significance import difference, is_significant
 from metrics.slices import Interval
-from surveys.scales import SCALES, scale_for
+from surveys.scales import scale_for
+from surveys.words import DAY_S, MINUS, band_tone, duration, rounded
 
 MIN_N = 5  # below it a value says more of chance than of the touchpoint
 DASH = "–"
-MINUS = "\u2212"
-HOUR_S, DAY_S = 3600, 86_400
+HOUR_S = 3600
 Column = tuple[str, int]  # a metric and the points of its scale; 0 points for ttr
 COLUMNS: tuple[Column, ...] = (("nps", 11), ("csat", 5), ("csat", 7), ("ces", 7), ("ttr", 0))
 # The ends of each metric's own range; a duration has none above.
@@ -78,40 +77,7 @@ def band_title(band: str) -> str:
     return str(_BANDS[band])
 
 
-def band_tone(metric: str, points: int, score: int | None) -> str:
-    """One of "worst", "middle", "best": how the score's band is drawn; "" for none. Its words stand beside it."""
-    if score is None or (metric, points) not in SCALES:
-        return ""
-    scale = scale_for(metric, points)
-    if not scale.contains(score):
-        return ""
-    band = scale.band(score)
-    return "worst" if band == scale.lowest_band else "best" if band == scale.highest_band else "middle"
-
-
 # --- Numbers ----------------------------------------------------------------------------------------------------------
-
-
-def rounded(value: float, digits: int = 0) -> str:
-    """Half away from zero, as people round; without a minus before 0."""
-    text = str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
-    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", MINUS)
-
-
-def duration(seconds: float) -> str:
-    """In the largest sensible unit: 45 s, 12 min, 3 h 20 min, 1.2 d."""
-    sign, seconds = (MINUS, -seconds) if seconds < 0 else ("", seconds)
-    if seconds < 59.5:
-        return sign + _("%(count)s s") % {"count": rounded(seconds)}
-    minutes = int(Decimal(repr(seconds / 60)).quantize(Decimal(1), ROUND_HALF_UP))
-    if minutes < 60:
-        return sign + _("%(count)s min") % {"count": minutes}
-    if minutes < 24 * 60:
-        hours = _("%(count)s h") % {"count": minutes // 60}
-        rest = _("%(count)s min") % {"count": minutes % 60} if minutes % 60 else ""
-        return f"{sign}{hours} {rest}".strip()
-    days = seconds / DAY_S
-    return sign + _("%(count)s d") % {"count": rounded(days, 1 if days < 99.95 else 0)}
 
 
 def value_text(metric: str, value: float | None) -> str:
@@ -334,6 +300,10 @@ class Matrix:
     def heads(self) -> list[tuple[str, str]]:
         return [(title(column), meaning(column)) for column in self.columns]
 
+    @property
+    def width(self) -> int:
+        return 1 + len(self.columns)
+
 
 def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
     """Touchpoints by journey, in the order of `places`; a column only where it holds anything now.
@@ -461,3 +431,51 @@ def breakdown(measured: Measured) -> list[Share]:
         _share(band_title(band), count, measured.n, tones.get(band, "middle"))
         for band, count in measured.breakdown.items()
     ]
+
+
+def score_text(metric: str, points: int, score: int | None) -> str:
+    """One answer's score with the top of its scale, such as "9 / 10"; a dash where it was skipped."""
+    return DASH if score is None else f"{score} / {scale_for(metric, points).high}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What stands beside a metric of the same answers: a label and its text."""
+
+    label: str
+    text: str
+
+
+def facts(measured: Measured) -> list[Fact]:
+    """The metric's own further fields; none below MIN_N, except how many tickets are open now."""
+    extra = measured.extra
+    found: list[Fact] = []
+    enough = measured.n >= MIN_N
+    if measured.metric == "csat" and enough:
+        found.append(Fact(_("Mean score"), f"{_decimal(extra.get('mean'))} / {measured.points}"))
+    if measured.metric == "ces" and enough:
+        found.append(Fact(_("Say that it was easy"), _percent(extra.get("easy_share"))))
+    if measured.metric == "ttr":
+        if enough:
+            reopened = extra.get("reopened_share")
+            found += [
+                Fact(_("Mean"), value_text("ttr", measured.value)),
+                Fact(_("9 of 10 tickets within"), value_text("ttr", extra.get("p90"))),
+                Fact(_("Median with open tickets"), _reached(extra.get("median_with_open"))),
+                Fact(_("Reopened"), _percent(None if reopened is None else 100 * reopened)),
+            ]
+        found.append(Fact(_("Open now"), f"{extra.get('open') or 0:,}"))
+    return found
+
+
+def _decimal(value: float | None) -> str:
+    return DASH if value is None else rounded(value, 1)
+
+
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{rounded(value)}%"
+
+
+def _reached(seconds: float | None) -> str:
+    """Of a median that counts open tickets: fewer than half may be resolved so far."""
+    return _("not reached yet") if seconds is None else duration(seconds)

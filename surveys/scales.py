@@ -37,6 +37,13 @@ class Scale:
             raise ValueError(f"{score!r} is not on the scale {self.low}…{self.high}")
         return next(key for key, lowest in reversed(self.bands) if score >= lowest)
 
+    def scores_of(self, band: str) -> range:
+        """The scores that lie in a band. ValueError for a band of another scale."""
+        keys = [key for key, _lowest in self.bands]
+        place = keys.index(band)
+        end = self.bands[place + 1][1] if place + 1 < len(keys) else self.high + 1
+        return range(self.bands[place][1], end)
+
     @property
     def lowest_band(self) -> str:
         """The band that is bad news."""

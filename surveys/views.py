@@ -17,14 +17,13 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from surveys import forms
-from surveys.flow.follow import follow_token
+from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
+from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
 from surveys.texts import match_language, pick
 
 View = Callable[..., HttpResponse]
-OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
 
@@ -103,26 +102,14 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
         if request.method == "GET":
-            _note_opened(invitation, now)
+            note_opened(invitation, now)
         if request.method != "POST":
             if "done" in request.GET and link.response is not None:
                 return _thanks(request, visit, link.response)
             return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given]) -> Submission:
-            return Submission(
-                client_id=uuid.uuid4(),
-                touchpoint=invitation.touchpoint,
-                version=version,
-                mode=invitation.mode or Mode.LINK,
-                answers=answers,
-                language=language,
-                location=invitation.location,
-                customer=invitation.customer,
-                invitation=invitation,
-                organisation=organisation,
-                segment=link.segment,
-            )
+            return forms.submission_of_link(link, answers, language)
 
         return _submit(request, visit, version, submission)
 
@@ -150,14 +137,14 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
             via = request.GET.get("via", "")
 
             def submission(answers: list[Given]) -> Submission:
-                return Submission(
-                    client_id=form_id or uuid.uuid4(),
-                    touchpoint=touchpoint,
-                    version=version,
-                    mode=OPEN_MODES.get(via, Mode.LINK),
-                    answers=answers,
-                    language=language,
+                return forms.submission_of_open_form(
+                    touchpoint,
+                    version,
+                    answers,
+                    form_id=form_id or uuid.uuid4(),
+                    via=via,
                     location=_storable(request.GET.get("loc", ""))[:LOCATION_MAX],
+                    language=language,
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
@@ -303,15 +290,6 @@ def _unknown(request: HttpRequest, organisation: Organisation, language: str) ->
 def _expired(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
     text = _("Thank you for wanting to answer. This survey is closed now.")
     return polite(request, organisation, language, 410, _("This link has expired"), text)
-
-
-def _note_opened(invitation: Invitation, now: Any) -> None:
-    """The first GET's time; it may have been a scanner's."""
-    if invitation.opened_at is not None:
-        return
-    Invitation.objects.filter(pk=invitation.pk, opened_at__isnull=True).update(opened_at=now)
-    arrived = (Invitation.Status.SENT, Invitation.Status.DELIVERED)
-    Invitation.objects.filter(pk=invitation.pk, status__in=arrived).update(status=Invitation.Status.OPENED)
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:

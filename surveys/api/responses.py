@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -208,7 +209,7 @@ class ResponsesView(CxView):
         now = timezone.now()
         body = read_json(request)
         try:
-            recorded = record_response(_submission(body, now), now)
+            recorded = record_response(read_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -290,7 +291,7 @@ def _named_touchpoint(query: Any) -> Touchpoint:
     return found
 
 
-def _submission(body: Any, now: Any) -> Submission:
+def read_submission(body: Any, now: datetime) -> Submission:
     """The body as a Submission; InputError with pointers."""
     refuse_unstorable(body)
     try:

@@ -47,6 +47,8 @@ def erase_customer(external_id: str, now: datetime) -> None:
         _erase_mails(customer)
         InteractionEvent.objects.filter(customer=customer).update(facts={}, reference="")
         _erase_quarantine({external_id, *addresses}, now)
+        # A mail server's words quote the address; that it must not be written to stays known.
+        Suppression.objects.filter(address_hash__in=[address_hash(address) for address in addresses]).update(detail="")
         name = f"erased-{customer.pk}-{secrets.token_hex(8)}"  # nobody can send an event for it
         Customer.objects.filter(pk=customer.pk).update(
             external_id=name, attributes={}, erased_at=now, **dict.fromkeys(FIELDS, "")

@@ -21,3 +21,9 @@ def unsubscribe(invitation: Invitation, now: datetime) -> None:
                 Suppression.objects.filter(pk=row.pk).update(reason=Suppression.Reason.UNSUBSCRIBED, created_at=now)
         waiting = Invitation.objects.filter(customer=customer, status=Invitation.Status.SCHEDULED)
         waiting.update(status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None)
+
+
+def lift_suppression(suppression_id: int) -> bool:
+    """Let an address be written to again; False where it was not suppressed. What was withheld meanwhile stays withheld."""
+    deleted, _by_model = Suppression.objects.filter(pk=suppression_id).delete()
+    return deleted > 0

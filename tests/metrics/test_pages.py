@@ -10,6 +10,7 @@ from metrics.formulas import Estimate, bucket_of, ttr_median
 from metrics.periods import Period, read_period
 from metrics.queries import MatrixRow, Measured
 from metrics.significance import difference, is_significant
+from surveys import words
 
 NPS, CSAT, CES, TTR = ("nps", 11), ("csat", 5), ("ces", 7), ("ttr", 0)
 TODAY = date(2026, 11, 20)
@@ -219,8 +220,55 @@ def test_a_period_is_compared_with_as_many_days_directly_before():
 
 @pytest.mark.parametrize(
     ("days", "n", "interval"),
-    [(7, 0, "day"), (30, 599, "week"), (30, 600, "day"), (90, 1799, "week"), (90, 1800, "day"), (366, 100, "quarter")],
+    [
+        *((7, 0, "day"), (14, 0, "day"), (15, 299, "week"), (15, 300, "day"), (30, 0, "week"), (30, 599, "week")),
+        *((30, 600, "day"), (90, 239, "month"), (90, 240, "week"), (90, 1799, "week"), (90, 1800, "day")),
+        *((366, 100, "quarter"), (366, 240, "month")),
+    ],
 )
 def test_a_trend_is_cut_as_finely_as_its_answers_allow(days, n, interval):
     first = date.fromordinal(TODAY.toordinal() - days + 1)
     assert Period("custom", first, TODAY).interval(n) == interval
+
+
+# --- One answer, and what stands beside a metric ----------------------------------------------------------------------
+
+
+def test_a_score_is_told_with_the_top_of_its_scale():
+    assert pages.score_text("nps", 11, 9) == "9 / 10"
+    assert pages.score_text("csat", 5, 1) == "1 / 5"
+    assert pages.score_text("ces", 7, None) == "–"
+
+
+def test_one_answer_is_named_by_its_band():
+    assert [words.band_word("nps", 11, score) for score in (6, 7, 8, 9)] == [
+        "Detractor",
+        "Passive",
+        "Passive",
+        "Promoter",
+    ]
+    assert words.band_word("nps", 11, None) == words.band_word("nps", 11, 11) == words.band_word("ttr", 0, 3) == ""
+
+
+def beside(column, extra, n=9):
+    return {fact.label: fact.text for fact in pages.facts(Measured(*column, 3600.0, n, None, None, extra=extra))}
+
+
+def test_a_metric_brings_its_own_further_fields():
+    assert beside(NPS, {}) == {}
+    assert beside(CSAT, {"mean": 4.25}) == {"Mean score": "4.3 / 5"}
+    assert beside(CES, {"easy_share": 66.67}) == {"Say that it was easy": "67%"}
+    ttr = {"median": 60.0, "p90": 7200.0, "median_with_open": None, "reopened_share": 0.125, "open": 1234}
+    assert beside(TTR, ttr) == {
+        "Mean": "1 h",
+        "9 of 10 tickets within": "2 h",
+        "Median with open tickets": "not reached yet",
+        "Reopened": "13%",
+        "Open now": "1,234",
+    }
+
+
+def test_below_five_only_open_tickets_are_told():
+    assert beside(CSAT, {"mean": 4.25}, n=4) == {}
+    assert beside(CSAT, {"mean": 4.25}, n=5) != {}
+    assert beside(TTR, {"p90": 7200.0, "open": 2}, n=4) == {"Open now": "2"}

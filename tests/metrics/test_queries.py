@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from metrics import slices
 from metrics.models import Grain
-from metrics.queries import Slice, UnusableSlice, measure, measure_matrix
+from metrics.queries import Slice, UnusableSlice, measure, measure_matrix, measure_trend
 from metrics.rollup import roll_up
 from surveys.models import Journey, Response, ScoreLedger, Ticket
 from tests.factories import NOW, make_instrument, make_touchpoint
@@ -271,6 +271,26 @@ def test_the_matrix_holds_every_touchpoint_and_metric_now_and_before() -> None:
     assert found["shop", "ttr", 0].now.extra["median"] == pytest.approx(60, rel=0.01)
     assert found["delivery", "ttr", 0].now.extra["open"] == 1
     assert {row.metric for row in measure_matrix(sliced(modes={"email"}), None, now=NOW)} == {"nps", "csat"}
+
+
+def test_a_trend_is_the_series_in_one_query() -> None:
+    touchpoint = make_touchpoint("web")
+    for days, score in ((0, 10), (3, 0), (20, 9)):
+        answer(touchpoint, score, day=DAY - timedelta(days=days))
+        ticket(touchpoint, noon(DAY - timedelta(days=days)), 600 + days)
+    ticket(touchpoint, noon(DAY))  # open
+    roll_up()
+    asked = Slice(day_from=DAY - timedelta(days=30), day_to=DAY)
+    catalogue = slices.Catalogue.load()
+    for metric in ("nps", "ttr"):
+        with CaptureQueriesContext(connection) as queries:
+            trend = measure_trend(metric, asked, "week", catalogue=catalogue)
+        assert len(queries) == 1
+        series = measure(metric, asked, now=NOW, interval="week", catalogue=catalogue).series
+        assert [(start, part.n, part.value, part.distribution) for start, part in trend] == [
+            (start, part.n, part.value, part.distribution) for start, part in series
+        ]
+        assert sum(part.n for _start, part in trend) == 3
 
 
 def test_raw_answers_are_not_read() -> None:

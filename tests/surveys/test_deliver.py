@@ -2,6 +2,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.core.mail import EmailMessage
 
 from surveys.flow.deliver import LEASE, deliver_due
 from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
@@ -47,7 +48,8 @@ def test_a_due_invitation_goes_out_once(smtp):
     assert f"https://cx.example.org/s/{invitation.token}/" in text
     invitation.refresh_from_db()
     assert (invitation.status, invitation.sent_at, invitation.expires_at) == ("sent", NOW, NOW + timedelta(days=14))
-    assert DeliveryAttempt.objects.get().result == "sent"
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.result, attempt.message_id) == ("sent", mail["Message-ID"])
 
 
 def test_a_batch_uses_one_connection(smtp):
@@ -131,9 +133,17 @@ def test_the_mailbox_takes_mail_while_no_server_is_named(settings):
     assert deliver_due(NOW) == (1, 1)
     message = SentMessage.objects.get()
     assert message.to == Customer.objects.get().email
+    assert message.subject == f"How was it? {Invitation.objects.get().touchpoint.label} – My organisation"
+    assert ["Subject", message.subject] in message.headers
     assert "/s/" in message.text
     assert "?score=10" in message.html
     assert ["List-Unsubscribe-Post", "List-Unsubscribe=One-Click"] in message.headers
+
+
+def test_the_mailbox_shows_a_subject_as_people_read_it(settings):
+    settings.EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
+    EmailMessage("1 条差评：配送 – 港湾茶", "…", to=["li@example.com"]).send()
+    assert SentMessage.objects.get().subject == "1 条差评：配送 – 港湾茶"
 
 
 @pytest.mark.django_db(transaction=True)

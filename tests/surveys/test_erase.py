@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from surveys.flow.addresses import address_hash
+from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import NoSuchCustomer, erase_customer, export_customer
 from surveys.flow.incoming import Catalogue, read_event
 from surveys.flow.record import record_events
@@ -77,7 +78,9 @@ def customer(db: Any) -> Customer:
         at=NOW, to="boss@shop.example", subject="!", text=f"I am Li Na\nx/response/{response.pk}/change/"
     )
     SentMessage.objects.create(at=NOW, to="other@example.com", subject="Hello")
-    Suppression.objects.create(address_hash=address_hash("li@example.com"), reason="unsubscribed", created_at=NOW)
+    Suppression.objects.create(
+        address_hash=address_hash("li@example.com"), reason="bounced", detail="550 <li@example.com>", created_at=NOW
+    )
     for number, body in enumerate([{"subject": "C 港/1"}, {"data": [{"x": "Li@Example.com"}]}, {"subject": "C 港/12"}]):
         row = QuarantinedEvent.objects.create(body=json.dumps(body), errors=[{"detail": "Li Na"}], received_at=NOW)
         assert row.pk, number
@@ -91,7 +94,7 @@ def customer(db: Any) -> Customer:
 def everything() -> str:
     """Every row of every table of this test's concern, as one text."""
     models = (Customer, InteractionEvent, Ticket, Invitation, DeliveryAttempt, Response, Answer, SentMessage, LogEntry)
-    return repr([list(model.objects.values()) for model in models])
+    return repr([list(model.objects.values()) for model in (*models, Suppression)])
 
 
 def test_nothing_personal_is_left(customer):
@@ -104,6 +107,21 @@ def test_nothing_personal_is_left(customer):
     bodies = list(QuarantinedEvent.objects.order_by("id").values_list("body", "state"))
     assert bodies == [("{}", "discarded"), ("{}", "discarded"), (json.dumps({"subject": "C 港/12"}), "waiting")]
     assert SentMessage.objects.get().to == "other@example.com"
+
+
+def test_a_letter_to_a_former_address_goes_too(customer, settings):
+    """Through the real sending: what an attempt remembers of its letter must be what the mailbox kept."""
+    settings.EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
+    SentMessage.objects.all().delete()
+    Suppression.objects.all().delete()
+    make_invitation(make_touchpoint(), customer, status="scheduled", attempted_at=None, sent_at=None, expires_at=None)
+    Invitation.objects.exclude(status="scheduled").update(attempted_at=None)
+    Response.objects.update(responded_at=NOW - timedelta(days=365))
+    deliver_due(LATER)
+    assert SentMessage.objects.filter(to="li@example.com").exists()
+    Customer.objects.update(email="li.na@example.com")
+    erase_customer("C 港/1", LATER)
+    assert not SentMessage.objects.exists()
 
 
 def test_what_was_counted_stays(customer):

@@ -1,0 +1,105 @@
+// The staff's pages: draws trends on the Chart.js that Unfold brings, and copies a link. Nothing is asked of any server.
+(() => {
+  "use strict";
+  const charts = [];
+
+  // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
+  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const colour = (element, name, alpha = 1) => {
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    element.append(probe);
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = getComputedStyle(probe).color;
+    pixel.fillRect(0, 0, 1, 1);
+    probe.remove();
+    const [red, green, blue] = pixel.getImageData(0, 0, 1, 1).data;
+    return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+  };
+
+  const draw = (canvas) => {
+    const data = JSON.parse(document.getElementById(canvas.dataset.trend).textContent);
+    const holder = canvas.parentElement;
+    const ink = colour(holder, "--ink");
+    const quiet = colour(holder, "--quiet");
+    const line = colour(holder, "--line");
+    const accent = colour(holder, "--accent");
+    const band = colour(holder, "--accent", 0.16);
+    const plain = { borderWidth: 0, pointRadius: 0, pointHitRadius: 0, borderColor: band, backgroundColor: band };
+    const datasets = [
+      {
+        label: data.words.value, data: data.values, borderColor: accent, backgroundColor: accent, borderWidth: 2,
+        pointRadius: data.values.length > 40 ? 0 : 3, pointHoverRadius: 5, pointBackgroundColor: accent, pointBorderColor: accent,
+        pointHoverBackgroundColor: accent, pointHoverBorderColor: accent, tension: 0,
+      },
+      { ...plain, label: data.words.interval, data: data.highs, fill: "+1" },
+      { ...plain, label: "", data: data.lows, fill: false },
+    ];
+    if (data.target !== null) {
+      datasets.push({
+        label: data.words.target, data: data.labels.map(() => data.target), borderColor: quiet, backgroundColor: quiet,
+        borderWidth: 1, borderDash: [4, 4], pointRadius: 0, pointHitRadius: 0, fill: false,
+      });
+    }
+    const percent = data.unit === "%" ? "%" : "";
+    const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
+    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    return new Chart(canvas, {
+      type: "line",
+      data: { labels: data.labels, datasets },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        interaction: { mode: "index", intersect: false },
+        layout: { padding: { top: 8 } },
+        scales: {
+          x: { grid: { display: false }, border: { color: line }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
+          y: {
+            // The metric's own range, so that no change looks larger than it is; a duration starts at 0.
+            min: data.min, max: data.max ?? undefined, grid: { color: line }, border: { display: false },
+            ticks: { color: quiet, font, maxTicksLimit: 6, callback: signed },
+            title: { display: data.unit !== "" && !percent, text: data.unit, color: quiet, font },
+          },
+        },
+        plugins: {
+          legend: {
+            align: "end",
+            labels: { color: quiet, font, boxWidth: 14, boxHeight: 8, filter: (item) => item.text !== "" },
+            onClick: () => {},
+          },
+          tooltip: {
+            filter: (item) => item.datasetIndex === 0, displayColors: false,
+            callbacks: { label: (item) => data.texts[item.dataIndex] },
+            backgroundColor: ink, titleColor: colour(holder, "--ground"), bodyColor: colour(holder, "--ground"),
+            titleFont: font, bodyFont: font,
+          },
+        },
+      },
+    });
+  };
+
+  const drawAll = () => {
+    charts.splice(0).forEach((chart) => chart.destroy());
+    document.querySelectorAll("canvas[data-trend]").forEach((canvas) => charts.push(draw(canvas)));
+  };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {
+      // Without HTTPS there is no clipboard: the text is selected, ready to be copied by hand.
+      getSelection().selectAllChildren(source);
+      return;
+    }
+    const before = button.textContent;
+    button.textContent = button.dataset.done;
+    setTimeout(() => { button.textContent = before; }, 2000);
+  });
+
+  drawAll();
+  // The theme is a class of the root element, set by the switch and, at first, by Alpine after this script.
+  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+})();

@@ -1,0 +1,297 @@
+"""Customers: the list, the story of one (a single time line), all that is held as a file, and erasing.
+
+In: what the flow recorded. Out: pages that only read; erasing and exporting through flow/erase.py, each noted in the history.
+A kind of row stands in the story only for whoever may view that kind.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
+
+from surveys.admin.filters import MomentRangeFilter, SegmentFilter, WordFilter, YesNoFilter
+from surveys.admin.invitations import attempt_chip, invitation_story, status_chip
+from surveys.admin.records import (
+    NOTHING,
+    SEES_ANSWERS,
+    PeopleAdmin,
+    chip,
+    customer_name,
+    link,
+    mode_word,
+    moment,
+    noted,
+    page_of,
+    score_chip,
+)
+from surveys.admin.tickets import ticket_story
+from surveys.flow.addresses import address_hash
+from surveys.flow.erase import NoSuchCustomer, erase_customer, export_customer
+from surveys.models import (
+    Customer,
+    DeliveryAttempt,
+    InteractionEvent,
+    Invitation,
+    Response,
+    Suppression,
+    Ticket,
+)
+
+ERASES = "surveys.delete_customer"
+PER_STORY = 100
+
+
+class ReachFilter(WordFilter):
+    title = gettext_lazy("address")
+    parameter_name = "reach"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [("email", _("Email")), ("phone", _("Phone")), ("none", _("Neither"))]
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value == "none":
+            return queryset.filter(email="", phone="", erased_at__isnull=True)
+        return queryset.exclude(**{value: ""})
+
+
+class ErasedFilter(YesNoFilter):
+    title = gettext_lazy("erasure")
+    parameter_name = "erased"
+    words = (gettext_lazy("Erased"), gettext_lazy("Not erased"))
+    yes = Q(erased_at__isnull=False)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of the story. `rank` orders what happened at the same moment: a cause stands before its effect."""
+
+    at: datetime
+    rank: int
+    icon: str
+    title: SafeString | str
+    where: str = ""
+    chips: tuple[SafeString | str, ...] = ()
+    detail: str = ""
+    quote: str = ""
+    facts: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def shown_at(self) -> str:
+        return moment(self.at)
+
+
+@admin.register(Customer)
+class CustomerAdmin(PeopleAdmin):
+    list_display = ["name_shown", "external_id_shown", "email", "phone", "language", "segment", "asking", "first_seen"]
+    list_filter = [ReachFilter, SegmentFilter, ErasedFilter, ("created_at", MomentRangeFilter)]
+    search_fields = ("external_id", "name", "email", "phone")
+    search_help_text = gettext_lazy("Name, customer id, email or phone")
+    page_template = "staff/customer.html"
+    empty_text = gettext_lazy("A customer is known from the first event, ticket or answer that names one.")
+
+    @admin.display(description=pgettext_lazy("of a person", "name"), ordering="name")
+    def name_shown(self, row: Customer) -> SafeString | str:
+        return chip(_("Erased")) if row.erased_at else str(row)
+
+    @admin.display(description=gettext_lazy("customer id"), ordering="external_id")
+    def external_id_shown(self, row: Customer) -> str:
+        return NOTHING if row.erased_at else row.external_id
+
+    @admin.display(description=gettext_lazy("may be asked"))
+    def asking(self, row: Customer) -> SafeString | str:
+        found: list[Suppression] = getattr(row, "suppressions", [])
+        if found:
+            return chip(found[0].get_reason_display(), "worst")
+        if row.erased_at:
+            return NOTHING
+        return _("Yes") if row.email or row.phone else chip(_("No address"), "middle")
+
+    @admin.display(description=gettext_lazy("first seen"), ordering="created_at")
+    def first_seen(self, row: Customer) -> str:
+        return moment(row.created_at)
+
+    def complete(self, rows: list[Customer]) -> None:
+        """The suppressions of a page of customers, by one query."""
+        hashes = {row.pk: [address_hash(address) for address in (row.email, row.phone) if address] for row in rows}
+        wanted = [one for some in hashes.values() for one in some]
+        known = {found.address_hash: found for found in Suppression.objects.filter(address_hash__in=wanted)}
+        for row in rows:
+            row.suppressions = [known[one] for one in hashes[row.pk] if one in known]  # type: ignore[attr-defined]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("<path:object_id>/erase/", view(self.erase_view), name="surveys_customer_erase"),
+            path("<path:object_id>/export/", view(self.export_view), name="surveys_customer_export"),
+            *super().get_urls(),
+        ]
+
+    # --- Story --------------------------------------------------------------------------------------------------------
+
+    def page_context(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
+        self.complete([obj])
+        page = _page_number(request)
+        story, has_older = story_of(obj, request.user.has_perm, page)
+        return {
+            "title": customer_name(obj),
+            "row": obj,
+            "about": self._about(obj),
+            "suppressions": [
+                (found.get_reason_display(), moment(found.created_at))
+                for found in obj.suppressions  # type: ignore[attr-defined]
+            ],
+            "story": story,
+            "newer": page - 1,
+            "older": page + 1 if has_older else 0,
+            "can_erase": request.user.has_perm(ERASES) and not obj.erased_at,
+            "can_export": request.user.has_perm(SEES_ANSWERS) and not obj.erased_at,
+            "erased_at": moment(obj.erased_at),
+        }
+
+    def _about(self, obj: Customer) -> list[tuple[str, Any]]:
+        if obj.erased_at:
+            return [(_("First seen"), moment(obj.created_at)), (_("Erased"), moment(obj.erased_at))]
+        about = [
+            (_("Customer id"), obj.external_id),
+            (_("Email"), obj.email or NOTHING),
+            (_("Phone"), obj.phone or NOTHING),
+            (_("Language"), obj.language or NOTHING),
+            (_("Time zone"), obj.time_zone or NOTHING),
+            (_("Segment"), obj.segment or NOTHING),
+        ]
+        about += [(str(key), _plain(value)) for key, value in sorted(obj.attributes.items())]
+        return [*about, (_("First seen"), moment(obj.created_at)), (_("Profile as of"), moment(obj.profile_at))]
+
+    # --- Rights over what is held -------------------------------------------------------------------------------------
+
+    def export_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """All that is held, as a JSON file. It holds answers and letters too, so it needs the right to see them."""
+        row = self.asked_for(request, object_id, SEES_ANSWERS)
+        if row is None:
+            return self.missing(request, object_id)
+        if request.method != "POST" or row.erased_at:
+            return HttpResponseRedirect(page_of(row))
+        held = json.dumps(export_customer(row.external_id), cls=DjangoJSONEncoder, ensure_ascii=False, indent=2)
+        noted(request, row, _("Exported all that is held."))
+        response = HttpResponse(held.encode("utf-8", "replace"), content_type="application/json; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="customer-{row.pk}.json"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def erase_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Asks for the customer's id to be typed: there is no way back."""
+        row = self.asked_for(request, object_id, ERASES)
+        if row is None:
+            return self.missing(request, object_id)
+        if row.erased_at:
+            return HttpResponseRedirect(page_of(row))
+        typed = request.POST.get("typed", "").strip()
+        if request.method == "POST" and typed == row.external_id.strip():
+            try:
+                with transaction.atomic():
+                    erase_customer(row.external_id, timezone.now())
+                    row.refresh_from_db()
+                    noted(request, row, _("Erased."))
+            except NoSuchCustomer:
+                row.refresh_from_db()  # somebody else was faster
+            messages.success(request, _("The customer’s personal data is erased. Every metric keeps its counts."))
+            return HttpResponseRedirect(page_of(row))
+        held = [
+            (str(model._meta.verbose_name_plural), model._default_manager.filter(customer=row).count())
+            for model in (InteractionEvent, Ticket, Invitation, Response)
+        ]
+        error = _("This is not the customer’s id.") if request.method == "POST" else ""
+        title = _("Erase %(name)s") % {"name": row}
+        return self.page(request, "staff/erase.html", title=title, row=row, held=held, error=error, typed=typed)
+
+
+def _page_number(request: HttpRequest) -> int:
+    given = request.GET.get("page", "")
+    return max(1, int(given)) if given.isdecimal() and len(given) < 5 else 1
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def story_of(customer: Customer, may: Callable[[str], bool], page: int = 1) -> tuple[list[Moment], bool]:
+    """A page of what happened with a customer, newest first, and whether there is more. `may` answers a permission.
+
+    The newest of each kind are enough for the newest of all: five queries, whatever the length of the story.
+    """
+    enough = page * PER_STORY + 1
+    found: list[Moment] = []
+    for model, tell in KINDS:
+        if may(f"surveys.view_{model._meta.model_name}"):
+            found += tell(customer, enough)
+    found.sort(key=lambda line: (line.at, line.rank), reverse=True)
+    return found[(page - 1) * PER_STORY : page * PER_STORY], len(found) > page * PER_STORY
+
+
+def _events(customer: Customer, enough: int) -> Iterator[Moment]:
+    rows = InteractionEvent.objects.filter(customer=customer).select_related("touchpoint").order_by("-time", "-id")
+    for row in rows[:enough]:
+        where = row.touchpoint.label if row.touchpoint else ""
+        source = _("from %(source)s") % {"source": row.source}
+        detail = f"{source} · {row.location}" if row.location else source
+        facts = tuple((str(key), _plain(value)) for key, value in row.facts.items())
+        yield Moment(row.time, 0, "bolt", link(row, row.type), where, (), detail, "", facts)
+
+
+def _tickets(customer: Customer, enough: int) -> Iterator[Moment]:
+    rows = Ticket.objects.filter(customer=customer).select_related("touchpoint").order_by("-id")
+    for row in rows[:enough]:
+        at = row.resolved_at or row.opened_at or row.closed_at or row.first_response_at
+        if at is not None:
+            where = row.touchpoint.label if row.touchpoint else ""
+            state, told = ticket_story(row)
+            title = link(row, _("Ticket %(reference)s") % {"reference": row.reference})
+            yield Moment(at, 1, "confirmation_number", title, where, (state,), told)
+
+
+def _invitations(customer: Customer, enough: int) -> Iterator[Moment]:
+    rows = Invitation.objects.filter(customer=customer).select_related("touchpoint", "rule")
+    for row in rows.order_by("-decided_at", "-id")[:enough]:
+        title, told = invitation_story(row)
+        yield Moment(row.decided_at, 2, "mail", link(row, title), row.touchpoint.label, (status_chip(row),), told)
+
+
+def _attempts(customer: Customer, enough: int) -> Iterator[Moment]:
+    rows = DeliveryAttempt.objects.filter(invitation__customer=customer).select_related("invitation__touchpoint")
+    for row in rows.order_by("-at", "-id")[:enough]:
+        title = _("Delivery · %(mode)s") % {"mode": mode_word(row.mode)}
+        where = row.invitation.touchpoint.label
+        yield Moment(row.at, 3, "outgoing_mail", title, where, (attempt_chip(row),), row.detail)
+
+
+def _responses(customer: Customer, enough: int) -> Iterator[Moment]:
+    rows = Response.objects.filter(customer=customer).select_related("touchpoint", "version__instrument")
+    for row in rows.order_by("-responded_at", "-id")[:enough]:
+        instrument = row.version.instrument
+        chips = [score_chip(instrument.metric, instrument.points, row.score)]
+        if row.excluded_at:
+            chips.append(chip(_("Excluded"), "middle"))
+        told = mode_word(row.mode)
+        where = row.touchpoint.label
+        yield Moment(row.responded_at, 4, "reviews", link(row, _("Answer")), where, tuple(chips), told, row.comment)
+
+
+KINDS: tuple[tuple[Any, Callable[[Customer, int], Iterator[Moment]]], ...] = (
+    (InteractionEvent, _events),
+    (Ticket, _tickets),
+    (Invitation, _invitations),
+    (DeliveryAttempt, _attempts),
+    (Response, _responses),
+)

@@ -1,0 +1,155 @@
+"""Sent messages (the local mailbox), and the bad-news notices that wait. Only read here.
+
+A letter is shown in a frame without scripts and without our origin: whatever stands in it can do nothing. Its links open in a new
+tab, so that an invitation's link can be followed.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from surveys.admin.filters import MomentRangeFilter, WordFilter
+from surveys.admin.records import (
+    NOTHING,
+    SEES_ANSWERS,
+    SEES_PEOPLE,
+    PeopleAdmin,
+    chip,
+    link,
+    moment,
+    score_chip,
+)
+from surveys.models import Invitation, SentMessage, WatcherNotice
+
+# Before the letter's own head: nothing is loaded, nothing runs, every link opens outside of the frame.
+GUARD = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
+    '<base target="_blank">'
+)
+
+
+@admin.register(SentMessage)
+class SentMessageAdmin(PeopleAdmin):
+    needs = (SEES_PEOPLE, SEES_ANSWERS)  # letters name people; bad news quotes their answers
+    list_display = ["at_shown", "to", "subject_shown"]
+    list_filter = [("at", MomentRangeFilter)]
+    search_fields = ("to", "subject")
+    search_help_text = gettext_lazy("Address or subject")
+    ordering = ("-at", "-id")
+    page_template = "staff/message.html"
+
+    @property
+    def empty_text(self) -> str:
+        if settings.CX_LOCAL_MAILBOX:
+            return _("Until EMAIL_URL names a mail server, nothing leaves this machine: letters are kept here instead.")
+        return _("EMAIL_URL names a mail server, so letters leave and are not kept here.")
+
+    @admin.display(description=gettext_lazy("sent"), ordering="at")
+    def at_shown(self, row: SentMessage) -> str:
+        return moment(row.at)
+
+    @admin.display(description=gettext_lazy("subject"))
+    def subject_shown(self, row: SentMessage) -> str:
+        return Truncator(row.subject).chars(120)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SentMessage]:
+        rows: QuerySet[SentMessage] = super().get_queryset(request)
+        is_list = (
+            request.resolver_match is not None and request.resolver_match.url_name == "surveys_sentmessage_changelist"
+        )
+        return rows.defer("html", "text", "headers") if is_list else rows
+
+    def page_context(self, request: HttpRequest, obj: SentMessage) -> dict[str, Any]:
+        about: list[tuple[str, Any]] = [(_("Recipient"), obj.to), (_("Sent at"), moment(obj.at))]
+        token = obj.message_id.lstrip("<").partition("@")[0]
+        invitation = Invitation.objects.filter(token=token).first() if token else None
+        if invitation is not None and request.user.has_perm("surveys.view_invitation"):
+            about.append((_("Invitation"), link(invitation, invitation.get_status_display())))
+        return {
+            "title": obj.subject or _("(no subject)"),
+            "row": obj,
+            "about": about,
+            "framed": GUARD + obj.html if obj.html else "",
+        }
+
+
+class NoticeStateFilter(WordFilter):
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [("waiting", _("Waiting")), ("failed", _("Failed, will be tried again")), ("sent", _("Sent"))]
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value == "sent":
+            return queryset.filter(sent_at__isnull=False)
+        waiting = queryset.filter(sent_at__isnull=True)
+        failed = Q(attempts__gt=0) & ~Q(watcher__last_error="")
+        return waiting.filter(failed) if value == "failed" else waiting
+
+
+@admin.register(WatcherNotice)
+class WatcherNoticeAdmin(PeopleAdmin):
+    needs = (SEES_ANSWERS,)
+    list_display = ["since", "state", "recipient", "touchpoint_shown", "answer", "attempts", "error"]
+    list_filter = [
+        NoticeStateFilter,
+        ("watcher__touchpoint", RelatedDropdownFilter),
+        ("created_at", MomentRangeFilter),
+    ]
+    list_select_related = ("watcher__touchpoint", "response__version__instrument")
+    search_fields = ("watcher__address",)
+    search_help_text = gettext_lazy("Recipient")
+    page_template = "staff/watcher_notice.html"
+    empty_text = gettext_lazy(
+        "Name recipients of bad news at a touchpoint; each answer in the lowest band leaves a notice here."
+    )
+
+    @admin.display(description=gettext_lazy("since"), ordering="created_at")
+    def since(self, row: WatcherNotice) -> str:
+        return moment(row.created_at)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, row: WatcherNotice) -> SafeString:
+        if row.sent_at:
+            return chip(_("Sent"), "best")
+        failed = row.attempts and row.watcher.last_error
+        return chip(_("Failed, will be tried again"), "worst") if failed else chip(_("Waiting"), "going")
+
+    @admin.display(description=gettext_lazy("recipient"))
+    def recipient(self, row: WatcherNotice) -> str:
+        return row.watcher.address
+
+    @admin.display(description=gettext_lazy("touchpoint"))
+    def touchpoint_shown(self, row: WatcherNotice) -> str:
+        return row.watcher.touchpoint.label
+
+    @admin.display(description=gettext_lazy("answer"))
+    def answer(self, row: WatcherNotice) -> SafeString | str:
+        instrument = row.response.version.instrument
+        return link(row.response, score_chip(instrument.metric, instrument.points, row.response.score))
+
+    @admin.display(description=gettext_lazy("last error"))
+    def error(self, row: WatcherNotice) -> str:
+        return row.watcher.last_error if not row.sent_at and row.watcher.last_error else NOTHING
+
+    def page_context(self, request: HttpRequest, obj: WatcherNotice) -> dict[str, Any]:
+        about: list[tuple[str, Any]] = [
+            (_("Recipient"), obj.watcher.address),
+            (_("Touchpoint"), self.touchpoint_shown(obj)),
+            (_("Answer"), self.answer(obj)),
+            (_("Since"), self.since(obj)),
+            (_("Sent at"), moment(obj.sent_at)),
+            (_("Attempts"), obj.attempts),
+            (_("Last error"), self.error(obj)),
+        ]
+        return {"title": _("Bad-news notice"), "state": self.state(obj), "about": about}

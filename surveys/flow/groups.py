@@ -21,30 +21,47 @@ NAMES: Mapping[str, str] = {
 }
 APPS = ("surveys", "metrics", "auth")
 
-SCORES = ("metrics.view_scorecell", "metrics.view_durationcell")
-CONFIGURED = ("journey", "stage", "touchpoint", "watcher", "instrument", "invitationrule")
-# People, what they did and said, and what was sent to them.
-RECORDED = (
-    *("customer", "suppression", "interactionevent", "quarantinedevent", "ticket", "invitation", "deliveryattempt"),
-    *("response", "sentmessage", "watchernotice"),
-)
+# What a page of ours asks for, in the order of the pages; any other permission of Django's opens nothing.
+ASKED: Mapping[str, Sequence[str]] = {
+    "metrics.scorecell": ("view",),
+    "surveys.response": ("view", "change"),  # change: exclude with a reason, and take back
+    "surveys.ticket": ("view",),
+    "surveys.journey": ("view", "add", "change", "delete"),
+    "surveys.stage": ("view", "add", "change", "delete"),
+    "surveys.touchpoint": ("view", "add", "change", "delete"),
+    "surveys.watcher": ("view", "add", "change", "delete"),
+    "surveys.instrument": ("view", "add", "change"),
+    "surveys.invitationrule": ("view", "add", "change", "delete"),
+    "surveys.invitation": ("view",),
+    "surveys.customer": ("view", "delete"),  # delete: erase
+    "surveys.interactionevent": ("view",),
+    "surveys.suppression": ("view", "delete"),  # delete: lift
+    "surveys.quarantinedevent": ("view", "change"),  # change: correct, retry, discard
+    "surveys.deliveryattempt": ("view",),
+    "surveys.watchernotice": ("view",),
+    "surveys.sentmessage": ("view",),
+    "surveys.organisation": ("view", "change"),
+    "surveys.apikey": ("view", "add", "change", "delete"),
+    "auth.user": ("view", "add", "change", "delete"),
+    "auth.group": ("view", "add", "change", "delete"),
+}
+ADMINISTRATORS_ALONE = ("surveys.apikey", "auth.user", "auth.group")
 
 
-def _manager() -> set[str]:
-    may = {f"surveys.{verb}_{name}" for name in CONFIGURED for verb in ("view", "add", "change", "delete")}
-    may |= {f"surveys.view_{name}" for name in RECORDED}
-    may |= {"surveys.view_organisation", "surveys.change_organisation"}
-    # Excluding an answer with a reason, settling a quarantined event, lifting a suppression, erasing a customer.
-    may |= {"surveys.change_response", "surveys.change_quarantinedevent"}
-    may |= {"surveys.delete_suppression", "surveys.delete_customer"}
-    return may | set(SCORES)
+def labels(*models: str) -> list[str]:
+    """The permissions of these models that a page asks for, as "app.verb_model"."""
+    return [
+        f"{app}.{verb}_{name}"
+        for app, name in (model.split(".") for model in models)
+        for verb in ASKED[f"{app}.{name}"]
+    ]
 
 
-def wanted(key: str, existing: Sequence[str]) -> set[str]:
-    """Which of the existing permissions, as "app.codename", a standard group is to be offered."""
-    if key == ADMINISTRATOR:
-        return set(existing)
-    return (_manager() if key == MANAGER else set(SCORES)) & set(existing)
+WANTED: Mapping[str, frozenset[str]] = {
+    ADMINISTRATOR: frozenset(labels(*ASKED)),
+    MANAGER: frozenset(labels(*(model for model in ASKED if model not in ADMINISTRATORS_ALONE))),
+    VIEWER: frozenset(labels("metrics.scorecell")),
+}
 
 
 def offer_permissions() -> None:
@@ -56,7 +73,7 @@ def offer_permissions() -> None:
             standard, created = StandardGroup.objects.select_for_update().get_or_create(key=key)
             if created:
                 standard.group = Group.objects.get_or_create(name=name)[0]
-            fresh = sorted(wanted(key, list(by_label)) - set(standard.offered))
+            fresh = sorted((WANTED[key] & by_label.keys()) - set(standard.offered))
             if standard.group is not None and fresh:
                 standard.group.permissions.add(*(by_label[label] for label in fresh))
             if created or fresh:

@@ -6,10 +6,8 @@ its value, a map or list that is given replaces the whole one. Must not be here:
 
 import difflib
 import re
-import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from django.db import models, transaction
@@ -45,7 +43,7 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.instruments import Kind, Metric
-from surveys.models.journeys import DAY_S
+from surveys.models.journeys import DAY_S, time_zone_names
 from surveys.scales import SCALES
 
 SECTIONS = ("organisation", "ticket_events", "journeys", "touchpoints", "instruments", "rules", "policy")
@@ -575,15 +573,10 @@ def _languages(place: Place) -> list[str] | None:
 
 def _time_zone(place: Place) -> str | None:
     value = place.text(64)
-    if value is not None and value not in _time_zones():
+    if value is not None and value not in time_zone_names():
         place.fail(f"“{value}” is not a time zone such as Asia/Shanghai.")
         return None
     return value
-
-
-@lru_cache(maxsize=1)
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
 
 
 def _colour(place: Place) -> str | None:

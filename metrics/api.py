@@ -10,13 +10,14 @@ from typing import Any, cast
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from metrics.queries import INTERVALS, OF_CELLS, OF_TOUCHPOINTS, Interval, Measured, Slice, UnusableSlice, measure
 from surveys.api.base import CxView, FieldError, Problem, read_day
+from surveys.api.documents import problems
 from surveys.models import Channel, Mode, Organisation
 
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
@@ -100,7 +101,7 @@ class MetricView(CxView):
 
     @extend_schema(
         parameters=PARAMETERS,
-        responses={200: MetricBody, 400: OpenApiResponse(description="A parameter is wrong; `errors` name it.")},
+        responses={200: MetricBody, **problems(400)},
     )
     def get(self, request: Request) -> Response:
         now = timezone.now()

@@ -122,7 +122,9 @@ def check(wordings: Sequence[Wording], values: Mapping[str, Any]) -> Checked:
         if not is_shown(wording.show_if, accepted):
             continue
         value = values.get(key)
-        if value is None or value in ("", []):
+        if isinstance(value, str) and not value.strip():
+            value = None  # blanks say nothing
+        if value is None or value == []:
             if wording.required:
                 checked.errors[key] = _("Please choose an answer.")
             continue
@@ -165,7 +167,7 @@ def _read(wording: Wording, value: Any) -> tuple[Given | None, str]:
             return None, _("Please keep it within %(count)d characters.") % {"count": MAX_TEXT}
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
             return None, _("This text has characters that cannot be stored.")
-        return (Given(question, text=text), "") if text else (None, _("Please choose an answer."))
+        return Given(question, text=text), ""
     picked = value if isinstance(value, list) else [value]
     if question.kind == "choice" and len(picked) != 1:
         return None, _("Please choose one answer.")

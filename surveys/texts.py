@@ -1,5 +1,6 @@
 """PURE: texts in several languages, as maps of BCP 47 tag to string. In: a map and a language. Out: one string."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 
@@ -44,7 +45,5 @@ def picked_language(texts: Mapping[str, str], language: str, fallbacks: Iterable
 
 
 def fill(text: str, **names: str) -> str:
-    """`text` with {organisation} and the like replaced; any other brace stays as it is."""
-    for name, value in names.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    """`text` with {organisation} and the like replaced; any other brace stays as it is, those in a name too."""
+    return re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)

@@ -7,18 +7,18 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import UNSET, Meta, Struct, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
 from surveys.api.base import (
+    JSON,
     CursorPages,
     CxView,
     FieldError,
@@ -28,6 +28,16 @@ from surveys.api.base import (
     read_day,
     read_json,
 )
+from surveys.api.documents import (
+    ANSWERS,
+    CUSTOMER,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NAME,
+    TEXT,
+    page_of,
+    problems,
+)
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
@@ -36,10 +46,121 @@ from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mod
 from surveys.models.instruments import Metric
 from surveys.texts import normalise_tag, pick, picked_language
 
-FILTERS = (
-    *("touchpoint", "metric", "channel", "mode", "segment", "location", "score_min", "score_max", "from", "to"),
-    *("has_comment", "q", "cursor", "page_size"),
-)
+_SCORE = {"type": "integer"}
+RESPONSE_IN_SCHEMA = {
+    "type": "object",
+    "required": ["id", "touchpoint", "answers"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "Made by the client: the same again is the same answer.",
+        },
+        "touchpoint": {"type": "string", "description": "A slug."},
+        "instrument": {"type": ["string", "null"], "description": "A slug; the touchpoint's where it is left out."},
+        "mode": {"type": "string", "enum": list(Mode.values), "default": "app"},
+        "language": {"type": "string", "maxLength": 20, "description": "BCP 47, such as zh-hans."},
+        "location": NAME,
+        "customer": {"oneOf": [CUSTOMER, {"type": "null"}]},
+        "answers": ANSWERS,
+        "responded_at": {**MOMENT_OR_NULL, "description": "At most 24 h ahead; the arrival where it is left out."},
+    },
+    "example": {
+        "id": "5f7f4d4e-7a52-4b0e-9d0e-2b8f6a3c1d10",
+        "touchpoint": "checkout",
+        "mode": "app",
+        "language": "en",
+        "customer": {"external_id": "C-42"},
+        "answers": {"score": 9, "reason": ["price"], "comment": "Quick."},
+    },
+}
+_RESPONSE = {
+    "id": {"type": "string", "format": "uuid"},
+    "touchpoint": TEXT,
+    "instrument": TEXT,
+    "version": {"type": "integer"},
+    "metric": {"type": "string", "enum": list(Metric.values)},
+    "channel": {"type": "string", "enum": list(Channel.values)},
+    "mode": {"type": "string", "enum": list(Mode.values)},
+    "segment": TEXT,
+    "location": TEXT,
+    "language": TEXT,
+    "customer": {"type": ["string", "null"], "description": "External id; null for nobody known, and once erased."},
+    "day": {"type": "string", "format": "date", "description": "Of the organisation's time zone; it never changes."},
+    "responded_at": MOMENT,
+    "recorded_at": MOMENT,
+    "changed_at": MOMENT_OR_NULL,
+    "excluded": {"type": "boolean", "description": "Taken out of every metric by staff."},
+    "answers": ANSWERS,
+}
+RESPONSE_SCHEMA = {
+    "type": "object",
+    "required": list(_RESPONSE),
+    "additionalProperties": False,
+    "properties": _RESPONSE,
+}
+_QUESTION = {
+    "key": TEXT,
+    "kind": {"type": "string", "enum": ["scale", "choice", "choices", "verbatim"]},
+    "text": TEXT,
+    "required": {"type": "boolean"},
+    "low_label": TEXT,
+    "high_label": TEXT,
+    "scores": {"type": "array", "items": _SCORE},
+    "options": {
+        "type": "array",
+        "items": {"type": "object", "required": ["key", "text"], "properties": {"key": TEXT, "text": TEXT}},
+    },
+    "show_if": {
+        "type": "object",
+        "description": "Keys of earlier questions: shown where each has one of these answers.",
+        "additionalProperties": {"type": "array", "items": {"type": ["integer", "string"]}},
+    },
+}
+_INSTRUMENT = {
+    "slug": TEXT,
+    "metric": {"type": "string", "enum": list(Metric.values)},
+    "scale": {"type": "object", "required": ["low", "high"], "properties": {"low": _SCORE, "high": _SCORE}},
+    "version": {"type": "integer"},
+    "language": {
+        "type": "string",
+        "description": "In which the questions are: another where the asked one is not written.",
+    },
+    "questions": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": list(_QUESTION),
+            "additionalProperties": False,
+            "properties": _QUESTION,
+        },
+    },
+}
+INSTRUMENT_SCHEMA = {
+    "type": "object",
+    "required": list(_INSTRUMENT),
+    "additionalProperties": False,
+    "properties": _INSTRUMENT,
+}
+_MANY = "May repeat."
+FILTER_PARAMETERS = [
+    OpenApiParameter("touchpoint", str, many=True, description=f"Slugs. {_MANY}"),
+    OpenApiParameter("metric", str, many=True, enum=Metric.values, description=_MANY),
+    OpenApiParameter("channel", str, many=True, enum=Channel.values, description=_MANY),
+    OpenApiParameter("mode", str, many=True, enum=Mode.values, description=_MANY),
+    OpenApiParameter("segment", str, many=True, description=f"Empty for none. {_MANY}"),
+    OpenApiParameter("location", str, many=True, description=f"Empty for none. {_MANY}"),
+    OpenApiParameter("score_min", int),
+    OpenApiParameter("score_max", int),
+    OpenApiParameter("from", OpenApiTypes.DATE, description="First day."),
+    OpenApiParameter("to", OpenApiTypes.DATE, description="Last day, inclusive."),
+    OpenApiParameter("has_comment", bool),
+    OpenApiParameter("q", str, description="What the comment contains, in any case of letters."),
+    OpenApiParameter("cursor", str),
+    OpenApiParameter("page_size", int, description="At most 1,000; 100 where it is left out."),
+]
+FILTERS = tuple(parameter.name for parameter in FILTER_PARAMETERS)
 
 
 class ResponseIn(Struct, forbid_unknown_fields=True):
@@ -66,8 +187,8 @@ class ResponsesView(CxView):
     @extend_schema(
         operation_id="responses_list",
         summary="List responses, newest first",
-        parameters=[OpenApiParameter(name, str) for name in FILTERS],
-        responses=OpenApiTypes.OBJECT,
+        parameters=FILTER_PARAMETERS,
+        responses={200: page_of(RESPONSE_SCHEMA), **problems(400, 404)},
     )
     def get(self, request: Request) -> Answered:
         pages = ResponsePages()
@@ -76,16 +197,19 @@ class ResponsesView(CxView):
 
     @extend_schema(
         summary="Record an answer that another system collected",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT, 200: OpenApiTypes.OBJECT},
+        operation_id="responses_create",
+        request={JSON: RESPONSE_IN_SCHEMA},
+        responses={
+            201: OpenApiResponse(RESPONSE_SCHEMA, "Recorded."),
+            200: OpenApiResponse(RESPONSE_SCHEMA, "The same again: nothing is counted twice."),
+            **problems(400, 409, 413, 415),
+        },
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
         body = read_json(request)
         try:
-            # One transaction: what is refused in the end has not changed the customer either.
-            with transaction.atomic():
-                recorded = record_response(read_submission(body, now), now)
+            recorded = record_response(read_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -99,7 +223,11 @@ class ResponsesView(CxView):
 class ResponseView(CxView):
     scopes = {"GET": "responses:read"}
 
-    @extend_schema(summary="One response", responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="responses_retrieve",
+        summary="One response",
+        responses={200: RESPONSE_SCHEMA, **problems(404)},
+    )
     def get(self, request: Request, client_id: uuid.UUID) -> Answered:
         return Answered(shown(get_object_or_404(everything(), client_id=client_id)))
 
@@ -113,7 +241,7 @@ class InstrumentView(CxView):
             OpenApiParameter("language", str, description="BCP 47; what is not written in it falls back."),
             OpenApiParameter("touchpoint", str, description="A slug, to fill in {touchpoint} where wordings name it."),
         ],
-        responses=OpenApiTypes.OBJECT,
+        responses={200: INSTRUMENT_SCHEMA, **problems(400, 404)},
     )
     def get(self, request: Request, slug: str) -> Answered:
         instrument = get_object_or_404(Instrument, slug=slug)
@@ -212,7 +340,7 @@ def read_submission(body: Any, now: datetime) -> Submission:
         raise InputError(errors)
     earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()
     if earlier is not None:
-        customer = earlier.customer  # the same again says nothing new of anybody
+        customer = earlier.customer  # the same again says nothing new of anybody, and neither does a conflict
     else:
         customer = upsert_customer(profile, responded_at or now, now) if profile else None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()

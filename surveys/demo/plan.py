@@ -30,7 +30,7 @@ TEAS = {
 MOODS = {
     "online-shop": 1.35,
     "checkout": 1.3,
-    "delivery": 0.5,
+    "delivery": 0.85,
     "returns": 0.0,
     "gift-cards": 1.4,
     "tea-house": 1.5,
@@ -43,7 +43,7 @@ MOODS = {
     "membership": 1.6,
     "renewal": 2.1,
 }
-EVENING_GAIN = 1.15  # what the decision brings to the delivery
+EVENING_GAIN = 0.95  # what the decision brings to the delivery
 PLACES = {"Station": -0.45, "Garden Lane": 0.3, "West depot": -0.3}
 
 MORNING, ALL_DAY = (8, 9, 9, 10, 10, 11), (9, 10, 11, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
@@ -240,7 +240,7 @@ class _Planner:
             days_taken = (1 if u < 0.7 else 2) if improved else (1 if u < 0.25 else 2 if u < 0.7 else 3)
             is_late = late < (0.08 if improved else 0.3)
             arrived = self._on(day, days_taken + is_late, rng, EVENING if improved and rng.random() < 0.7 else OFFICE)
-            mood = self.mood("delivery", arrived, person, depot) - (1.1 if is_late else 0.0)
+            mood = self.mood("delivery", arrived, person, depot) - (0.9 if is_late else 0.0)
             facts = {**facts, "days": days_taken + is_late, "is_late": is_late, "evening": arrived.hour >= 18}
             self.post(
                 arrived, "order.delivered", f"{order}-delivered", "shop", person, "delivery",
@@ -307,9 +307,9 @@ class _Planner:
             self._ticket(rng, at, f"C-{day:%y%m%d}-{number:02d}", self.somebody(rng), "chat", 3000, 1.0)
 
     def open_forms(self, rng: random.Random, day: date) -> None:
-        for at in self.moments(rng, day, 3.6, "order", ALL_DAY):
+        for at in self.moments(rng, day, 3.3, "order", ALL_DAY):
             self.answer(at, "online-shop", "web" if rng.random() < 0.86 else "", rng)
-        for at in self.moments(rng, day, 3.9, "visit", TEA_TIME):
+        for at in self.moments(rng, day, 3.4, "visit", TEA_TIME):
             shop, via = rng.choice(SHOPS), "qr" if rng.random() < 0.8 else "kiosk"
             self.answer(at, "tea-house", via, rng, location=shop, is_test=rng.random() < 0.012)
         for at in self.moments(rng, day, 0.8, "tasting", (16, 17, 20, 21)):

@@ -38,13 +38,13 @@ KEY_NAME = "Harbour Tea (demo)"  # as whose events wait in quarantine
 TRIAL_RULE = "app-trial"
 # Of those who get a message: who answers, and who only looks.
 ANSWERS = {
-    "checkout": 0.26,
-    "delivery": 0.36,
+    "checkout": 0.33,
+    "delivery": 0.34,
     "returns": 0.41,
-    "tea-house": 0.29,
+    "tea-house": 0.27,
     "tasting": 0.47,
     "hotline": 0.3,
-    "chat": 0.33,
+    "chat": 0.42,
     "installation": 0.4,
     "app-order": 0.24,
     "membership": 0.29,

@@ -52,7 +52,7 @@ def _claim(now: datetime, among: Q) -> dict[Watcher, list[WatcherNotice]]:
         notices = list(
             WatcherNotice.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now), among, sent_at__isnull=True)
-            .filter(watcher__active=True)
+            .filter(watcher__active=True, response__excluded_at__isnull=True)
             .select_related("watcher__touchpoint", "response")
             .order_by("created_at", "id")[:BATCH]
         )

@@ -125,17 +125,6 @@ def test_every_decision_has_its_number_a_status_and_its_price():
             assert part in text, f"{page.name} has no {part}"
 
 
-def test_no_page_of_ours_is_wider_than_its_text_needs():
-    """Prose is wrapped, so that a change of a sentence is a change of its lines; tables and addresses may run on."""
-    long = [
-        f"{page.relative_to(ROOT)}:{number}"
-        for page in PAGES
-        for number, line in enumerate(page.read_text().splitlines(), 1)
-        if len(line) > 150 and not line.startswith("|")
-    ]
-    assert long == []
-
-
 @pytest.mark.parametrize(
     ("address", "settings_told"),
     [("smtps://u:p@mail.example.com:465", "True False 465"), ("smtp+tls://u:p@mail.example.com:587", "False True 587")],

@@ -156,6 +156,7 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                     touchpoint,
                     version,
                     answers,
+                    organisation=organisation,
                     form_id=form_id or uuid.uuid4(),
                     via=via,
                     location=_storable(request.GET.get("loc", ""))[:LOCATION_MAX],

@@ -115,7 +115,8 @@ class _Planner:
         self.end = end.astimezone(zone).replace(microsecond=0)
         self.first = self.end - timedelta(days=days)
         people = invent_people(seed, 60 + 20 * days, self.first.date(), days)
-        self.leaver = next(person for person in reversed(people) if person.mailbox == "fine" and not person.weary)
+        self.reachable = [person for person in people if person.mailbox == "fine" and not person.weary]
+        self.leaver = self.reachable.pop()
         self.people = [person for person in people if person is not self.leaver]
         self.regulars = self.people[: max(12, int(len(self.people) * REGULARS))]
         self.decided_at = self.first + timedelta(days=days) * DECISION
@@ -139,6 +140,7 @@ class _Planner:
         rng = random.Random(f"{self.seed}/once")
         self.late_tills(rng)
         self.trial(rng)
+        self.reopened(rng)
         self.gift_cards(rng)
         self.last_hour(rng)
         self.leave(rng)
@@ -353,7 +355,7 @@ class _Planner:
             steps.append((solved, resolved, "resolved"))
             if comes_back < 0.07:
                 again = resolved + (
-                    timedelta(minutes=rng.randrange(95, 116)) if soon else timedelta(hours=6 + 50 * rng.random())
+                    timedelta(minutes=rng.randrange(170, 235)) if soon else timedelta(hours=6 + 50 * rng.random())
                 )
                 resolved = again + timedelta(seconds=int(typical_s * rng.lognormvariate(0.2, spread)))
                 steps += [("ticket.reopened", again, "reopened"), (solved, resolved, "resolved-again")]
@@ -384,11 +386,25 @@ class _Planner:
     def trial(self, rng: random.Random) -> None:
         """A trial in the app; its rule is switched off while the last messages still wait."""
         ends = self.first + timedelta(days=self.days) * 0.5
-        reachable = [person for person in self.people if person.mailbox == "fine" and not person.weary]
-        for number, person in enumerate(rng.sample(reachable, 8), 1):
+        for number, person in enumerate(rng.sample(self.reachable, 8), 1):
             at = ends - timedelta(hours=3 + 5 * number)
             self.post(at, "app.trial_ended", f"trial-{number:02d}", "app", person, "app-order")
         self.result.trial_ends_at = ends
+
+    def reopened(self, rng: random.Random) -> None:
+        """Three are told that all is well, and are back before we could ask them about it."""
+        day = (self.first + timedelta(days=self.days) * 0.3).date()
+        for number, person in enumerate(rng.sample(self.reachable, 3), 1):
+            opened = datetime(day.year, day.month, day.day, 9, 40 + number, tzinfo=self.zone)
+            for word, kind, minutes in (
+                ("opened", "ticket.opened", 0),
+                ("resolved", "chat.solved", 15),
+                ("reopened", "ticket.reopened", 240),
+                ("resolved-again", "chat.solved", 1500 + 60 * number),
+            ):
+                reference = f"C-{day:%y%m%d}-9{number}"
+                at = opened + timedelta(minutes=minutes)
+                self.post(at, kind, f"{reference}-{word}", "helpdesk", person, "chat", reference=reference)
 
     def gift_cards(self, rng: random.Random) -> None:
         """A touchpoint that has only just opened."""

@@ -17,9 +17,11 @@ import pwd
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +33,10 @@ from redis import RedisError
 
 ROOT_HOME = Path("/var/lib/cxsurvey")
 SOCKET_PATH_MAX = 90  # sun_path holds 107 bytes; PostgreSQL appends "/.s.PGSQL.5432.lock"
+PG_CTL_FAULTS = set('"$`\\\n')  # pg_ctl puts paths between double quotes and hands them to a shell
 STOP_TIMEOUT_S = 8
 START_ATTEMPTS = 4
+RECOVERY_S = 300  # how long a cluster may replay its log after a crash
 
 POSTGRES_CONF = """
 listen_addresses = ''
@@ -53,6 +57,26 @@ timezone = 'UTC'
 
 class ServicesError(RuntimeError):
     """A service could not be started; the message says what to do."""
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """SIGTERM and SIGINT wait until this is over. For moments only."""
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of signals
+        yield
+        return
+    came: list[int] = []
+    # Not a signal mask: a child would inherit it, and a Redis that is deaf to SIGTERM does not stop.
+    before = {
+        number: signal.signal(number, lambda got, _: came.append(got)) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class Services:
@@ -291,6 +315,9 @@ class Services:
         self._make_private(self.home)
         self._make_private(self.run_dir)
         binaries = self.binaries()
+        for path in (self.cluster, binaries):
+            if set(str(path)) & PG_CTL_FAULTS:
+                raise ServicesError(f"{path}: PostgreSQL's pg_ctl cannot handle a path with one of \" $ ` \\ in it.")
         if (self.cluster / "PG_VERSION").exists():
             self._check_version(binaries)
         elif (self.data_dir / "cluster-made").exists():
@@ -300,14 +327,16 @@ class Services:
             )
         else:
             self._init_cluster(binaries, password)
+        self.kept("cluster-made", "yes")
         if not self.postgres_pid():
             self._forget_dead_postmaster()
             options = f"-k {self.run_dir}" + ("" if fsync else " -c fsync=off -c synchronous_commit=off")
             log = self.home / "postgres.log"
-            command = (binaries / "pg_ctl", "start", "-w", "-t", "60", "-D", self.cluster, "-l", log, "-o", options)
+            command = (binaries / "pg_ctl", "start", "-w", "-t", "5", "-D", self.cluster, "-l", log, "-o", options)
             for attempt in range(START_ATTEMPTS):
-                result = self._run(*command, timeout=90)
-                if result.returncode == 0:
+                with undisturbed():  # else a postmaster would be left that no pid file names yet
+                    result = self._run(*command)
+                if result.returncode == 0 or self._recovers():
                     break
                 # Children of a killed postmaster notice within moments; until then its memory is in use.
                 time.sleep(attempt + 1)
@@ -316,27 +345,40 @@ class Services:
         self._make_database(password)
         return f"postgres://cxsurvey:{password}@{quote(str(self.run_dir), safe='')}/cxsurvey"
 
+    def _recovers(self) -> bool:
+        """Whether a postmaster that took its time to start, after a crash for example, is ready in the end."""
+        deadline = time.monotonic() + RECOVERY_S
+        while self.postgres_pid() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                if (self.cluster / "postmaster.pid").read_text().rstrip().endswith("ready"):
+                    return True
+            time.sleep(0.1)
+        return False
+
     def _init_cluster(self, binaries: Path, password: str) -> None:
-        if self.cluster.exists():  # an initdb that was killed
-            shutil.rmtree(self.cluster)
+        """Made aside and renamed when whole: of an initdb that was killed nothing can be mistaken for a cluster."""
+        for left in self.home.glob("initdb-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        aside = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.home))
         handle, name = tempfile.mkstemp(dir=self.home)
         try:
             os.write(handle, password.encode())
             os.close(handle)
             if self.owner is not None:
-                os.chown(name, self.owner.pw_uid, self.owner.pw_gid)
+                for path in (aside, name):
+                    os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
             result = self._run(
-                *(binaries / "initdb", "-D", self.cluster, "-U", "cxsurvey", "-E", "UTF8"),
+                *(binaries / "initdb", "-D", aside, "-U", "cxsurvey", "-E", "UTF8"),
                 *("--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={name}"),
             )
         finally:
             os.unlink(name)
         if result.returncode != 0:
-            shutil.rmtree(self.cluster, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
             raise ServicesError(f"The PostgreSQL cluster could not be made. {result.stderr.strip()}")
-        with open(self.cluster / "postgresql.auto.conf", "a") as conf:
+        with open(aside / "postgresql.auto.conf", "a") as conf:
             conf.write(POSTGRES_CONF)
-        self.kept("cluster-made", "yes")
+        aside.rename(self.cluster)
 
     def _check_version(self, binaries: Path) -> None:
         made_by = (self.cluster / "PG_VERSION").read_text().strip()
@@ -421,15 +463,19 @@ class Services:
                 *("--save", "", "--appendonly", "no", "--dir", str(directory)),
                 *("--daemonize", "yes", "--pidfile", str(directory / "redis.pid"), "--logfile", str(log)),
             ]
-            subprocess.run(
-                command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-            )
+            with undisturbed():  # else a Redis would be left that does not answer yet
+                subprocess.run(
+                    command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+                )
+                self._await_redis(log)
+        return f"unix://{socket}?db=0"
+
+    def _await_redis(self, log: Path) -> None:
         deadline = time.monotonic() + 10
         while not self.redis_pid():
             if time.monotonic() > deadline:
                 raise ServicesError(f"Redis did not start. Its log: {log}")
             time.sleep(0.02)
-        return f"unix://{socket}?db=0"
 
     def _redis(self) -> Any:
         import redis

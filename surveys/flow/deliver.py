@@ -6,11 +6,12 @@ it may send the message once more, with the same Message-ID.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from surveys.channels import SENDING
@@ -22,30 +23,38 @@ from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
 
 BATCH = 50
+ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a batch can take: 50 messages with a time-out of 5 s each would end it
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH) -> int:
-    """Send all that is due, batch by batch; how many messages went out."""
+def drain(
+    clock: Callable[[], datetime], limit: int = BATCH, channels: Mapping[str, Any] = SENDING, among: Q = ANY
+) -> int:
+    """Send all that is due, batch by batch; how many messages went out.
+
+    `channels`: the ways out, by mode. `among`: which invitations, where not all.
+    """
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit)
+        claimed, sent = deliver_due(clock(), limit, channels, among)
         total += sent
-        if claimed == 0 or sent == 0:  # a carrier that is away is not asked again at once
+        if claimed < limit or sent == 0:  # a carrier that is away is not asked again at once
             return total
 
 
-def deliver_due(now: datetime, limit: int = BATCH) -> tuple[int, int]:
+def deliver_due(
+    now: datetime, limit: int = BATCH, channels: Mapping[str, Any] = SENDING, among: Q = ANY
+) -> tuple[int, int]:
     """Claim and send at most `limit` due invitations. Returns (claimed, sent)."""
-    claimed = _claim(now, limit)
+    claimed = _claim(now, limit, among)
     outcomes: dict[int, Outcome] = {}
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
         by_mode[invitation.mode].append((invitation, letter))
     for mode, letters in by_mode.items():
-        with SENDING[mode].connect() as carrier:
+        with channels[mode].connect() as carrier:
             away: Outcome | None = None
             for invitation, letter in letters:
                 # One unanswered call speaks for the rest of the batch.
@@ -62,11 +71,11 @@ class _Claim:
     letters: Sequence[tuple[Invitation, Letter]]
 
 
-def _claim(now: datetime, limit: int) -> _Claim:
+def _claim(now: datetime, limit: int, among: Q) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
         due = list(
-            Invitation.objects.filter(status=Invitation.Status.SCHEDULED, send_at__lte=now)
+            Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("touchpoint", "instrument", "rule", "event")
@@ -93,9 +102,31 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 letters.append(
                     (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
                 )
-        fields = ["status", "reason", "detail", "mode", "attempted_at", "lease_until", "attempts", "send_at"]
-        Invitation.objects.bulk_update(due, fields, batch_size=100)
+        _store(due)
         return _Claim(len(due), letters)
+
+
+_STORED = {
+    "id": "bigint",
+    "status": "text",
+    "reason": "text",
+    "detail": "text",
+    "mode": "text",
+    "attempted_at": "timestamptz",
+    "lease_until": "timestamptz",
+    "attempts": "smallint",
+    "send_at": "timestamptz",
+}
+_STORE = f"""
+UPDATE {Invitation._meta.db_table} i SET {", ".join(f"{name} = given.{name}" for name in _STORED if name != "id")}
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in _STORED.values())}) AS given ({", ".join(_STORED)}) WHERE i.id = given.id
+"""
+
+
+def _store(invitations: Sequence[Invitation]) -> None:
+    """Write what was decided on, in one statement: bulk_update would build a CASE per row and column."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, [[getattr(row, name) for row in invitations] for name in _STORED])
 
 
 def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:

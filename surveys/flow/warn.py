@@ -4,6 +4,7 @@ A watcher's address is an email address or an Apprise one (WeCom, DingTalk, Feis
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import apprise
 from django.conf import settings
@@ -22,13 +23,17 @@ LEASE = timedelta(minutes=5)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480))
 TOLD_AT_ONCE = 20  # more answers than that are counted, not quoted
 BATCH = 500
+ANY = Q()
 
 
-def warn_watchers(now: datetime) -> int:
-    """Tell each watcher of all that waits for him; how many messages went out."""
+def warn_watchers(now: datetime, mail: Any = None, among: Q = ANY) -> int:
+    """Tell each watcher of all that waits for him; how many messages went out.
+
+    `mail`: an email backend, else Django's own. `among`: which notices, where not all.
+    """
     sent = 0
-    for watcher, notices in _claim(now).items():
-        error = _tell(watcher, notices)
+    for watcher, notices in _claim(now, among).items():
+        error = _tell(watcher, notices, mail)
         ids = [notice.pk for notice in notices]
         with transaction.atomic():
             waiting = WatcherNotice.objects.filter(pk__in=ids)
@@ -42,11 +47,12 @@ def warn_watchers(now: datetime) -> int:
     return sent
 
 
-def _claim(now: datetime) -> dict[Watcher, list[WatcherNotice]]:
+def _claim(now: datetime, among: Q) -> dict[Watcher, list[WatcherNotice]]:
     with transaction.atomic():
         notices = list(
             WatcherNotice.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now), sent_at__isnull=True, watcher__active=True)
+            .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now), among, sent_at__isnull=True)
+            .filter(watcher__active=True, response__excluded_at__isnull=True)
             .select_related("watcher__touchpoint", "response")
             .order_by("created_at", "id")[:BATCH]
         )
@@ -59,7 +65,7 @@ def _claim(now: datetime) -> dict[Watcher, list[WatcherNotice]]:
     return by_watcher
 
 
-def _tell(watcher: Watcher, notices: list[WatcherNotice]) -> str:
+def _tell(watcher: Watcher, notices: list[WatcherNotice], mail: Any) -> str:
     """Send one message; "" or what went wrong."""
     organisation = Organisation.current()
     shown = match_language(watcher.language, [code for code, _name in settings.LANGUAGES]) or "en"
@@ -67,7 +73,7 @@ def _tell(watcher: Watcher, notices: list[WatcherNotice]) -> str:
         subject, body = _compose(watcher, notices, pick(organisation.name, shown))
     try:
         if "://" not in watcher.address:
-            EmailMessage(subject, body, to=[watcher.address]).send()
+            EmailMessage(subject, body, to=[watcher.address], connection=mail).send()
             return ""
         carrier = apprise.Apprise()
         if not carrier.add(watcher.address):

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from surveys.flow.follow import Link
 from surveys.flow.respond import Given, Submission
-from surveys.models import InstrumentVersion, Mode, Touchpoint, Wording
+from surveys.models import InstrumentVersion, Mode, Organisation, Touchpoint, Wording
 from surveys.texts import fill, pick
 
 MAX_TEXT = 5000
@@ -208,6 +208,7 @@ def submission_of_open_form(
     version: InstrumentVersion,
     answers: Sequence[Given],
     *,
+    organisation: Organisation,
     form_id: UUID,
     via: str,
     location: str,
@@ -222,4 +223,6 @@ def submission_of_open_form(
         answers=answers,
         language=language,
         location=location,
+        organisation=organisation,
+        segment="",  # nobody in particular
     )

@@ -30,7 +30,7 @@ TEAS = {
 MOODS = {
     "online-shop": 1.35,
     "checkout": 1.3,
-    "delivery": 0.5,
+    "delivery": 0.85,
     "returns": 0.0,
     "gift-cards": 1.4,
     "tea-house": 1.5,
@@ -43,7 +43,7 @@ MOODS = {
     "membership": 1.6,
     "renewal": 2.1,
 }
-EVENING_GAIN = 1.15  # what the decision brings to the delivery
+EVENING_GAIN = 0.95  # what the decision brings to the delivery
 PLACES = {"Station": -0.45, "Garden Lane": 0.3, "West depot": -0.3}
 
 MORNING, ALL_DAY = (8, 9, 9, 10, 10, 11), (9, 10, 11, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
@@ -115,7 +115,8 @@ class _Planner:
         self.end = end.astimezone(zone).replace(microsecond=0)
         self.first = self.end - timedelta(days=days)
         people = invent_people(seed, 60 + 20 * days, self.first.date(), days)
-        self.leaver = next(person for person in reversed(people) if person.mailbox == "fine" and not person.weary)
+        self.reachable = [person for person in people if person.mailbox == "fine" and not person.weary]
+        self.leaver = self.reachable.pop()
         self.people = [person for person in people if person is not self.leaver]
         self.regulars = self.people[: max(12, int(len(self.people) * REGULARS))]
         self.decided_at = self.first + timedelta(days=days) * DECISION
@@ -139,6 +140,7 @@ class _Planner:
         rng = random.Random(f"{self.seed}/once")
         self.late_tills(rng)
         self.trial(rng)
+        self.reopened(rng)
         self.gift_cards(rng)
         self.last_hour(rng)
         self.leave(rng)
@@ -240,7 +242,7 @@ class _Planner:
             days_taken = (1 if u < 0.7 else 2) if improved else (1 if u < 0.25 else 2 if u < 0.7 else 3)
             is_late = late < (0.08 if improved else 0.3)
             arrived = self._on(day, days_taken + is_late, rng, EVENING if improved and rng.random() < 0.7 else OFFICE)
-            mood = self.mood("delivery", arrived, person, depot) - (1.1 if is_late else 0.0)
+            mood = self.mood("delivery", arrived, person, depot) - (0.9 if is_late else 0.0)
             facts = {**facts, "days": days_taken + is_late, "is_late": is_late, "evening": arrived.hour >= 18}
             self.post(
                 arrived, "order.delivered", f"{order}-delivered", "shop", person, "delivery",
@@ -307,9 +309,9 @@ class _Planner:
             self._ticket(rng, at, f"C-{day:%y%m%d}-{number:02d}", self.somebody(rng), "chat", 3000, 1.0)
 
     def open_forms(self, rng: random.Random, day: date) -> None:
-        for at in self.moments(rng, day, 3.6, "order", ALL_DAY):
+        for at in self.moments(rng, day, 3.3, "order", ALL_DAY):
             self.answer(at, "online-shop", "web" if rng.random() < 0.86 else "", rng)
-        for at in self.moments(rng, day, 3.9, "visit", TEA_TIME):
+        for at in self.moments(rng, day, 3.4, "visit", TEA_TIME):
             shop, via = rng.choice(SHOPS), "qr" if rng.random() < 0.8 else "kiosk"
             self.answer(at, "tea-house", via, rng, location=shop, is_test=rng.random() < 0.012)
         for at in self.moments(rng, day, 0.8, "tasting", (16, 17, 20, 21)):
@@ -353,7 +355,7 @@ class _Planner:
             steps.append((solved, resolved, "resolved"))
             if comes_back < 0.07:
                 again = resolved + (
-                    timedelta(minutes=rng.randrange(95, 116)) if soon else timedelta(hours=6 + 50 * rng.random())
+                    timedelta(minutes=rng.randrange(170, 235)) if soon else timedelta(hours=6 + 50 * rng.random())
                 )
                 resolved = again + timedelta(seconds=int(typical_s * rng.lognormvariate(0.2, spread)))
                 steps += [("ticket.reopened", again, "reopened"), (solved, resolved, "resolved-again")]
@@ -384,11 +386,25 @@ class _Planner:
     def trial(self, rng: random.Random) -> None:
         """A trial in the app; its rule is switched off while the last messages still wait."""
         ends = self.first + timedelta(days=self.days) * 0.5
-        reachable = [person for person in self.people if person.mailbox == "fine" and not person.weary]
-        for number, person in enumerate(rng.sample(reachable, 8), 1):
+        for number, person in enumerate(rng.sample(self.reachable, 8), 1):
             at = ends - timedelta(hours=3 + 5 * number)
             self.post(at, "app.trial_ended", f"trial-{number:02d}", "app", person, "app-order")
         self.result.trial_ends_at = ends
+
+    def reopened(self, rng: random.Random) -> None:
+        """Three are told that all is well, and are back before we could ask them about it."""
+        day = (self.first + timedelta(days=self.days) * 0.3).date()
+        for number, person in enumerate(rng.sample(self.reachable, 3), 1):
+            opened = datetime(day.year, day.month, day.day, 9, 40 + number, tzinfo=self.zone)
+            for word, kind, minutes in (
+                ("opened", "ticket.opened", 0),
+                ("resolved", "chat.solved", 15),
+                ("reopened", "ticket.reopened", 240),
+                ("resolved-again", "chat.solved", 1500 + 60 * number),
+            ):
+                reference = f"C-{day:%y%m%d}-9{number}"
+                at = opened + timedelta(minutes=minutes)
+                self.post(at, kind, f"{reference}-{word}", "helpdesk", person, "chat", reference=reference)
 
     def gift_cards(self, rng: random.Random) -> None:
         """A touchpoint that has only just opened."""

@@ -38,13 +38,13 @@ KEY_NAME = "Harbour Tea (demo)"  # as whose events wait in quarantine
 TRIAL_RULE = "app-trial"
 # Of those who get a message: who answers, and who only looks.
 ANSWERS = {
-    "checkout": 0.26,
-    "delivery": 0.36,
+    "checkout": 0.33,
+    "delivery": 0.34,
     "returns": 0.41,
-    "tea-house": 0.29,
+    "tea-house": 0.27,
     "tasting": 0.47,
     "hotline": 0.3,
-    "chat": 0.33,
+    "chat": 0.42,
     "installation": 0.4,
     "app-order": 0.24,
     "membership": 0.29,
@@ -146,11 +146,11 @@ class Replay:
         return found
 
     def ticks(self) -> Iterator[datetime]:
-        """When other systems post what they have and the worker works: every hour and a half by day, once by night, at the end."""
+        """When other systems post what they have and the worker works: every two hours by day, once by night, at the end."""
         rng = random.Random(f"{self.seed}/ticks")
         midnight = self.plan.first.replace(hour=0, minute=0, second=0)
         while midnight <= self.plan.end:
-            for hour in (3, 8, 9.5, 11, 12.5, 14, 15.5, 17, 18.5, 20, 22):
+            for hour in (3, 8.5, 10, 12, 14, 16, 17.5, 19.5, 21.5):
                 tick = midnight + timedelta(hours=hour, seconds=rng.randrange(3000))
                 if self.plan.first < tick < self.plan.end:
                     yield tick
@@ -282,7 +282,8 @@ class Replay:
                 checked = check(wordings, posted_values(wordings, posted(fields)))
                 submission = submission_of_open_form(
                     touchpoint, version, checked.answers,
-                    form_id=visit.id, via=visit.via, location=visit.location, language=visit.language,
+                    organisation=self.catalogue.organisation, form_id=visit.id, via=visit.via, location=visit.location,
+                    language=visit.language,
                 )  # fmt: skip
             recorded = record_response(submission, now)
             if visit.is_test:

@@ -54,7 +54,7 @@ def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = AN
             .order_by("id")[:limit]
         )
         if events:
-            rows = _decide_on(events, _rules_by_type(by), now)
+            rows = _decide_on(events, _rules_by_type(events, by), now)
             Invitation.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
             InteractionEvent.objects.filter(id__in=[event.id for event in events]).update(decided=True)
     return len(events)
@@ -76,8 +76,10 @@ def _decide_on(
     return rows
 
 
-def _rules_by_type(by: Q) -> dict[str, list[InvitationRule]]:
-    active = InvitationRule.objects.filter(by, active=True, touchpoint__active=True)
+def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:
+    """The active rules that wait for the types of these events."""
+    types = {event.type for event in events} | {event.ticket_event for event in events}
+    active = InvitationRule.objects.filter(by, event_type__in=types, active=True, touchpoint__active=True)
     rules: dict[str, list[InvitationRule]] = {}
     for rule in active.select_related("touchpoint__instrument", "instrument").order_by("slug"):
         rules.setdefault(rule.event_type, []).append(rule)

@@ -167,6 +167,25 @@ def test_the_whole_of_it_is_alive_and_true(capsys):
     assert 1800 <= answers <= 2200
     assert 0.3 <= rate <= 0.36
     assert verify() == []
+    # A story that the pages can tell: a peak, a valley, a good end, and a decision that worked.
+    mean = {slug: sum(scores) / len(scores) for slug, scores in shares().items()}
+    assert max(mean, key=mean.__getitem__) == "tasting"
+    assert min(mean, key=mean.__getitem__) == "returns"
+    assert mean["renewal"] > mean["membership"] > mean["app-order"]
+    decided_at = make_plan(20, END, 90, Organisation.current().zone).decided_at
+    before, after = shares(responded_at__lt=decided_at), shares(responded_at__gte=decided_at)
+    assert sum(after["delivery"]) / len(after["delivery"]) > sum(before["delivery"]) / len(before["delivery"]) + 0.1
+    assert all(len(scores) >= 30 for slug, scores in shares().items() if slug != "gift-cards")
+
+
+def shares(**when: object) -> dict[str, list[float]]:
+    """Where each score lies on its scale, 0 to 1, by touchpoint."""
+    found: dict[str, list[float]] = {}
+    rows = Response.objects.filter(score__isnull=False, **when).select_related("touchpoint", "version__instrument")
+    for row in rows:
+        scale = row.version.instrument.scale
+        found.setdefault(row.touchpoint.slug, []).append((row.score - scale.low) / (scale.high - scale.low))
+    return found
 
 
 # --- On one loaded demo ---

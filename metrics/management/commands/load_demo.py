@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if not 1 <= days <= 730:
             raise CommandError("--days is from 1 to 730.")
         started = time.monotonic()
-        with tqdm(unit="step", desc="Demo", leave=False, mininterval=1) as bar:
+        with tqdm(unit="step", desc="Demo", leave=False, mininterval=1, delay=0.5) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total = total

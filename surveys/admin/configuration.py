@@ -1,0 +1,121 @@
+"""What the configuring pages share: fields that suit managers, slugs that stay once others use them, and no deleting of what has history.
+
+In: a model of the configuration. Out: its admin. No model is registered here, and nothing about people.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy
+from unfold.admin import TabularInline
+from unfold.views import ChangeList
+
+from surveys.admin.base import StaffAdmin
+from surveys.admin.texts import TextsField, languages_of
+from surveys.flow.programme.values import NAME
+from surveys.models.journeys import validate_texts
+
+SEES_SCORES = "metrics.view_scorecell"
+
+MakeField = Callable[[HttpRequest, dict[str, Any]], forms.Field]
+
+
+class OwnFields:
+    """Mixin of an admin or an inline. `own_fields` makes the form field of a column, given its usual options."""
+
+    own_fields: Mapping[str, MakeField] = {}
+    longest_texts: Mapping[str, tuple[int, int]] = {}  # characters and lines, where they are not a name's
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        options = {
+            "label": capfirst(db_field.verbose_name),
+            "required": not db_field.blank,
+            "help_text": db_field.help_text,
+        }
+        if db_field.name in self.own_fields:
+            return self.own_fields[db_field.name](request, options)
+        if validate_texts in db_field.validators:
+            longest, lines = self.longest_texts.get(db_field.name, (NAME, 1))
+            options["help_text"] = ""
+            return TextsField(languages=languages_of(request), longest=longest, lines=lines, **options)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+def made(field: Callable[..., forms.Field], **fixed: Any) -> MakeField:
+    """An entry of `own_fields`: this field, with these options before the usual ones."""
+    return lambda _request, options: field(**{**options, **fixed})
+
+
+class ConfigList(ChangeList):  # type: ignore[misc]
+    """A list under its own name."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, *args, **kwargs)
+        self.title = capfirst(self.opts.verbose_name_plural)
+
+
+class ConfigAdmin(OwnFields, StaffAdmin):
+    """A row of the configuration. Several are never deleted at once, and one with history is switched off instead."""
+
+    list_filter_submit = True
+    empty_text: Any = ""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConfigList]:
+        return ConfigList
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def has_history(self, obj: Any) -> bool:
+        """Whether answers, tickets or invitations hang on it."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        may = super().has_delete_permission(request, obj)
+        return bool(may and (obj is None or not self.has_history(obj)))
+
+    def page(self, request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> TemplateResponse:
+        """One of our own pages in the admin's frame. `title` is its heading."""
+        request.current_app = self.admin_site.name
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "subtitle": None}
+        return TemplateResponse(request, template, frame | context, status=status)
+
+    def missing(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """To the first page, with a message that there is no such object."""
+        response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return response
+
+    @admin.display(description=gettext_lazy("name"))
+    def named(self, row: Any) -> str:
+        return str(row.label) or row.slug
+
+
+class ConfigInline(OwnFields, TabularInline):  # type: ignore[misc]
+    extra = 0
+
+
+def scores_url(slug: str) -> str:
+    """The touchpoint's page of scores; "" where no app has one."""
+    try:
+        return reverse("touchpoint_page", args=[slug])
+    except NoReverseMatch:
+        return ""
+
+
+def link_to(url: str, text: Any) -> SafeString | str:
+    return format_html('<a class="rec-link" href="{}">{}</a>', url, text) if url else str(text)
+
+
+def list_url(model: type[models.Model], query: str = "") -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") + query

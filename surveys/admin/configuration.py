@@ -3,7 +3,7 @@
 In: a model of the configuration. Out: its admin. No model is registered here, and nothing about people.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -21,6 +21,7 @@ from unfold.views import ChangeList
 
 from surveys.admin.base import StaffAdmin
 from surveys.admin.texts import TextsField, languages_of
+from surveys.flow.programme.spans import span_of
 from surveys.flow.programme.values import NAME
 from surveys.models.journeys import validate_texts
 
@@ -50,6 +51,41 @@ class OwnFields:
         return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
 
 
+def told(value: Any, name: str = "") -> str:
+    """A value of the configuration as a line to read: spans of time in their units, maps and lists without brackets."""
+    if value is None or value in ("", [], {}):
+        return "–"
+    if name.endswith("_s"):
+        return ", ".join(span_of(span) for span in (value if isinstance(value, list) else [value]))
+    if isinstance(value, Mapping):
+        return " · ".join(f"{key}: {held}" for key, held in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _teller(field: Any) -> Callable[[Any], str]:
+    def tell(row: Any) -> str:
+        return told(getattr(row, field.name), field.name)
+
+    tell.short_description = field.verbose_name  # type: ignore[attr-defined]
+    return tell
+
+
+class Told:
+    """Mixin of an admin or an inline: whoever may only look at a row reads its maps and spans as text, not as JSON and seconds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.raw_fields = set()
+        for field in self.model._meta.fields:  # type: ignore[attr-defined]
+            if isinstance(field, models.JSONField) or field.name.endswith("_s"):
+                self.raw_fields.add(field.name)
+                setattr(self, f"told_{field.name}", _teller(field))
+
+    def read_instead(self, names: Sequence[str]) -> list[str]:
+        """`names` of columns, with others in the place of those that are not for reading."""
+        return [f"told_{name}" if name in self.raw_fields else name for name in names]
+
+
 def made(field: Callable[..., forms.Field], **fixed: Any) -> MakeField:
     """An entry of `own_fields`: this field, with these options before the usual ones."""
     return lambda _request, options: field(**{**options, **fixed})
@@ -63,11 +99,22 @@ class ConfigList(ChangeList):  # type: ignore[misc]
         self.title = capfirst(self.opts.verbose_name_plural)
 
 
-class ConfigAdmin(OwnFields, StaffAdmin):
+class ConfigAdmin(OwnFields, Told, StaffAdmin):
     """A row of the configuration. Several are never deleted at once, and one with history is switched off instead."""
 
     list_filter_submit = True
     empty_text: Any = ""
+
+    def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
+        """Its page: headings, and the fields below each."""
+        raise NotImplementedError
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, dict[str, Any]]]:
+        only_read = obj is not None and not self.has_change_permission(request, obj)
+        return [
+            (title, {"fields": self.read_instead(fields) if only_read else fields})
+            for title, fields in self.sections(request, obj)
+        ]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConfigList]:
         return ConfigList
@@ -101,8 +148,18 @@ class ConfigAdmin(OwnFields, StaffAdmin):
         return str(row.label) or row.slug
 
 
-class ConfigInline(OwnFields, TabularInline):  # type: ignore[misc]
+class ConfigInline(OwnFields, Told, TabularInline):  # type: ignore[misc]
     extra = 0
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        fields = list(super().get_fields(request, obj))
+        return fields if self.has_change_permission(request, obj) else self.read_instead(fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        fixed = list(super().get_readonly_fields(request, obj))
+        return (
+            fixed if self.has_change_permission(request, obj) else [*fixed, *self.read_instead(sorted(self.raw_fields))]
+        )
 
 
 def scores_url(slug: str) -> str:

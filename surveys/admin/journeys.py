@@ -58,7 +58,6 @@ class JourneyAdmin(ConfigAdmin):
     list_filter = ["active"]
     search_fields = ["slug", "name"]
     search_help_text = gettext_lazy("Slug or name")
-    fields = ["name", "slug", "position", "active"]
     inlines = [StageInline]
     empty_text = gettext_lazy(
         "A journey is the path a customer takes, such as buying. Its stages order the touchpoints."
@@ -67,6 +66,9 @@ class JourneyAdmin(ConfigAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Journey]:
         rows: QuerySet[Journey] = super().get_queryset(request)
         return rows.prefetch_related("stages").annotate(touchpoint_count=Count("touchpoints", distinct=True))
+
+    def sections(self, request: HttpRequest, obj: Journey | None = None) -> list[tuple[Any, list[str]]]:
+        return [(None, ["name", "slug", "position", "active"])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Journey | None = None) -> list[str]:
         return ["slug"] if obj is not None and keeps_slug(obj) else []
@@ -160,12 +162,12 @@ class TouchpointAdmin(ConfigAdmin):
     own_fields = {"targets": made(TargetsField, help_text=""), "allowed_origins": made(OriginsField)}
     empty_text = gettext_lazy("A touchpoint is a place where customers meet you, such as a delivery or a call.")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Touchpoint | None = None) -> list[tuple[Any, dict[str, Any]]]:
+    def sections(self, request: HttpRequest, obj: Touchpoint | None = None) -> list[tuple[Any, list[str]]]:
         asks = ["instrument", "public", "allowed_origins"]
         return [
-            (None, {"fields": ["name", "slug", "channel", "journey", "stage", "position", "active"]}),
-            (_("What it asks"), {"fields": [*asks, "public_key"] if obj else asks}),
-            (_("Targets"), {"fields": ["targets"]}),
+            (None, ["name", "slug", "channel", "journey", "stage", "position", "active"]),
+            (_("What it asks"), [*asks, "public_key"] if obj else asks),
+            (_("Targets"), ["targets"]),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Touchpoint | None = None) -> list[str]:

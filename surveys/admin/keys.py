@@ -41,19 +41,16 @@ class ApiKeyAdmin(ConfigAdmin):
             field.label, field.help_text = _("Expires"), _("Empty: when it is revoked.")
         return field
 
-    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        return ["name", "scopes", "expiry_date", *(["prefix", "state", "created_shown"] if obj else [])]
+    def sections(self, request: HttpRequest, obj: ApiKey | None = None) -> list[tuple[Any, list[str]]]:
+        if obj is None:
+            return [(None, ["name", "scopes", "expiry_date"])]
+        scopes = "scopes_shown" if obj.revoked else "scopes"
+        return [(None, ["name", scopes, "expiry_date", "prefix", "state", "created_shown"])]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         if obj is not None and obj.revoked:
             return ["name", "scopes_shown", "expiry_date", "prefix", "state", "created_shown"]
         return ["prefix", "state", "created_shown"]
-
-    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[tuple[Any, dict[str, Any]]]:
-        fields = self.get_fields(request, obj)
-        if obj is not None and obj.revoked:
-            fields = ["scopes_shown" if name == "scopes" else name for name in fields]
-        return [(None, {"fields": fields})]
 
     def has_history(self, obj: ApiKey) -> bool:
         return not obj.revoked  # revoke first: a key that vanishes leaves nobody to ask whose it was

@@ -59,14 +59,11 @@ class OrganisationAdmin(ConfigAdmin):
         ),
     }  # fmt: skip
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, dict[str, Any]]]:
+    def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
-            (None, {"fields": ["name", "languages", "time_zone", "accent", "privacy"]}),
-            (
-                _("How often customers are asked"),
-                {"fields": ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]},
-            ),
-            (_("What your systems send"), {"fields": ["segment_attribute", "ticket_events"]}),
+            (None, ["name", "languages", "time_zone", "accent", "privacy"]),
+            (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
+            (_("What your systems send"), ["segment_attribute", "ticket_events"]),
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

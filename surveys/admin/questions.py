@@ -145,7 +145,7 @@ class OptionsWidget(forms.Widget):
                     "place": int(place) if place.isdecimal() and len(place) < 5 else index + 1,
                 }
             )
-        return rows
+        return [row for row in rows if row["key"] or row["texts"]]
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         return f"{name}__0__key" not in data
@@ -155,7 +155,7 @@ class OptionsWidget(forms.Widget):
         if isinstance(value, Mapping):
             rows = [{"key": key, "texts": texts} for key, texts in value.items()]
         else:
-            rows = [row for row in value or [] if row["key"] or row["texts"]]
+            rows = list(value or [])
         rows = [*rows, *({"key": "", "texts": {}} for _empty in range(EMPTY_ROWS))]
         context["widget"] |= {
             "rows": [

@@ -81,12 +81,12 @@ class InvitationRuleAdmin(ConfigAdmin):
         ),
     }  # fmt: skip
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, dict[str, Any]]]:
+    def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
-            (None, {"fields": ["slug", "active"]}),
-            (_("When to ask"), {"fields": ["event_type", "when", "delay_s", "max_age_s", "sample_share"]}),
-            (_("What and how"), {"fields": ["touchpoint", "instrument", "modes", "expires_s", "reminders_s"]}),
-            (_("How often"), {"fields": ["resting_same_s", "resting_any_s"]}),
+            (None, ["slug", "active"]),
+            (_("When to ask"), ["event_type", "when", "delay_s", "max_age_s", "sample_share"]),
+            (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s"]),
+            (_("How often"), ["resting_same_s", "resting_any_s"]),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:

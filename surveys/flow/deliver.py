@@ -19,6 +19,7 @@ from surveys.flow.addresses import address_hash
 from surveys.flow.compose import compose
 from surveys.flow.eligibility import Decision, History, decide
 from surveys.flow.invite import Histories, terms_of
+from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
 
@@ -89,10 +90,11 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         organisation = Organisation.current()
         histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
         wordings = _score_wordings({invitation.instrument_id for invitation in due})
+        reopened = reopened_since(invitation.event for invitation in due)
         letters = []
         for invitation in due:
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(invitation, organisation, histories, now)
+            address = _decide_again(invitation, organisation, histories, invitation.event_id in reopened, now)
             if address:
                 histories.last_same[invitation.customer_id, invitation.touchpoint_id] = now
                 histories.last_any[invitation.customer_id] = histories.last_message[invitation.customer_id] = now
@@ -138,7 +140,9 @@ def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
     return found
 
 
-def _decide_again(invitation: Invitation, organisation: Organisation, histories: Histories, now: datetime) -> str:
+def _decide_again(
+    invitation: Invitation, organisation: Organisation, histories: Histories, reopened: bool, now: datetime
+) -> str:
     """The address to write to; "" where the invitation was refused, postponed or cancelled, which is then written on it."""
     if not invitation.touchpoint.active or (invitation.rule is not None and not invitation.rule.active):
         invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.INACTIVE
@@ -146,6 +150,9 @@ def _decide_again(invitation: Invitation, organisation: Organisation, histories:
     customer = invitation.customer
     if customer.erased_at is not None:
         invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.ERASED
+        return ""
+    if reopened:
+        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.REOPENED
         return ""
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
     mode, suppressed = histories.way_to(customer, modes)

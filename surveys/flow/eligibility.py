@@ -15,6 +15,7 @@ REASONS = (
     "consent_missing",
     "no_address",
     "ineligible",
+    "reopened",
     "resting_same",
     "resting_any",
     "floor_24h",
@@ -43,6 +44,7 @@ class History:
     suppressed: str = ""  # "unsubscribed" or "bounced" where every usable address is on the suppression list
     has_address: bool = True
     condition_met: bool = True
+    reopened: bool = False  # the ticket that the occasion closed is open again
     draw: float = 0.0  # 0 <= draw < 1, fixed for (rule, event)
     last_same_at: datetime | None = None
     last_any_at: datetime | None = None
@@ -70,6 +72,8 @@ def decide(rule: RuleTerms, history: History, now: datetime) -> Decision:
         refusals["no_address"] = None
     if not history.condition_met:
         refusals["ineligible"] = None
+    if history.reopened:
+        refusals["reopened"] = None
     for reason, last, span in (
         ("resting_same", history.last_same_at, rule.resting_same_s),
         ("resting_any", history.last_any_at, rule.resting_any_s),

@@ -13,6 +13,7 @@ from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
 from surveys.flow.eligibility import Decision, History, RuleTerms, decide, draw
+from surveys.flow.tickets import reopened_since
 from surveys.models import (
     Customer,
     Instrument,
@@ -65,13 +66,14 @@ def _decide_on(
 ) -> list[Invitation]:
     organisation = Organisation.current()
     histories = Histories.load({event.customer for event in events})
+    reopened = reopened_since(events)
     rows: list[Invitation] = []
     for event in events:
         matching = rules.get(event.type, []) + (
             rules.get(event.ticket_event, []) if event.ticket_event and event.ticket_event != event.type else []
         )
         for rule in matching:
-            decision, mode = _ask(rule, event, organisation, histories, now)
+            decision, mode = _ask(rule, event, organisation, histories, event.pk in reopened, now)
             rows.append(_row(rule, event, decision, mode, organisation, now))
     return rows
 
@@ -87,7 +89,12 @@ def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[
 
 
 def _ask(
-    rule: InvitationRule, event: InteractionEvent, organisation: Organisation, histories: "Histories", now: datetime
+    rule: InvitationRule,
+    event: InteractionEvent,
+    organisation: Organisation,
+    histories: "Histories",
+    reopened: bool,
+    now: datetime,
 ) -> tuple[Decision, str]:
     customer = event.customer
     mode, suppressed = histories.way_to(customer, rule.modes)
@@ -96,6 +103,7 @@ def _ask(
         suppressed=suppressed,
         has_address=bool(mode) or bool(suppressed),
         condition_met=compiled(rule.when).evaluate(context_of(event)),
+        reopened=reopened,
         draw=draw(settings.SECRET_KEY, rule.slug, event.source, event.event_id),
         last_same_at=histories.last_same.get((customer.pk, rule.touchpoint_id)),
         last_any_at=histories.last_any.get(customer.pk),

@@ -160,14 +160,31 @@ _LEDGER = f"""
 INSERT INTO {LEDGER} (basis, day, touchpoint_id, segment, location, seconds, reopened, delta)
 SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::boolean[], %s::smallint[])
 """
-# Those of interactions before the reopening: what was asked about a later resolution stands. One that a worker holds
-# right now is being sent, and is decided on again by that worker.
+# Of an interaction `e` that a reopening made void: what is asked about a later resolution stands.
+_VOID = """(e.time < reopened.time
+ OR (e.time = reopened.time AND e.ticket_event IN ('ticket.opened', 'ticket.first_response')))"""
+# One that a worker holds right now is being sent.
 _CANCEL = f"""
 UPDATE {INVITATIONS} i SET status = 'cancelled', reason = 'reopened', lease_until = NULL
 FROM {EVENTS} e JOIN unnest(%s::bigint[], %s::timestamptz[]) AS reopened (ticket_id, time) USING (ticket_id)
 WHERE i.event_id = e.id AND i.status = 'scheduled' AND (i.lease_until IS NULL OR i.lease_until < %s)
-AND (e.time < reopened.time OR (e.time = reopened.time AND e.ticket_event IN ('ticket.opened', 'ticket.first_response')))
+AND {_VOID}
 """
+_REOPENED = f"""
+SELECT DISTINCT e.id FROM {EVENTS} e
+JOIN {EVENTS} reopened ON reopened.ticket_id = e.ticket_id AND reopened.ticket_event = 'ticket.reopened' AND {_VOID}
+WHERE e.id = ANY(%s)
+"""
+
+
+def reopened_since(events: Iterable[InteractionEvent | None]) -> set[int]:
+    """The ids of those of these events after which their ticket was reopened: nobody is asked how it was solved."""
+    ids = [event.pk for event in events if event is not None and event.ticket_id is not None]
+    if not ids:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_REOPENED, [ids])
+        return {id for (id,) in cursor.fetchall()}
 
 
 def claim_tickets(events: Sequence[Incoming], customers: Mapping[str, Held]) -> ClaimedTickets:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from surveys.flow.deliver import deliver_due
 from surveys.flow.incoming import TICKET_EVENTS, Catalogue, Incoming, read_event
+from surveys.flow.invite import drain
 from surveys.flow.record import record_events
 from surveys.flow.tickets import TicketEvent, state_of
-from surveys.models import DurationLedger, InteractionEvent, Invitation, Ticket
+from surveys.models import Customer, DurationLedger, InteractionEvent, Invitation, Ticket
 from tests.factories import (
     NOW,
     make_customer,
@@ -284,3 +286,34 @@ def test_a_reopening_cancels_what_was_to_be_asked_and_nothing_about_a_later_reso
     assert Invitation.objects.get(event__time=at(1)).reason == "reopened"
     elsewhere.refresh_from_db()
     assert elsewhere.status == "scheduled"
+
+
+def test_a_ticket_that_was_reopened_before_the_rules_were_asked_leads_to_no_invitation(catalogue):
+    make_rule(make_touchpoint(), event_type="ticket.resolved", max_age_s=90 * 86_400)
+    catalogue = Catalogue.load()
+    record(
+        catalogue, told(catalogue, "opened", 0), told(catalogue, "resolved", 1),
+        told(catalogue, "reopened", 3), told(catalogue, "resolved", 5),
+    )  # fmt: skip
+    Customer.objects.update(email="li@example.com")
+    drain(lambda: NOW)
+    found = Invitation.objects.order_by("event__time").values_list("event__time", "status", "reason")
+    assert found[0] == (at(1), "withheld", "reopened")
+    assert found[1][1:] == ("scheduled", "")
+
+
+def test_a_reopening_while_the_invitation_was_held_by_a_worker_cancels_it_at_the_next_sending(catalogue):
+    rule = make_rule(make_touchpoint(), event_type="ticket.resolved")
+    record(catalogue, told(catalogue, "opened", 0), told(catalogue, "resolved", 1))
+    event = InteractionEvent.objects.get(ticket_event="ticket.resolved")
+    held = make_invitation(
+        rule.touchpoint, event.customer, rule=rule, event=event, status="scheduled", attempted_at=None,
+        lease_until=NOW + HOUR,
+    )  # fmt: skip
+    record(catalogue, told(catalogue, "reopened", 3))
+    held.refresh_from_db()
+    assert held.status == "scheduled"
+    Customer.objects.update(email="li@example.com")
+    deliver_due(NOW + 2 * HOUR)
+    held.refresh_from_db()
+    assert (held.status, held.reason, held.attempts) == ("cancelled", "reopened", 0)

@@ -1,12 +1,14 @@
 """The Celery app and the beat schedule, which is one table: everything that happens without being asked stands here."""
 
 import os
+import signal
 import warnings
 from typing import Any
 
+import psutil
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_ready
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 
 warnings.simplefilter("ignore", SecurityWarning)  # that we run as root is said once, by the server
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
@@ -35,3 +37,22 @@ app.conf.beat_schedule = {
 def beat_at_once(**_: Any) -> None:
     """/readyz need not wait for the first tick."""
     app.tasks["surveys.tasks.heartbeat"]()
+
+
+@worker_process_init.connect
+def end_shifts_on_sigterm(**_: Any) -> None:
+    """A pool process that SIGTERM kills in the middle of a message has it sent once more: it brings its task to an end instead.
+
+    SIGTERM reaches it from us, from whoever ends a whole process group, and from systemd. It exits when the worker tells it to.
+    """
+    from surveys import shift
+
+    signal.signal(signal.SIGTERM, lambda *_: shift.end_all())
+
+
+@worker_shutting_down.connect
+def tell_pool_processes(sig: str = "", **_: Any) -> None:
+    """Where only the worker itself was told to stop."""
+    if sig == "SIGTERM":
+        for child in psutil.Process().children():
+            child.send_signal(signal.SIGTERM)

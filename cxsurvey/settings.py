@@ -210,7 +210,7 @@ _email_url = env.str("EMAIL_URL", "")
 CX_LOCAL_MAILBOX = not _email_url
 if _email_url:
     vars().update(environ.Env.email_url_config(_email_url))
-    EMAIL_TIMEOUT = 20
+    EMAIL_TIMEOUT = 10  # at every step of a message; flow/deliver.py's lease must outlast all of them
 else:
     EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
@@ -22,44 +22,52 @@ from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
 
 BATCH = 50
-LEASE = timedelta(minutes=5)  # longer than a batch can take: 50 messages with a time-out of 5 s each would end it
+LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH) -> int:
-    """Send all that is due, batch by batch; how many messages went out."""
+def drain(clock: Callable[[], datetime], limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
+    """Send all that is due, batch by batch, until it is `over`; how many messages went out."""
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit)
+        claimed, sent = deliver_due(clock(), limit, over=over)
         total += sent
-        if claimed == 0 or sent == 0:  # a carrier that is away is not asked again at once
+        if claimed == 0 or sent == 0 or over():  # a carrier that is away is not asked again at once
             return total
 
 
-def deliver_due(now: datetime, limit: int = BATCH) -> tuple[int, int]:
-    """Claim and send at most `limit` due invitations. Returns (claimed, sent)."""
+def deliver_due(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> tuple[int, int]:
+    """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
     claimed = _claim(now, limit)
-    outcomes: dict[int, Outcome] = {}
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
         by_mode[invitation.mode].append((invitation, letter))
-    for mode, letters in by_mode.items():
-        with SENDING[mode].connect() as carrier:
-            away: Outcome | None = None
-            for invitation, letter in letters:
-                # One unanswered call speaks for the rest of the batch.
-                outcome = away or carrier.send(letter)
-                away = outcome if outcome.carrier_away else away
-                outcomes[invitation.pk] = outcome
-                _settle(invitation, letter, outcome, now)
-    return claimed.looked_at, sum(outcome.result == "sent" for outcome in outcomes.values())
+    untouched = {invitation.pk for invitation, _letter in claimed.letters}
+    sent = 0
+    try:
+        for mode, letters in by_mode.items():
+            with SENDING[mode].connect() as carrier:
+                away: Outcome | None = None
+                for invitation, letter in letters:
+                    if over() and away is None:
+                        break
+                    untouched.discard(invitation.pk)  # from here on it may have gone out
+                    # One unanswered call speaks for the rest of the batch.
+                    outcome = away or carrier.send(letter)
+                    away = outcome if outcome.carrier_away else away
+                    sent += outcome.result == "sent"
+                    _settle(invitation, letter, outcome, now)
+    finally:
+        _give_back(untouched, claimed.first_time)
+    return claimed.looked_at, sent
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
     looked_at: int
     letters: Sequence[tuple[Invitation, Letter]]
+    first_time: frozenset[int] = frozenset()  # the invitations among them that nobody had tried to send before
 
 
 def _claim(now: datetime, limit: int) -> _Claim:
@@ -77,6 +85,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         # Locked in one order. Whoever else wants one of these customers waits here, and then sees our attempted_at.
         ids = sorted({invitation.customer_id for invitation in due})
         customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
+        first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
         organisation = Organisation.current()
         histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
         wordings = _score_wordings({invitation.instrument_id for invitation in due})
@@ -95,7 +104,18 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 )
         fields = ["status", "reason", "detail", "mode", "attempted_at", "lease_until", "attempts", "send_at"]
         Invitation.objects.bulk_update(due, fields, batch_size=100)
-        return _Claim(len(due), letters)
+        return _Claim(len(due), letters, first_time)
+
+
+def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
+    """What was claimed and not tried is free for the next worker at once, as if it had never been claimed."""
+    ids = set(untouched)
+    if not ids:
+        return
+    rows = Invitation.objects.filter(status=Invitation.Status.SCHEDULED)
+    with transaction.atomic():
+        rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
+        rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
 
 
 def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
@@ -158,7 +178,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
         elif outcome.result == "permanent":
             _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
-            row.update(
+            # Answered or erased meanwhile stays answered or erased.
+            row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED,
                 reason=Invitation.Reason.BOUNCED,
                 detail=outcome.detail,
@@ -166,7 +187,9 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             )
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
-            row.update(status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None)
+            row.filter(status=Invitation.Status.SCHEDULED).update(
+                status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
+            )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)

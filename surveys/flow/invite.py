@@ -30,13 +30,13 @@ BATCH = 500
 compiled: Callable[[str], Expression] = lru_cache(maxsize=512)(parse)
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH) -> int:
-    """Decide on all events that wait, in batches; how many were decided on."""
+def drain(clock: Callable[[], datetime], limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
+    """Decide on all events that wait, in batches, until it is `over`; how many were decided on."""
     total = 0
     while True:
         done = invite_pending(clock(), limit)
         total += done
-        if done < limit:
+        if done < limit or over():
             return total
 
 

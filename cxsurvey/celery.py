@@ -10,6 +10,8 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 
+from surveys import shift
+
 warnings.simplefilter("ignore", SecurityWarning)  # that we run as root is said once, by the server
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
 
@@ -40,19 +42,18 @@ def beat_at_once(**_: Any) -> None:
 
 
 @worker_process_init.connect
-def end_shifts_on_sigterm(**_: Any) -> None:
-    """A pool process that SIGTERM kills in the middle of a message has it sent once more: it brings its task to an end instead.
+def end_shifts_when_told(**_: Any) -> None:
+    """A pool process that SIGTERM ends in the middle of a message has it sent once more.
 
-    SIGTERM reaches it from us, from whoever ends a whole process group, and from systemd. It exits when the worker tells it to.
+    SIGTERM reaches it from whoever ends a whole process group, as our server and systemd do. The worker itself is told as
+    well, and tells its pool: then a task comes to its end, and gives back what it had claimed.
     """
-    from surveys import shift
-
-    signal.signal(signal.SIGTERM, lambda *_: shift.end_all())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, lambda *_: shift.end_all())
 
 
 @worker_shutting_down.connect
-def tell_pool_processes(sig: str = "", **_: Any) -> None:
-    """Where only the worker itself was told to stop."""
-    if sig == "SIGTERM":
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGTERM)
+def tell_pool_processes(how: str = "", **_: Any) -> None:
+    children = psutil.Process().children()
+    for child in children:
+        child.send_signal(signal.SIGUSR2 if how == "Warm" else signal.SIGKILL)

@@ -122,12 +122,11 @@ class Stack:
         """Its PostgreSQL and Redis, which are nobody's children, with the processes below them."""
         marks = self.service_marks()
         found: dict[psutil.Process, None] = {}
-        for process in psutil.process_iter():
-            if process.pid == os.getpid() or process.name() not in ("postgres", "redis-server"):
-                continue
-            line = " ".join(_command_line(process))
-            if any(mark in line for mark in marks):
-                found |= dict.fromkeys([process, *process.children(recursive=True)])
+        for process in psutil.process_iter(["name", "cmdline"]):
+            named = process.info["name"] in ("postgres", "redis-server")
+            if named and any(mark in " ".join(process.info["cmdline"] or []) for mark in marks):
+                with contextlib.suppress(psutil.Error):
+                    found |= dict.fromkeys([process, *process.children(recursive=True)])
         return list(found)
 
     def service_marks(self) -> list[str]:

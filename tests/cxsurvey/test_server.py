@@ -50,7 +50,7 @@ def everything_of(stack: Stack) -> list[psutil.Process]:
     assert stack.process is not None
     found = [psutil.Process(stack.process.pid), *psutil.Process(stack.process.pid).children(recursive=True)]
     services = stack.services()
-    return [*found, *services, *(child for one in services for child in one.children(recursive=True))]
+    return [*found, *services]
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -138,7 +138,13 @@ def test_a_command_of_manage_py_works_beside_it(running: Stack) -> None:
 # --- What dies comes back -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["gunicorn", "--app cxsurvey worker", "--app cxsurvey beat"])
+KILLED = [
+    "--app cxsurvey worker",
+    *(pytest.param(word, marks=pytest.mark.slow) for word in ("gunicorn", "cxsurvey beat")),
+]
+
+
+@pytest.mark.parametrize("word", KILLED)
 def test_a_process_that_is_killed_comes_back(running: Stack, word: str) -> None:
     first = min(running.children(word), key=lambda process: process.create_time())
     shell = running.shell
@@ -150,6 +156,7 @@ def test_a_process_that_is_killed_comes_back(running: Stack, word: str) -> None:
     until(running.is_ready, 40, running.output)
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_is_killed_in_the_pool_is_replaced(running: Stack) -> None:
     workers = running.children("--app cxsurvey worker")
     pool = [process for process in workers if process.ppid() in {parent.pid for parent in workers}]
@@ -162,7 +169,10 @@ def test_a_worker_process_that_is_killed_in_the_pool_is_replaced(running: Stack)
 # --- How it ends, and comes back ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+OTHERS = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, *OTHERS])
 def test_a_signal_ends_all_within_ten_seconds_and_the_data_stays(
     stacks: Callable[..., Stack], number: signal.Signals, record_property: Callable[[str, object], None]
 ) -> None:
@@ -192,6 +202,7 @@ def test_a_signal_ends_all_within_ten_seconds_and_the_data_stays(
     assert log_in(stack, "chief", "of-their-own-choice")
 
 
+@pytest.mark.slow
 def test_after_a_kill_of_everything_the_next_start_recovers(stacks: Callable[..., Stack]) -> None:
     stack = stacks()
     stack.start()
@@ -203,6 +214,7 @@ def test_after_a_kill_of_everything_the_next_start_recovers(stacks: Callable[...
     assert stack.shell("from surveys.models import Customer; print(Customer.objects.get().external_id)") == "C-kept"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_takes_its_processes_along_and_the_next_one_takes_over(
     stacks: Callable[..., Stack],
 ) -> None:
@@ -218,14 +230,21 @@ def test_a_server_that_is_killed_takes_its_processes_along_and_the_next_one_take
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", stack.port))
-    services = {process.pid for process in stack.services()}
-    assert services
+    services = masters(stack)
+    assert len(services) == 2
     stack.start()
-    assert {process.pid for process in stack.services()} == services
+    assert masters(stack) == services
     stack.stop()
-    assert alive([psutil.Process(pid) for pid in services if psutil.pid_exists(pid)]) == []
+    assert masters(stack) == set()
 
 
+def masters(stack: Stack) -> set[int]:
+    """PostgreSQL's postmaster and Redis, without what comes and goes below the first."""
+    services = stack.services()
+    return {process.pid for process in services if process.parent() not in services}
+
+
+@pytest.mark.slow
 def test_a_server_that_is_started_right_after_a_kill_ends_what_was_left(stacks: Callable[..., Stack]) -> None:
     stack = stacks()
     stack.start()
@@ -251,6 +270,7 @@ def marked(stack: Stack) -> list[psutil.Process]:
     return alive(found)
 
 
+@pytest.mark.slow
 def test_a_signal_during_the_start_stops_what_was_started(stacks: Callable[..., Stack]) -> None:
     stack = stacks()
     command = [sys.executable, "-m", "cxsurvey.server", "--port", str(stack.port), "--data-dir", str(stack.data_dir)]
@@ -259,7 +279,7 @@ def test_a_signal_during_the_start_stops_what_was_started(stacks: Callable[..., 
             [*command, "--no-demo"], cwd=ROOT, env=stack.environment, stdout=log, stderr=subprocess.STDOUT, text=True
         )
     until(lambda: "Bringing the database" in stack.output(), 60)
-    services = stack.services()
+    services = [psutil.Process(pid) for pid in masters(stack)]
     assert services
     stack.process.terminate()
     assert stack.process.wait(END_S) == 143
@@ -268,6 +288,7 @@ def test_a_signal_during_the_start_stops_what_was_started(stacks: Callable[..., 
     stack.start()
 
 
+@pytest.mark.slow
 def test_a_process_that_keeps_dying_ends_the_server_with_its_own_status(stacks: Callable[..., Stack]) -> None:
     stack = stacks()
     stack.start()
@@ -308,3 +329,35 @@ def test_without_redis_the_whole_path_works_over_files(stacks: Callable[..., Sta
     assert took < END_S
     stack.start()  # what lies in the files from before does no harm
     assert client.metric("nps")["n"] == 1
+
+
+# --- A worker that is run by hand ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_another_worker_can_be_added_and_ends_when_it_is_told(running: Stack, number: signal.Signals) -> None:
+    """Only the worker itself is told, not its pool."""
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "--app",
+        "cxsurvey",
+        "worker",
+        "--concurrency",
+        "2",
+        "--hostname",
+        "more@%h",
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        while "more@" not in (line := worker.stdout.readline()) or "ready" not in line:
+            assert worker.poll() is None
+        children = psutil.Process(worker.pid).children()
+        assert len(children) == 2
+        worker.send_signal(number)
+        worker.communicate(timeout=15)
+    assert alive(children) == []

@@ -338,18 +338,8 @@ def test_without_redis_the_whole_path_works_over_files(stacks: Callable[..., Sta
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_another_worker_can_be_added_and_ends_when_it_is_told(running: Stack, number: signal.Signals) -> None:
     """Only the worker itself is told, not its pool."""
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "--app",
-        "cxsurvey",
-        "worker",
-        "--concurrency",
-        "2",
-        "--hostname",
-        "more@%h",
-    ]
+    worker_of = ["-m", "celery", "--app", "cxsurvey", "worker", "--concurrency", "2", "--loglevel", "INFO"]
+    command = [sys.executable, *worker_of, "--hostname", "more@%h"]
     with subprocess.Popen(
         command, cwd=ROOT, env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as worker:

@@ -75,8 +75,8 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for got in came[:1]:
-            signal.raise_signal(got)
+        if came:
+            signal.raise_signal(came[0])
 
 
 class Services:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django_prometheus.exports import ExportToDjangoView
@@ -31,7 +31,7 @@ def _database() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return "away"
     return "ok"
 
@@ -57,10 +57,12 @@ def _worker() -> str:
 
 def prometheus(request: HttpRequest) -> HttpResponse:
     """For loopback, or for whoever sends `Authorization: Bearer CX_METRICS_TOKEN`."""
-    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
     token = settings.CX_METRICS_TOKEN
-    local = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1", "") and "X-Forwarded-For" not in request.headers
-    if not local and not (token and hmac.compare_digest(sent, token)):
+    proxied = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    local = request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1", "") and not proxied
+    known = bool(token) and scheme == "Bearer" and hmac.compare_digest(sent.encode(), token.encode())
+    if not local and not known:
         return HttpResponse("Not for you.\n", status=403, content_type="text/plain")
     page: HttpResponse = ExportToDjangoView(request)
     return page

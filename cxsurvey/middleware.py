@@ -70,7 +70,7 @@ class PolicyMiddleware(CSPMiddleware):
     ) -> PolicyParts:
         parts: PolicyParts = super().get_policy_parts(request, response, report_only)
         if is_for_staff(request) and not report_only:
-            parts.replace = settings.CX_STAFF_CSP
+            parts.replace = settings.CX_STAFF_CSP | (parts.replace or {})  # a page may be stricter
         return parts
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

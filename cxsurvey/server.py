@@ -80,10 +80,24 @@ def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
         name = known.get_username()
         written = note.read_text().strip() if note.exists() else password
         password = written if known.check_password(written) else ""  # changed since: then it is nobody's but theirs
-    if with_demo and not (data_dir / "demo-loaded").exists():
-        call_command("load_demo")
-        (data_dir / "demo-loaded").touch()
+    if with_demo:
+        load_demo_once(data_dir / "demo-loaded")
     return name, password or "(as set before)"
+
+
+def load_demo_once(note: Path) -> None:
+    """The demo, where it has not been loaded before: whoever took it away does not get it back. A database in use is left alone."""
+    from django.core.management import CommandError, call_command
+
+    if note.exists():
+        return
+    say("Loading the demo organisation, which takes about half a minute, once (--no-demo leaves it out) …")
+    try:
+        call_command("load_demo")
+    except CommandError as refused:
+        say(f"No demo was loaded. {refused}")
+    else:
+        note.touch()
 
 
 def commands(host: str, port: int, data_dir: Path) -> dict[str, str]:

@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",  # with FORM_RENDERER: widgets of ours have their templates beside all others
     "rest_framework",
     "rest_framework_api_key",  # its abstract key is ours; its own model stays empty and out of the admin
     "drf_spectacular",
@@ -139,6 +140,7 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 ROOT_URLCONF = "cxsurvey.urls"
 WSGI_APPLICATION = "cxsurvey.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
@@ -214,7 +216,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
-_email_url = env.str("EMAIL_URL", "")
+# django-environ takes smtps for STARTTLS; everybody else means TLS from the first byte (RFC 8314), and port 465 waits for ever.
+_email_url = env.str("EMAIL_URL", "").replace("smtps://", "smtp+ssl://", 1)
 CX_LOCAL_MAILBOX = not _email_url
 if _email_url:
     vars().update(environ.Env.email_url_config(_email_url))
@@ -252,6 +255,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
+AXES_ENABLE_ADMIN = False  # its lists are not in the staff pages' look, and a lock opens by itself
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("overview")  # whoever came to the login itself
@@ -282,7 +286,7 @@ SPECTACULAR_SETTINGS = {
 
 # --- Limits -----------------------------------------------------------------------------------------------------------
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 300
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # an instrument's questions in several languages are some hundred
 CX_METRICS_TOKEN = env.str("CX_METRICS_TOKEN", "")  # for /metrics from elsewhere than loopback
 
 # --- Logs -------------------------------------------------------------------------------------------------------------
@@ -296,11 +300,29 @@ LOGGING = {
 }
 
 # --- Staff pages ------------------------------------------------------------------------------------------------------
+# The accent of form.css; 600 carries white text (5.5 : 1), 500 is text on the dark ground.
+_ACCENT = {
+    "50": "#f0fdfa",
+    "100": "#ccfbf1",
+    "200": "#99f6e4",
+    "300": "#5eead4",
+    "400": "#2dd4bf",
+    "500": "#14b8a6",
+    "600": "#0f766e",
+    "700": "#115e59",
+    "800": "#134e4a",
+    "900": "#0f3f3c",
+    "950": "#042f2e",
+}
 UNFOLD = {
     "SITE_TITLE": "cxsurvey",
     "SITE_HEADER": "cxsurvey",
+    "SITE_SYMBOL": "sentiment_satisfied",
     "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
     "SHOW_LANGUAGES": True,
     "STYLES": [lambda request: static("staff.css")],
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("mark.svg")}],
+    "COLORS": {"primary": _ACCENT},
+    "GLOBAL_CALLBACK": "cxsurvey.navigation.frame",
+    "SIDEBAR": {"navigation": "cxsurvey.navigation.sidebar"},
 }

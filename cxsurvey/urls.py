@@ -19,5 +19,6 @@ urlpatterns = [
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("surveys.api.urls")),
     path("api/v1/", include("metrics.api_urls")),
+    path("api/v1/", UnknownPathView.as_view()),
     path("api/v1/<path:unknown>", UnknownPathView.as_view()),
 ]

@@ -10,19 +10,19 @@ from typing import Any, cast
 
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from metrics.queries import INTERVALS, OF_CELLS, OF_TOUCHPOINTS, Interval, Measured, Slice, UnusableSlice, measure
-from surveys.api.base import CxView, FieldError, Problem
+from surveys.api.base import CxView, FieldError, Problem, read_day
+from surveys.api.documents import problems
 from surveys.models import Channel, Mode, Organisation
 
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
 SINGLE = ("from", "to", "interval", "group_by", "scale")
 LEVEL = 0.95
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class IntervalEnds(serializers.Serializer[Any]):
@@ -101,7 +101,7 @@ class MetricView(CxView):
 
     @extend_schema(
         parameters=PARAMETERS,
-        responses={200: MetricBody, 400: OpenApiResponse(description="A parameter is wrong; `errors` name it.")},
+        responses={200: MetricBody, **problems(400)},
     )
     def get(self, request: Request) -> Response:
         now = timezone.now()
@@ -148,7 +148,7 @@ def read_slice(query: Any) -> Slice:
     for name in ("from", "to"):
         days[name] = None
         if name in query and name not in wrong:
-            days[name] = _day(query[name])
+            days[name] = read_day(query[name])
             if days[name] is None:
                 wrong[name] = f"“{query[name]}” is not a day such as 2026-11-20."
     scale = query.get("scale")
@@ -175,13 +175,6 @@ def read_shape(query: Any) -> tuple[Interval | None, str | None]:
     if wrong:
         raise _refusal(wrong)
     return cast("Interval | None", interval), group_by
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
-    except ValueError:
-        return None
 
 
 def _refusal(wrong: Mapping[str, str]) -> Problem:

@@ -65,10 +65,13 @@ def _thirds(histogram: Sequence[int]) -> tuple[int, int, int]:
     return bands["detractors"], bands["passives"], bands["promoters"]
 
 
+NPS_PRIOR = (0.75, 1.5, 0.75)  # Rocks' three answers, (detractors, passives, promoters): see `adjusted_wald_nps`
+
+
 def nps_variance(detractors: float, passives: float, promoters: float) -> float:
     """Variance V of one answer, as −1, 0 or 1: p + d − (p − d)². √(V / n) is the standard error, where 1 is 100 points.
 
-    The counts may be fractions, as adjusted ones are. A half-width of h points wants n = (100 z / h)² V − 3 answers.
+    The counts may be fractions, as adjusted ones are.
     ValueError on nobody.
     Source: Rocks, "Interval Estimation for the 'Net Promoter Score'", The American Statistician 70(4), 2016.
     """
@@ -88,11 +91,23 @@ def adjusted_wald_nps(detractors: int, passives: int, promoters: int) -> tuple[f
     ask `nps`, which knows that case. Not valid for a sample that is a large part of all customers (no finite correction).
     Source: Rocks 2016, as above.
     """
-    d, n0, p = detractors + 0.75, passives + 1.5, promoters + 0.75
+    d, n0, p = (count + more for count, more in zip((detractors, passives, promoters), NPS_PRIOR, strict=True))
     n = d + n0 + p
     centre = (p - d) / n
     half = Z * math.sqrt(nps_variance(d, n0, p) / n)
     return max(-100.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
+
+
+def nps_sample_size(half_width: float, variance: float = 1.0) -> int:
+    """How many answers give an interval of at most ±`half_width` points: (100 z / half_width)² V − 3, rounded up, at least 1.
+
+    `variance` is `nps_variance` of what is expected; 1, the greatest, serves where nothing is known. The 3 are the answers that the
+    adjusted interval brings itself. ValueError for a half-width outside 0…100 (0 excluded) or a variance outside 0…1.
+    Answers, not invitations: divide by the response rate. Source: Rocks 2016, as above, solved for n.
+    """
+    if not 0 < half_width <= 100 or not 0 <= variance <= 1:
+        raise ValueError("nps_sample_size wants 0 < half_width <= 100 and 0 <= variance <= 1")
+    return max(1, math.ceil((100 * Z / half_width) ** 2 * variance - sum(NPS_PRIOR)))
 
 
 def nps(histogram: Sequence[int]) -> Estimate:

@@ -13,7 +13,7 @@ DEFAULT = "30d"
 DAYS = {"7d": 7, "30d": 30, "90d": 90}
 KEYS = (*DAYS, "month", "quarter", "custom")
 ANSWERS_PER_POINT = 20  # fewer, and a trend is mostly chance
-POINTS_AT_LEAST = 4
+POINTS_AT_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Period:
         fine: tuple[tuple[Interval, int], ...] = (("day", 1), ("week", 7), ("month", 30))
         for interval, length in fine:
             points = max(1, self.days // length)
-            next_points = self.days // {1: 7, 7: 30, 30: 91}[length]
+            next_points = -(-self.days // {1: 7, 7: 30, 30: 91}[length])
             if points <= 100 and (n >= ANSWERS_PER_POINT * points or next_points < POINTS_AT_LEAST):
                 return interval
         return "quarter"

@@ -181,6 +181,20 @@ def roll_up(limit: int = BATCH) -> int:
     return drained
 
 
+def sweep() -> int:
+    """Delete cells that have come back to nothing, such as those of what was removed. How many there were.
+
+    They count as absent in any case; gone, they no longer name a touchpoint or a segment that is no more.
+    """
+    swept = 0
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DRAINER_LOCK])
+        for kind in KINDS:
+            cursor.execute(f"DELETE FROM {kind.cell} WHERE {' AND '.join(f'{name} = 0' for name in kind.counters)}")
+            swept += cursor.rowcount
+    return swept
+
+
 def rebuild(progress: Callable[[int, int], Any] = lambda done, total: None) -> None:
     """Make all cells anew from raw, month by month, while answers keep arriving.
 

@@ -57,7 +57,10 @@ Offered = Mapping[str, tuple[str, Options]]  # what can be filtered by: a title 
 
 
 def staff_page(view: View) -> View:
-    """Behind the admin's login, which also keeps caches out, and for those who may see scores; read-only."""
+    """Behind the admin's login, which also keeps caches out, and for those who may see scores; read-only.
+
+    It tells the organisation's time itself (`_page`): the organisation is read anyway.
+    """
 
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.has_perm(SEES_SCORES):
@@ -67,6 +70,7 @@ def staff_page(view: View) -> View:
         return _notice(request, title, text, status=403)
 
     wrapped: View = admin.site.admin_view(require_safe(guarded))
+    wrapped.tells_own_time = True  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -98,7 +102,7 @@ class Frame:
     waiting: Sequence[Waits]
 
     @classmethod
-    def load(cls, user: Any, now: datetime) -> "Frame":
+    def load(cls, request: HttpRequest, now: datetime) -> "Frame":
         organisation = _annotated_organisation(now)
         held: Any = organisation  # with its annotations
         touchpoints = Touchpoint.objects.select_related("journey", "instrument")
@@ -107,7 +111,7 @@ class Frame:
             {touchpoint.slug: touchpoint for touchpoint in touchpoints},
             {one["pk"]: SCALES[one["metric"], one["points"]] for one in held.scale_questions},
             held.segment_names + [OTHER_SEGMENT] * (len(held.segment_names) >= MAX_SEGMENTS),
-            _waiting(held, user),
+            _waiting(request, held),
         )
 
     @cached_property
@@ -166,30 +170,30 @@ def _annotated_organisation(now: datetime) -> Organisation:
     return found
 
 
-def _waiting(organisation: Any, user: Any) -> list[Waits]:
+def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:
     """What somebody should look at; only what the user may open."""
     kinds: tuple[tuple[str, str, type[Model], dict[str, str]], ...] = (
         ("quarantined", _("Events in quarantine"), QuarantinedEvent, {"state__exact": "waiting"}),
         ("failed", _("Messages not delivered in the last 7 days"), Invitation, {"status__exact": "failed"}),
-        ("retried", _("Messages being tried again"), Invitation, {"status__exact": "scheduled"}),
+        ("retried", _("Messages being tried again"), DeliveryAttempt, {"result__exact": "temporary"}),
     )
     return [
         Waits(title, getattr(organisation, name) or 0, _list_url(model, query))
         for name, title, model, query in kinds
-        if user.has_perm(f"surveys.view_{model._meta.model_name}")
+        if _may_view(request, model)
     ]
 
 
+def _may_view(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether the admin would show this user its list of these rows: it may ask for more than the model's own permission."""
+    return admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
+
+
 def _list_url(model: type[Model], query: Mapping[str, Any]) -> str:
-    """The admin's list of these rows; "" for a model that it does not show."""
-    if not admin.site.is_registered(model):
-        return ""
     return f"{reverse(f'admin:{model._meta.app_label}_{model._meta.model_name}_changelist')}?{urlencode(query)}"
 
 
 def _row_url(model: type[Model], pk: Any) -> str:
-    if not admin.site.is_registered(model):
-        return ""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[pk])
 
 
@@ -289,7 +293,7 @@ def _page(request: HttpRequest, template: str, frame: Frame, context: dict[str, 
 def overview(request: HttpRequest) -> HttpResponse:
     """/admin/: every touchpoint × metric, one trend, the newest answers, what waits. `?trend=` chooses the trend's metric."""
     now = timezone.now()
-    frame = Frame.load(request.user, now)
+    frame = Frame.load(request, now)
     offered: Offered = {
         "journey": (_("Journey"), frame.journeys),
         "channel": (_("Channel"), [(value, str(label)) for value, label in Channel.choices]),
@@ -305,7 +309,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "touchpoint_query": _query(request, journey="", channel=""),
         "waiting": frame.waiting,
         "newest": _newest(request, frame, filters),
-        "answers_url": _list_url(Response, {}) if request.user.has_perm(SEES_ANSWERS) else "",
+        "answers_url": _list_url(Response, {}) if _may_view(request, Response) else "",
         "new_touchpoint_url": _add_url(request),
         "has_touchpoints": bool(frame.touchpoints),
     }
@@ -387,7 +391,7 @@ def _newest(request: HttpRequest, frame: Frame, filters: Filters) -> list[ShownA
 
 def _shown(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> list[ShownAnswer]:
     """Comments are not even fetched for those who may not read them."""
-    may_read = request.user.has_perm(SEES_ANSWERS)
+    may_read, may_open = request.user.has_perm(SEES_ANSWERS), _may_view(request, Response)
     names = {touchpoint.pk: touchpoint for touchpoint in frame.touchpoints.values()}
     if not may_read:
         rows = rows.defer("comment")
@@ -404,7 +408,7 @@ def _shown(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> list
                 band_tone(metric, points, row.score),
                 band_word(metric, points, row.score),
                 row.comment if may_read else "",
-                _row_url(Response, row.pk) if may_read else "",
+                _row_url(Response, row.pk) if may_open else "",
             )
         )
     return answers
@@ -417,7 +421,7 @@ def _shown(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> list
 def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
     """/admin/touchpoints/{slug}/: all that its customers said, and how they get there."""
     now = timezone.now()
-    frame = Frame.load(request.user, now)
+    frame = Frame.load(request, now)
     touchpoint = frame.touchpoints.get(slug)
     if touchpoint is None:
         title = _("There is no touchpoint “%(slug)s”") % {"slug": slug}
@@ -439,7 +443,9 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
         "figures": [_figure(found[column], touchpoint) for column in columns],
         "overview_query": _query(request, mode="", trend=""),
         "verbatims": _verbatims(request, touchpoint, frame, filters) if may_read else [],
-        "answers_url": _list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_read else "",
+        "answers_url": _list_url(Response, {"touchpoint__id__exact": touchpoint.pk})
+        if _may_view(request, Response)
+        else "",
     }
     if columns:
         column = _asked_column(request, columns)
@@ -459,7 +465,7 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "public_url": links.public_url(touchpoint),
             "snippet": links.embed_snippet(touchpoint),
             "qr": links.qr_svg(links.public_url(touchpoint, "qr")),
-            "settings_url": _row_url(Touchpoint, touchpoint.pk),
+            "settings_url": _row_url(Touchpoint, touchpoint.pk) if _may_view(request, Touchpoint) else "",
         }
     return _page(request, "staff/touchpoint.html", frame, context)
 

@@ -13,6 +13,8 @@ class SurveysConfig(AppConfig):
 
     def ready(self) -> None:
         post_migrate.connect(_seed, sender=self, dispatch_uid="surveys.seed")
+        # After each app whose permissions a group may have, and after Django has made them: its receiver was connected first.
+        post_migrate.connect(_offer_permissions, dispatch_uid="surveys.offer_permissions")
 
 
 def _seed(using: str, **kwargs: Any) -> None:
@@ -24,3 +26,13 @@ def _seed(using: str, **kwargs: Any) -> None:
     if using == "default" and Wording._meta.db_table in connections[using].introspection.table_names():
         Organisation.current()
         load_builtins()
+
+
+def _offer_permissions(app_config: AppConfig, using: str, **kwargs: Any) -> None:
+    """Every database has the three groups, with whatever permissions are new to them."""
+    from surveys.flow.groups import APPS, offer_permissions
+    from surveys.models import StandardGroup
+
+    there = connections[using].introspection.table_names
+    if app_config.label in APPS and using == "default" and StandardGroup._meta.db_table in there():
+        offer_permissions()

@@ -40,11 +40,13 @@ Evaluator = Callable[[Context], Any]
 
 
 class ExpressionError(ValueError):
-    """A wrong expression; `position` counts characters from 0."""
+    """A wrong expression; `position` counts characters from 0. `template` and `named` are `message` before it was filled in,
+    so that a page can say it in another language."""
 
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(f"{message} (at character {position + 1})")
-        self.message = message
+    def __init__(self, template: str, position: int, **named: object) -> None:
+        self.template, self.named = template, named
+        self.message = template % named if named else template
+        super().__init__(f"{self.message} (at character {position + 1})")
         self.position = position
 
 
@@ -64,7 +66,7 @@ class Expression:
 def parse(text: str) -> Expression:
     """Compile `text`. ExpressionError, with its position, where it is wrong, too long or nested too deep."""
     if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"An expression has at most {MAX_LENGTH} characters", MAX_LENGTH)
+        raise ExpressionError("An expression has at most %(count)d characters", MAX_LENGTH, count=MAX_LENGTH)
     if not text.strip():
         return Expression(text, (), lambda context: True)
     parser = _Parser(_tokens(text), len(text))
@@ -88,8 +90,9 @@ def _tokens(text: str) -> list[_Token]:
         found = _TOKEN.match(text, position)
         if found is None:
             start = position + len(text[position:]) - len(text[position:].lstrip())
-            what = "A text that is not closed" if text[start] in "'\"" else f"“{text[start]}” has no meaning here"
-            raise ExpressionError(what, start)
+            if text[start] in "'\"":
+                raise ExpressionError("A text that is not closed", start)
+            raise ExpressionError("“%(word)s” has no meaning here", start, word=text[start])
         kind = str(found.lastgroup)
         tokens.append(_Token(kind, found.group(kind), found.start(kind)))
         position = found.end()
@@ -123,16 +126,16 @@ class _Parser:
 
     def expect(self, text: str) -> None:
         if not self.accept(text):
-            raise ExpressionError(f"“{text}” is missing here", self.peek().position)
+            raise ExpressionError("“%(word)s” is missing here", self.peek().position, word=text)
 
     def expect_end(self) -> None:
         if self.peek().kind != "end":
-            raise ExpressionError(f"“{self.peek().text}” is not expected here", self.peek().position)
+            raise ExpressionError("“%(word)s” is not expected here", self.peek().position, word=self.peek().text)
 
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ExpressionError(f"Nested more than {MAX_DEPTH} deep", self.peek().position)
+            raise ExpressionError("Nested more than %(count)d deep", self.peek().position, count=MAX_DEPTH)
 
     # --- Grammar ---
 
@@ -190,8 +193,9 @@ class _Parser:
             return lambda context: constant
         if token.kind == "word" and token.text not in WORDS:
             return self.name(token)
-        what = f"“{token.text}” is not expected here" if token.text else "The expression ends too early"
-        raise ExpressionError(what, token.position)
+        if not token.text:
+            raise ExpressionError("The expression ends too early", token.position)
+        raise ExpressionError("“%(word)s” is not expected here", token.position, word=token.text)
 
     def list_of_values(self, opening: _Token) -> Evaluator:
         self.deeper()
@@ -201,14 +205,14 @@ class _Parser:
                 self.expect(",")
             items.append(self.value())
             if len(items) > MAX_LIST:
-                raise ExpressionError(f"A list has at most {MAX_LIST} values", opening.position)
+                raise ExpressionError("A list has at most %(count)d values", opening.position, count=MAX_LIST)
         self.depth -= 1
         return lambda context: [item(context) for item in items]
 
     def name(self, root: _Token) -> Evaluator:
         if root.text not in ROOTS:
             raise ExpressionError(
-                f"“{root.text}” is not known; a name starts with facts, customer or event", root.position
+                "“%(word)s” is not known; a name starts with facts, customer or event", root.position, word=root.text
             )
         path = [root.text]
         while True:

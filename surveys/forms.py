@@ -6,15 +6,18 @@ A question that is not shown for the answers given is not answered, whatever cam
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from surveys.flow.respond import Given
-from surveys.models import InstrumentVersion, Wording
+from surveys.flow.follow import Link
+from surveys.flow.respond import Given, Submission
+from surveys.models import InstrumentVersion, Mode, Organisation, Touchpoint, Wording
 from surveys.texts import fill, pick
 
 MAX_TEXT = 5000
+OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}  # how people come to an open form; else by a link
 
 
 @dataclass(slots=True)
@@ -119,7 +122,9 @@ def check(wordings: Sequence[Wording], values: Mapping[str, Any]) -> Checked:
         if not is_shown(wording.show_if, accepted):
             continue
         value = values.get(key)
-        if value is None or value in ("", []):
+        if isinstance(value, str) and not value.strip():
+            value = None  # blanks say nothing
+        if value is None or value == []:
             if wording.required:
                 checked.errors[key] = _("Please choose an answer.")
             continue
@@ -162,7 +167,7 @@ def _read(wording: Wording, value: Any) -> tuple[Given | None, str]:
             return None, _("Please keep it within %(count)d characters.") % {"count": MAX_TEXT}
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
             return None, _("This text has characters that cannot be stored.")
-        return (Given(question, text=text), "") if text else (None, _("Please choose an answer."))
+        return Given(question, text=text), ""
     picked = value if isinstance(value, list) else [value]
     if question.kind == "choice" and len(picked) != 1:
         return None, _("Please choose one answer.")
@@ -178,3 +183,46 @@ def earlier_values(answers: Sequence[Any]) -> dict[str, Any]:
         value = answer.score if answer.score is not None else (answer.choices or answer.text)
         values[answer.question.key] = value
     return values
+
+
+def submission_of_link(link: Link, answers: Sequence[Given], language: str) -> Submission:
+    """What an invited customer sends, with what the link has read already."""
+    invitation = link.invitation
+    return Submission(
+        client_id=uuid4(),
+        touchpoint=invitation.touchpoint,
+        version=link.version,
+        mode=invitation.mode or Mode.LINK,
+        answers=answers,
+        language=language,
+        location=invitation.location,
+        customer=invitation.customer,
+        invitation=invitation,
+        organisation=link.organisation,
+        segment=link.segment,
+    )
+
+
+def submission_of_open_form(
+    touchpoint: Touchpoint,
+    version: InstrumentVersion,
+    answers: Sequence[Given],
+    *,
+    organisation: Organisation,
+    form_id: UUID,
+    via: str,
+    location: str,
+    language: str,
+) -> Submission:
+    """What anyone sends from a touchpoint's open form; the form's id is its only authority."""
+    return Submission(
+        client_id=form_id,
+        touchpoint=touchpoint,
+        version=version,
+        mode=OPEN_MODES.get(via, Mode.LINK),
+        answers=answers,
+        language=language,
+        location=location,
+        organisation=organisation,
+        segment="",  # nobody in particular
+    )

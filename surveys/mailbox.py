@@ -1,9 +1,11 @@
 """The local mailbox: Django's email backend until EMAIL_URL names a server. In: messages. Out: SentMessage rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+from email.utils import format_datetime
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -14,17 +16,25 @@ from surveys.models import SentMessage
 
 
 class MailboxBackend(BaseEmailBackend):
-    """Keeps every message where staff can open it; nothing leaves the machine."""
+    """Keeps every message where staff can open it; nothing leaves the machine. `clock` gives each message its date."""
+
+    def __init__(self, fail_silently: bool = False, clock: Callable[[], datetime] = timezone.now, **_: Any) -> None:
+        super().__init__(fail_silently=fail_silently)
+        self.clock = clock
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        rows = [
-            as_row(message.message(), recipient) for message in email_messages for recipient in message.recipients()
-        ]
-        SentMessage.objects.bulk_create(rows)
+        SentMessage.objects.bulk_create(row for message in email_messages for row in self.rows_of(message))
         return len(email_messages)
 
+    def rows_of(self, message: EmailMessage) -> list[SentMessage]:
+        """One unsaved row per recipient."""
+        at = self.clock()
+        message.extra_headers.setdefault("Date", format_datetime(at))
+        built = message.message()
+        return [as_row(built, recipient, at) for recipient in message.recipients()]
 
-def as_row(message: Message, recipient: str, at: Any = None) -> SentMessage:
+
+def as_row(message: Message, recipient: str, at: datetime) -> SentMessage:
     """One unsaved SentMessage of a built MIME message."""
     parts = {"text/plain": "", "text/html": ""}
     for part in message.walk():
@@ -35,7 +45,7 @@ def as_row(message: Message, recipient: str, at: Any = None) -> SentMessage:
             )
             parts[part.get_content_type()] = parts[part.get_content_type()] or text
     return SentMessage(
-        at=at or timezone.now(),
+        at=at,
         to=recipient[:254],
         subject=_readable(message.get("Subject", ""))[:500],
         message_id=str(message.get("Message-ID", ""))[:200],

@@ -1,5 +1,6 @@
 """PURE: texts in several languages, as maps of BCP 47 tag to string. In: a map and a language. Out: one string."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 
@@ -31,15 +32,18 @@ def match_language(wanted: str, available: Iterable[str]) -> str | None:
 
 def pick(texts: Mapping[str, str], language: str, fallbacks: Iterable[str] = ("en",)) -> str:
     """The text for `language`, else for the first fallback that has one, else any; "" for an empty map."""
+    return texts.get(picked_language(texts, language, fallbacks), "")
+
+
+def picked_language(texts: Mapping[str, str], language: str, fallbacks: Iterable[str] = ("en",)) -> str:
+    """The tag of the text that `pick` picks; "" where there is none."""
     for tag in (language, *fallbacks):
         found = match_language(tag, texts)
         if found is not None and texts[found]:
-            return texts[found]
-    return next((text for text in texts.values() if text), "")
+            return found
+    return next((tag for tag, text in texts.items() if text), "")
 
 
 def fill(text: str, **names: str) -> str:
-    """`text` with {organisation} and the like replaced; any other brace stays as it is."""
-    for name, value in names.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    """`text` with {organisation} and the like replaced; any other brace stays as it is, those in a name too."""
+    return re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)

@@ -1,6 +1,6 @@
 """Routes of respondents' pages."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from surveys import views
 
@@ -9,4 +9,5 @@ urlpatterns = [
     path("s/<str:token>/", views.invited, name="invited"),
     path("t/<str:public_key>/", views.public, name="public"),
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    re_path(r"^accent/(?P<colour>[0-9a-f]{6})\.css$", views.accent, name="accent"),
 ]

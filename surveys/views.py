@@ -16,17 +16,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from surveys import forms
-from surveys.flow.follow import follow_token
+from surveys import colours, forms
+from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
+from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
 from surveys.texts import match_language, pick
 
 View = Callable[..., HttpResponse]
-OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
+DEFAULT_ACCENT = Organisation._meta.get_field("accent").default  # form.css has it
 
 
 def respondent(view: View) -> View:
@@ -72,11 +72,25 @@ def choose_language(request: HttpRequest, organisation: Organisation, *known: st
     return organisation.default_language
 
 
+def _page(
+    request: HttpRequest, template: str, organisation: Organisation, language: str, status: int = 200, **context: Any
+) -> HttpResponse:
+    """One page with what all of them have: the organisation's name and colour, and the language switch."""
+    fallbacks = [organisation.default_language, "en"]
+    own_accent = organisation.accent != DEFAULT_ACCENT and colours.is_colour(organisation.accent)
+    shared = {
+        "organisation": pick(organisation.name, language, fallbacks),
+        "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
+        "language": language,
+        "languages": _switch(request, organisation, language) if request.method != "POST" or status == 422 else [],
+    }
+    return render(request, f"respondent/{template}.html", {**shared, **context}, status=status)
+
+
 def polite(
     request: HttpRequest, organisation: Organisation, language: str, status: int, title: str, text: str
 ) -> HttpResponse:
-    context = {"organisation": pick(organisation.name, language), "title": title, "text": text, "language": language}
-    return render(request, "respondent/notice.html", context, status=status)
+    return _page(request, "notice", organisation, language, status, title=title, text=text)
 
 
 def _shown(language: str) -> str:
@@ -103,26 +117,14 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
         if request.method == "GET":
-            _note_opened(invitation, now)
+            note_opened(invitation, now)
         if request.method != "POST":
             if "done" in request.GET and link.response is not None:
                 return _thanks(request, visit, link.response)
             return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given]) -> Submission:
-            return Submission(
-                client_id=uuid.uuid4(),
-                touchpoint=invitation.touchpoint,
-                version=version,
-                mode=invitation.mode or Mode.LINK,
-                answers=answers,
-                language=language,
-                location=invitation.location,
-                customer=invitation.customer,
-                invitation=invitation,
-                organisation=organisation,
-                segment=link.segment,
-            )
+            return forms.submission_of_link(link, answers, language)
 
         return _submit(request, visit, version, submission)
 
@@ -150,14 +152,15 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
             via = request.GET.get("via", "")
 
             def submission(answers: list[Given]) -> Submission:
-                return Submission(
-                    client_id=form_id or uuid.uuid4(),
-                    touchpoint=touchpoint,
-                    version=version,
-                    mode=OPEN_MODES.get(via, Mode.LINK),
-                    answers=answers,
-                    language=language,
+                return forms.submission_of_open_form(
+                    touchpoint,
+                    version,
+                    answers,
+                    organisation=organisation,
+                    form_id=form_id or uuid.uuid4(),
+                    via=via,
                     location=_storable(request.GET.get("loc", ""))[:LOCATION_MAX],
+                    language=language,
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
@@ -246,40 +249,44 @@ def _form(
         if score.isascii() and score.isdigit() and len(score) < 3 and int(score) in first.scores:
             values = {**values, first.key: int(score)}  # preselected, never recorded by looking
     for question in questions:
-        question.value = values.get(question.key)
+        value = values.get(question.key)
+        # One picked key is a list of one: a key may be a part of another.
+        question.value = [value] if question.options and isinstance(value, str) else value
         question.error = (errors or {}).get(question.key, "")
-    context = {
-        "organisation": visit.names["organisation"],
-        "touchpoint": visit.names["touchpoint"],
-        "language": visit.language,
-        "languages": _switch(request, visit),
-        "questions": questions,
-        "errors": [question for question in questions if question.error],
-        "version": version.pk,
-        "form_id": form_id,
-        "answered": response is not None,
-        "privacy": pick(visit.organisation.privacy, visit.language),
-        "embedded": request.GET.get("via") == "web",
-    }
-    return render(request, "respondent/form.html", context, status=status)
+    return _page(
+        request,
+        "form",
+        visit.organisation,
+        visit.language,
+        status,
+        questions=questions,
+        errors=[question for question in questions if question.error],
+        # Where nothing must be answered, saying so at every question is noise.
+        tells_optional=any(question.required for question in questions),
+        version=version.pk,
+        form_id=form_id,
+        privacy=pick(visit.organisation.privacy, visit.language),
+    )
 
 
-def _switch(request: HttpRequest, visit: Visit) -> list[dict[str, Any]]:
-    """Links to the same form in the organisation's other languages."""
+def _switch(request: HttpRequest, organisation: Organisation, language: str) -> list[dict[str, Any]]:
+    """Links to the same page in the organisation's other languages."""
     links = []
-    for code in visit.organisation.languages:
-        info = translation.get_language_info(_shown(code))
+    for code in organisation.languages:
         query = request.GET.copy()
         query["lang"] = code
         links.append(
-            {
-                "code": code,
-                "name": info["name_local"],
-                "url": f"?{query.urlencode()}",
-                "current": code == visit.language,
-            }
+            {"code": code, "name": _own_name(code), "url": f"?{query.urlencode()}", "current": code == language}
         )
     return links if len(links) > 1 else []
+
+
+def _own_name(code: str) -> str:
+    """What a language calls itself; its tag where Django does not know it."""
+    try:
+        return str(translation.get_language_info(code)["name_local"])
+    except KeyError:
+        return code
 
 
 def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpResponse:
@@ -287,12 +294,8 @@ def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpRespo
     if response.invitation_id is None:
         query["form"] = str(response.client_id)
         query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
-    context = {
-        "organisation": visit.names["organisation"],
-        "language": visit.language,
-        "change_url": f"{request.path}?{urlencode(query)}",
-    }
-    return render(request, "respondent/thanks.html", context)
+    change_url = f"{request.path}?{urlencode(query)}"
+    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url)
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
@@ -303,15 +306,6 @@ def _unknown(request: HttpRequest, organisation: Organisation, language: str) ->
 def _expired(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
     text = _("Thank you for wanting to answer. This survey is closed now.")
     return polite(request, organisation, language, 410, _("This link has expired"), text)
-
-
-def _note_opened(invitation: Invitation, now: Any) -> None:
-    """The first GET's time; it may have been a scanner's."""
-    if invitation.opened_at is not None:
-        return
-    Invitation.objects.filter(pk=invitation.pk, opened_at__isnull=True).update(opened_at=now)
-    arrived = (Invitation.Status.SENT, Invitation.Status.DELIVERED)
-    Invitation.objects.filter(pk=invitation.pk, status__in=arrived).update(status=Invitation.Status.OPENED)
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:
@@ -339,8 +333,15 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
             unsubscribe_flow(invitation, timezone.now())
             text = _("You will get no more surveys from us.")
             return polite(request, organisation, language, 200, _("You are unsubscribed"), text)
-        context = {"organisation": pick(organisation.name, language), "language": language}
-        return render(request, "respondent/unsubscribe.html", context)
+        return _page(request, "unsubscribe", organisation, language)
+
+
+@require_http_methods(["GET", "HEAD"])
+def accent(request: HttpRequest, colour: str) -> HttpResponse:
+    """/accent/{rrggbb}.css: the organisation's colour, made readable. A file of its own, since pages allow no inline style."""
+    response = HttpResponse(colours.stylesheet(f"#{colour}"), content_type="text/css; charset=utf-8")
+    response["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
 
 
 @respondent

@@ -6,10 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.smtp_sink import SmtpSink
 from tests.stack import Stack
+
+# How long one example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("cxsurvey", deadline=None)
+hypothesis.settings.load_profile("cxsurvey")
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_FLAGS = [

@@ -54,7 +54,7 @@ PER_STORY = 100
 
 
 class ReachFilter(WordFilter):
-    title = gettext_lazy("reachable by")
+    title = gettext_lazy("address")
     parameter_name = "reach"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
@@ -67,8 +67,9 @@ class ReachFilter(WordFilter):
 
 
 class ErasedFilter(YesNoFilter):
-    title = gettext_lazy("erased")
+    title = gettext_lazy("erasure")
     parameter_name = "erased"
+    words = (gettext_lazy("Erased"), gettext_lazy("Not erased"))
     yes = Q(erased_at__isnull=False)
 
 

@@ -61,8 +61,9 @@ class TypeFilter(WordFilter):
 
 
 class DecidedFilter(YesNoFilter):
-    title = gettext_lazy("decided on")
+    title = gettext_lazy("decision")
     parameter_name = "decided"
+    words = (gettext_lazy("Rules were asked"), gettext_lazy("Waiting"))
     yes = Q(decided=True)
 
 

@@ -92,12 +92,13 @@ class BandFilter(WordFilter):
 
 
 class YesNoFilter(WordFilter):
-    """`yes` and `no` are queries."""
+    """Whether a query holds; `words` say what it means that it does, and that it does not."""
 
     yes = Q()
+    words: tuple[Any, Any] = (_("Yes"), _("No"))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [("yes", _("Yes")), ("no", _("No"))]
+        return list(zip(("yes", "no"), self.words, strict=True))
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(self.yes if value == "yes" else ~self.yes)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import ShowFacets
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -145,6 +146,7 @@ class PeopleAdmin(RecordAdmin):
     list_per_page = PER_PAGE
     list_max_show_all = 0
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # a count per choice would read the whole table once per choice
     list_filter_submit = True
     empty_value_display = NOTHING
     ordering: Sequence[str] = ("-id",)

@@ -46,14 +46,16 @@ AT_ONCE = 1_000  # each exclusion is a transaction of its own; more than that is
 
 
 class ExcludedFilter(YesNoFilter):
-    title = gettext_lazy("excluded")
+    title = gettext_lazy("exclusion")
     parameter_name = "excluded"
+    words = (gettext_lazy("Excluded"), gettext_lazy("Counted"))
     yes = Q(excluded_at__isnull=False)
 
 
 class CommentFilter(YesNoFilter):
-    title = gettext_lazy("has a comment")
+    title = gettext_lazy("comment")
     parameter_name = "has_comment"
+    words = (gettext_lazy("With a comment"), gettext_lazy("Without a comment"))
     yes = ~Q(comment="")
 
 

@@ -47,8 +47,9 @@ class StateFilter(WordFilter):
 
 
 class ReopenedFilter(YesNoFilter):
-    title = gettext_lazy("reopened")
+    title = gettext_lazy("reopening")
     parameter_name = "reopened"
+    words = (gettext_lazy("Reopened"), gettext_lazy("Never reopened"))
     yes = Q(reopened_count__gt=0)
 
 

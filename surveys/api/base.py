@@ -4,8 +4,10 @@ In: a request with `Authorization: Bearer KEY`. Out: JSON, or `application/probl
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NoReturn, cast
 
 from django.db import InterfaceError, OperationalError
@@ -22,6 +24,7 @@ from rest_framework.views import APIView
 
 from surveys.models import ApiKey
 
+JSON = "application/json"
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 1000
 RETRY_AFTER_S = 5  # told to clients while the database is away
@@ -205,6 +208,44 @@ def read_body(request: Request) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise Problem(413, f"A body may have at most {MAX_BODY_BYTES} bytes.")
     return body
+
+
+def refuse_encoded(request: Request) -> None:
+    """415 for what is compressed, or says that it is in another charset: JSON is UTF-8."""
+    raw = request._request
+    if (raw.content_params or {}).get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise Problem(415, "JSON is UTF-8; send it without another charset.")
+    if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(415, "Send the body without a content encoding.")
+
+
+def read_json(request: Request) -> Any:
+    """The decoded body of a request that says application/json. Problem 400, 413 or 415."""
+    refuse_encoded(request)
+    if (request._request.content_type or "").lower() != JSON:
+        raise Problem(415, f"Send {JSON}.")
+    return parse_json(read_body(request))
+
+
+def filter_faults(query: Any, known: Iterable[str]) -> list[FieldError]:
+    """What no filter can be: another name, or a value that the database cannot hold."""
+    faults = [FieldError(f"/{escape_pointer(name)}", "is not a filter.") for name in query if name not in known]
+    return faults + [
+        FieldError(f"/{name}", "contains a NUL character.")
+        for name in query
+        if name in known and any("\x00" in value for value in query.getlist(name))
+    ]
+
+
+def read_day(text: str) -> date | None:
+    """A day such as 2026-11-20; None for anything else, other spellings of ISO 8601 too."""
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def parse_json(body: bytes) -> Any:

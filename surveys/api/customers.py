@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from surveys.api.base import CxView, Problem
+from surveys.api.documents import problems
 from surveys.flow.erase import NoSuchCustomer, erase_customer, export_customer
 
 _LIST = {"type": "array", "items": {"type": "object"}}
@@ -30,7 +31,7 @@ class CustomerView(CxView):
         summary="Erase a customer's personal data",
         description="Aggregates keep their counts. When the same external id comes again, it is a new person.",
         request=None,
-        responses={204: None, 404: OpenApiResponse(description="Nobody is known by this id.")},
+        responses={204: OpenApiResponse(description="Erased."), **problems(404)},
     )
     def delete(self, request: Request, external_id: str) -> Response:
         try:
@@ -46,7 +47,7 @@ class CustomerExportView(CxView):
     @extend_schema(
         operation_id="customers_export",
         summary="All that is held of a customer",
-        responses={200: EXPORT_SCHEMA, 404: OpenApiResponse(description="Nobody is known by this id.")},
+        responses={200: EXPORT_SCHEMA, **problems(404)},
     )
     def get(self, request: Request, external_id: str) -> Response:
         try:

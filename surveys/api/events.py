@@ -11,7 +11,8 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from surveys.api.base import MAX_ITEMS, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import JSON, MAX_ITEMS, CxView, FieldError, Problem, parse_json, read_body, refuse_encoded
+from surveys.api.documents import CUSTOMER, ERRORS, problems
 from surveys.bell import ring
 from surveys.flow.incoming import Catalogue, Incoming, InputError, read_event
 from surveys.flow.quarantine import Unusable, quarantine
@@ -20,23 +21,8 @@ from surveys.tasks import invite_pending
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-PLAIN = "application/json"
+PLAIN = JSON
 
-_TEXT = {"type": "string"}
-CUSTOMER_SCHEMA = {
-    "type": "object",
-    "description": "An absent key keeps what is known, null clears it, attributes merge key by key.",
-    "properties": {
-        "external_id": {"type": "string", "maxLength": 200},
-        "email": {"type": ["string", "null"], "format": "email", "maxLength": 254},
-        "phone": {"type": ["string", "null"], "description": "International, such as +8613800000000."},
-        "name": {"type": ["string", "null"], "maxLength": 200},
-        "language": {"type": ["string", "null"], "description": "BCP 47, such as zh-hans."},
-        "time_zone": {"type": ["string", "null"], "description": "Such as Asia/Shanghai."},
-        "segment": {"type": ["string", "null"], "maxLength": 100},
-        "attributes": {"type": ["object", "null"], "additionalProperties": True},
-    },
-}
 EVENT_SCHEMA = {
     "type": "object",
     "description": "A CloudEvents 1.0 event; extension attributes are allowed.",
@@ -54,7 +40,7 @@ EVENT_SCHEMA = {
                 "touchpoint": {"type": "string", "description": "A slug; optional where the type belongs to one."},
                 "reference": {"type": "string", "maxLength": 200, "description": "Such as a ticket's id."},
                 "location": {"type": "string", "maxLength": 100},
-                "customer": CUSTOMER_SCHEMA,
+                "customer": CUSTOMER,
                 "facts": {"type": "object", "additionalProperties": True},
             },
         },
@@ -71,7 +57,6 @@ EVENT_SCHEMA = {
     },
 }
 BATCH_SCHEMA = {"type": "array", "maxItems": MAX_ITEMS, "items": EVENT_SCHEMA}
-_ERRORS = {"type": "array", "items": {"type": "object", "properties": {"pointer": _TEXT, "detail": _TEXT}}}
 RESULT_SCHEMA = {
     "type": "object",
     "required": ["accepted", "duplicates", "rejected"],
@@ -82,17 +67,11 @@ RESULT_SCHEMA = {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"index": {"type": "integer"}, "id": {"type": ["string", "null"]}, "errors": _ERRORS},
+                "properties": {"index": {"type": "integer"}, "id": {"type": ["string", "null"]}, "errors": ERRORS},
             },
         },
     },
 }
-PROBLEM_SCHEMA = {
-    "type": "object",
-    "description": "RFC 9457",
-    "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT, "errors": _ERRORS},
-}
-PROBLEM = OpenApiResponse(PROBLEM_SCHEMA, "application/problem+json")
 
 
 class EventsView(CxView):
@@ -106,9 +85,7 @@ class EventsView(CxView):
         request={ONE: EVENT_SCHEMA, BATCH: BATCH_SCHEMA, PLAIN: {"oneOf": [EVENT_SCHEMA, BATCH_SCHEMA]}},
         responses={
             202: OpenApiResponse(RESULT_SCHEMA, "What was recorded, what was there before, what is unusable."),
-            400: PROBLEM,
-            413: PROBLEM,
-            415: PROBLEM,
+            **problems(400, 413, 415),
         },
     )
     def post(self, request: Request) -> Response:
@@ -154,11 +131,7 @@ def _document(request: Request) -> Any:
     """The decoded event or list of events, whichever way it came. Problem 400, 413 or 415."""
     raw = request._request
     content_type = (raw.content_type or "").lower()
-    charset = (raw.content_params or {}).get("charset", "utf-8").lower()
-    if charset not in ("utf-8", "utf8", "us-ascii"):
-        raise Problem(415, "JSON is UTF-8; send it without another charset.")
-    if raw.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "Send the body without a content encoding.")
+    refuse_encoded(request)
     structured = content_type in (ONE, BATCH)
     attributes = {} if structured else _attributes(raw)
     data = content_type == PLAIN or (bool(attributes) and (content_type.endswith("+json") or not content_type))

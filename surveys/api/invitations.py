@@ -4,13 +4,22 @@ from typing import Annotated, Any
 
 import msgspec
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import Meta, Struct
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
-from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import JSON, CursorPages, CxView, FieldError, Problem, filter_faults, read_json
+from surveys.api.documents import (
+    CUSTOMER,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NAME,
+    TEXT,
+    TEXT_OR_NULL,
+    page_of,
+    problems,
+)
 from surveys.bell import ring
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, refuse_unstorable, shaped_customer
@@ -25,6 +34,41 @@ FILTERS = {
     "reason": "reason",
     "event_source": "event__source",
     "event_id": "event__event_id",
+}
+
+
+INVITATION_IN_SCHEMA = {
+    "type": "object",
+    "required": ["touchpoint", "customer"],
+    "additionalProperties": False,
+    "properties": {
+        "touchpoint": {"type": "string", "description": "A slug."},
+        "customer": {**CUSTOMER, "required": ["external_id"]},
+        "instrument": {"type": ["string", "null"], "description": "A slug; the touchpoint's where it is left out."},
+        "mode": {"type": "string", "enum": ["email"], "default": "email"},
+        "location": NAME,
+    },
+    "example": {"touchpoint": "delivery", "customer": {"external_id": "C-42", "email": "li@example.com"}},
+}
+_INVITATION = {
+    "id": {"type": "integer"},
+    "status": {"type": "string", "enum": list(Invitation.Status.values)},
+    "reason": {"type": "string", "description": "Why it was not sent: the most lasting reason; empty where it was."},
+    "detail": TEXT,
+    "customer": TEXT,
+    "touchpoint": TEXT,
+    "instrument": TEXT,
+    "rule": TEXT_OR_NULL,
+    "event": {"type": ["object", "null"], "required": ["source", "id"], "properties": {"source": TEXT, "id": TEXT}},
+    "mode": TEXT_OR_NULL,
+    "decided_at": MOMENT,
+    **dict.fromkeys(("send_at", "sent_at", "opened_at", "answered_at", "expires_at"), MOMENT_OR_NULL),
+}
+INVITATION_SCHEMA = {
+    "type": "object",
+    "required": list(_INVITATION),
+    "additionalProperties": False,
+    "properties": _INVITATION,
 }
 
 
@@ -48,16 +92,29 @@ class InvitationsView(CxView):
     @extend_schema(
         operation_id="invitations_list",
         summary="List every decision to ask or not to ask, newest first",
-        parameters=[OpenApiParameter(name, str) for name in FILTERS],
-        responses=OpenApiTypes.OBJECT,
+        parameters=[
+            *(
+                OpenApiParameter(
+                    name,
+                    str,
+                    many=True,
+                    description="May repeat.",
+                    enum=Invitation.Status.values if name == "status" else None,
+                )
+                for name in FILTERS
+            ),
+            OpenApiParameter("cursor", str),
+            OpenApiParameter("page_size", int, description="At most 1,000; 100 where it is left out."),
+        ],
+        responses={200: page_of(INVITATION_SCHEMA), **problems(400, 404)},
     )
     def get(self, request: Request) -> Answered:
         query = request.query_params
-        wrong = [name for name in query if name not in FILTERS and name not in ("cursor", "page_size")]
+        wrong = filter_faults(query, (*FILTERS, "cursor", "page_size"))
+        if any(status not in Invitation.Status.values for status in query.getlist("status")):
+            wrong.append(FieldError("/status", f"is one of {', '.join(Invitation.Status.values)}."))
         if wrong:
-            raise Problem(
-                400, "The query is not valid.", [FieldError(f"/{name}", "is not a filter.") for name in wrong]
-            )
+            raise Problem(400, "The query is not valid.", wrong)
         rows = Invitation.objects.select_related("customer", "touchpoint", "instrument", "rule", "event")
         for name, column in FILTERS.items():
             if query.getlist(name):
@@ -68,12 +125,16 @@ class InvitationsView(CxView):
 
     @extend_schema(
         summary="Invite one customer, through the same eligibility rules",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT},
+        operation_id="invitations_create",
+        request={JSON: INVITATION_IN_SCHEMA},
+        responses={
+            201: OpenApiResponse(INVITATION_SCHEMA, "The decision: `scheduled`, or `withheld` with its reason."),
+            **problems(400, 413, 415),
+        },
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
-        body = parse_json(read_body(request))
+        body = read_json(request)
         try:
             refuse_unstorable(body)
             given, touchpoint, instrument, profile = _read(body)
@@ -98,7 +159,7 @@ def _read(body: Any) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
     instrument = touchpoint.instrument if touchpoint else None
     if given.instrument is not None:
         instrument = Instrument.objects.filter(slug=given.instrument).first()
-    if instrument is None and touchpoint is not None:
+    if touchpoint is not None and (instrument is None or instrument.current_version() is None):
         errors.append(("/instrument", "is not known, or missing where the touchpoint has none."))
     if given.mode != "email":
         errors.append(("/mode", f"“{given.mode}” cannot be sent here; “email” can."))

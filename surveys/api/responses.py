@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from datetime import date
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -12,24 +12,155 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import UNSET, Meta, Struct, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
 
-from surveys.api.base import CursorPages, CxView, FieldError, Problem, parse_json, read_body
+from surveys.api.base import (
+    JSON,
+    CursorPages,
+    CxView,
+    FieldError,
+    Problem,
+    escape_pointer,
+    filter_faults,
+    read_day,
+    read_json,
+)
+from surveys.api.documents import (
+    ANSWERS,
+    CUSTOMER,
+    MOMENT,
+    MOMENT_OR_NULL,
+    NAME,
+    TEXT,
+    page_of,
+    problems,
+)
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
 from surveys.forms import check, questions_in, wordings_of
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
 from surveys.models.instruments import Metric
-from surveys.texts import normalise_tag, pick
+from surveys.texts import normalise_tag, pick, picked_language
 
-FILTERS = (
-    *("touchpoint", "metric", "channel", "mode", "segment", "location", "score_min", "score_max", "from", "to"),
-    *("has_comment", "q", "cursor", "page_size"),
-)
+_SCORE = {"type": "integer"}
+RESPONSE_IN_SCHEMA = {
+    "type": "object",
+    "required": ["id", "touchpoint", "answers"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "Made by the client: the same again is the same answer.",
+        },
+        "touchpoint": {"type": "string", "description": "A slug."},
+        "instrument": {"type": ["string", "null"], "description": "A slug; the touchpoint's where it is left out."},
+        "mode": {"type": "string", "enum": list(Mode.values), "default": "app"},
+        "language": {"type": "string", "maxLength": 20, "description": "BCP 47, such as zh-hans."},
+        "location": NAME,
+        "customer": {"oneOf": [CUSTOMER, {"type": "null"}]},
+        "answers": ANSWERS,
+        "responded_at": {**MOMENT_OR_NULL, "description": "At most 24 h ahead; the arrival where it is left out."},
+    },
+    "example": {
+        "id": "5f7f4d4e-7a52-4b0e-9d0e-2b8f6a3c1d10",
+        "touchpoint": "checkout",
+        "mode": "app",
+        "language": "en",
+        "customer": {"external_id": "C-42"},
+        "answers": {"score": 9, "reason": ["price"], "comment": "Quick."},
+    },
+}
+_RESPONSE = {
+    "id": {"type": "string", "format": "uuid"},
+    "touchpoint": TEXT,
+    "instrument": TEXT,
+    "version": {"type": "integer"},
+    "metric": {"type": "string", "enum": list(Metric.values)},
+    "channel": {"type": "string", "enum": list(Channel.values)},
+    "mode": {"type": "string", "enum": list(Mode.values)},
+    "segment": TEXT,
+    "location": TEXT,
+    "language": TEXT,
+    "customer": {"type": ["string", "null"], "description": "External id; null for nobody known, and once erased."},
+    "day": {"type": "string", "format": "date", "description": "Of the organisation's time zone; it never changes."},
+    "responded_at": MOMENT,
+    "recorded_at": MOMENT,
+    "changed_at": MOMENT_OR_NULL,
+    "excluded": {"type": "boolean", "description": "Taken out of every metric by staff."},
+    "answers": ANSWERS,
+}
+RESPONSE_SCHEMA = {
+    "type": "object",
+    "required": list(_RESPONSE),
+    "additionalProperties": False,
+    "properties": _RESPONSE,
+}
+_QUESTION = {
+    "key": TEXT,
+    "kind": {"type": "string", "enum": ["scale", "choice", "choices", "verbatim"]},
+    "text": TEXT,
+    "required": {"type": "boolean"},
+    "low_label": TEXT,
+    "high_label": TEXT,
+    "scores": {"type": "array", "items": _SCORE},
+    "options": {
+        "type": "array",
+        "items": {"type": "object", "required": ["key", "text"], "properties": {"key": TEXT, "text": TEXT}},
+    },
+    "show_if": {
+        "type": "object",
+        "description": "Keys of earlier questions: shown where each has one of these answers.",
+        "additionalProperties": {"type": "array", "items": {"type": ["integer", "string"]}},
+    },
+}
+_INSTRUMENT = {
+    "slug": TEXT,
+    "metric": {"type": "string", "enum": list(Metric.values)},
+    "scale": {"type": "object", "required": ["low", "high"], "properties": {"low": _SCORE, "high": _SCORE}},
+    "version": {"type": "integer"},
+    "language": {
+        "type": "string",
+        "description": "In which the questions are: another where the asked one is not written.",
+    },
+    "questions": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": list(_QUESTION),
+            "additionalProperties": False,
+            "properties": _QUESTION,
+        },
+    },
+}
+INSTRUMENT_SCHEMA = {
+    "type": "object",
+    "required": list(_INSTRUMENT),
+    "additionalProperties": False,
+    "properties": _INSTRUMENT,
+}
+_MANY = "May repeat."
+FILTER_PARAMETERS = [
+    OpenApiParameter("touchpoint", str, many=True, description=f"Slugs. {_MANY}"),
+    OpenApiParameter("metric", str, many=True, enum=Metric.values, description=_MANY),
+    OpenApiParameter("channel", str, many=True, enum=Channel.values, description=_MANY),
+    OpenApiParameter("mode", str, many=True, enum=Mode.values, description=_MANY),
+    OpenApiParameter("segment", str, many=True, description=f"Empty for none. {_MANY}"),
+    OpenApiParameter("location", str, many=True, description=f"Empty for none. {_MANY}"),
+    OpenApiParameter("score_min", int),
+    OpenApiParameter("score_max", int),
+    OpenApiParameter("from", OpenApiTypes.DATE, description="First day."),
+    OpenApiParameter("to", OpenApiTypes.DATE, description="Last day, inclusive."),
+    OpenApiParameter("has_comment", bool),
+    OpenApiParameter("q", str, description="What the comment contains, in any case of letters."),
+    OpenApiParameter("cursor", str),
+    OpenApiParameter("page_size", int, description="At most 1,000; 100 where it is left out."),
+]
+FILTERS = tuple(parameter.name for parameter in FILTER_PARAMETERS)
 
 
 class ResponseIn(Struct, forbid_unknown_fields=True):
@@ -56,8 +187,8 @@ class ResponsesView(CxView):
     @extend_schema(
         operation_id="responses_list",
         summary="List responses, newest first",
-        parameters=[OpenApiParameter(name, str) for name in FILTERS],
-        responses=OpenApiTypes.OBJECT,
+        parameters=FILTER_PARAMETERS,
+        responses={200: page_of(RESPONSE_SCHEMA), **problems(400, 404)},
     )
     def get(self, request: Request) -> Answered:
         pages = ResponsePages()
@@ -66,15 +197,22 @@ class ResponsesView(CxView):
 
     @extend_schema(
         summary="Record an answer that another system collected",
-        request=OpenApiTypes.OBJECT,
-        responses={201: OpenApiTypes.OBJECT, 200: OpenApiTypes.OBJECT},
+        operation_id="responses_create",
+        request={JSON: RESPONSE_IN_SCHEMA},
+        responses={
+            201: OpenApiResponse(RESPONSE_SCHEMA, "Recorded."),
+            200: OpenApiResponse(RESPONSE_SCHEMA, "The same again: nothing is counted twice."),
+            **problems(400, 409, 413, 415),
+        },
     )
     def post(self, request: Request) -> Answered:
         now = timezone.now()
-        body = parse_json(read_body(request))
+        body = read_json(request)
+        same = _recorded_before(body)
+        if same is not None:
+            return Answered(shown(same), status=200)
         try:
-            submission = _submission(body, now)
-            recorded = record_response(submission, now)
+            recorded = record_response(read_submission(body, now), now)
         except InputError as error:
             raise Problem(400, "The response is not valid.", [FieldError(*found) for found in error.errors]) from None
         except BodyConflict:
@@ -88,7 +226,11 @@ class ResponsesView(CxView):
 class ResponseView(CxView):
     scopes = {"GET": "responses:read"}
 
-    @extend_schema(summary="One response", responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="responses_retrieve",
+        summary="One response",
+        responses={200: RESPONSE_SCHEMA, **problems(404)},
+    )
     def get(self, request: Request, client_id: uuid.UUID) -> Answered:
         return Answered(shown(get_object_or_404(everything(), client_id=client_id)))
 
@@ -98,8 +240,11 @@ class InstrumentView(CxView):
 
     @extend_schema(
         summary="What an app needs to draw the form itself",
-        parameters=[OpenApiParameter("language", str)],
-        responses=OpenApiTypes.OBJECT,
+        parameters=[
+            OpenApiParameter("language", str, description="BCP 47; what is not written in it falls back."),
+            OpenApiParameter("touchpoint", str, description="A slug, to fill in {touchpoint} where wordings name it."),
+        ],
+        responses={200: INSTRUMENT_SCHEMA, **problems(400, 404)},
     )
     def get(self, request: Request, slug: str) -> Answered:
         instrument = get_object_or_404(Instrument, slug=slug)
@@ -110,14 +255,17 @@ class InstrumentView(CxView):
         language = normalise_tag(request.query_params.get("language", "") or organisation.default_language)
         fallbacks = [organisation.default_language, "en"]
         names = {"organisation": pick(organisation.name, language, fallbacks)}
-        questions = questions_in(wordings_of(version), language, fallbacks, names)
+        if "touchpoint" in request.query_params:
+            names["touchpoint"] = pick(_named_touchpoint(request.query_params).name, language, fallbacks)
+        wordings = wordings_of(version)
+        questions = questions_in(wordings, language, fallbacks, names)
         return Answered(
             {
                 "slug": instrument.slug,
                 "metric": instrument.metric,
                 "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
                 "version": version.number,
-                "language": language,
+                "language": picked_language(wordings[0].text, language, fallbacks),
                 "questions": [
                     {
                         "key": question.key,
@@ -136,7 +284,31 @@ class InstrumentView(CxView):
         )
 
 
-def _submission(body: Any, now: Any) -> Submission:
+def _named_touchpoint(query: Any) -> Touchpoint:
+    errors = filter_faults(query, ("language", "touchpoint"))
+    found = None if errors else Touchpoint.objects.filter(slug=query["touchpoint"]).first()
+    if found is None:
+        raise Problem(
+            400, "The query is not valid.", errors or [FieldError("/touchpoint", "is not the slug of a touchpoint.")]
+        )
+    return found
+
+
+def hash_of(body: Any) -> str:
+    """SHA-256 of a JSON body, however its keys are ordered and spaced."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _recorded_before(body: Any) -> "Response | None":
+    """The response that this very body was recorded as. It is not read again: its instrument may ask otherwise by now."""
+    try:
+        client_id = uuid.UUID(body["id"])
+        return everything().filter(client_id=client_id, body_hash=hash_of(body)).first()
+    except (TypeError, KeyError, ValueError, AttributeError, RecursionError):
+        return None  # whatever is wrong with it is told by whoever reads it
+
+
+def read_submission(body: Any, now: datetime) -> Submission:
     """The body as a Submission; InputError with pointers."""
     refuse_unstorable(body)
     try:
@@ -170,7 +342,8 @@ def _submission(body: Any, now: Any) -> Submission:
         responded_at = read_time(given.responded_at, now, "/responded_at", errors)
     wordings = wordings_of(version)
     keys = {wording.question.key for wording in wordings}
-    errors += [(f"/answers/{key}", "is not a question of this instrument.") for key in given.answers if key not in keys]
+    strange = [key for key in given.answers if key not in keys]
+    errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
     checked = check(wordings, given.answers)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
     profile = None
@@ -182,7 +355,11 @@ def _submission(body: Any, now: Any) -> Submission:
             profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)
     if errors:
         raise InputError(errors)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()
+    if earlier is not None:
+        customer = earlier.customer  # the same again says nothing new of anybody, and neither does a conflict
+    else:
+        customer = upsert_customer(profile, responded_at or now, now) if profile else None
     return Submission(
         client_id=client_id,
         touchpoint=touchpoint,
@@ -191,9 +368,9 @@ def _submission(body: Any, now: Any) -> Submission:
         answers=checked.answers,
         language=normalise_tag(given.language) if given.language else "",
         location=given.location,
-        customer=upsert_customer(profile, responded_at or now, now) if profile else None,
+        customer=customer,
         responded_at=responded_at,
-        body_hash=hashlib.sha256(canonical).hexdigest(),
+        body_hash=hash_of(body),
     )
 
 
@@ -234,8 +411,7 @@ def shown(row: Response) -> dict[str, Any]:
 
 def filtered(query: Any) -> "QuerySet[Response]":
     """The rows that the query parameters name. Problem 400 with a pointer for a wrong one."""
-    errors: list[FieldError] = []
-    errors += [FieldError(f"/{name}", "is not a filter.") for name in query if name not in FILTERS]
+    errors = filter_faults(query, FILTERS)
     rows = everything()
     for name, column, known in (
         ("touchpoint", "touchpoint__slug", None),
@@ -261,10 +437,11 @@ def filtered(query: Any) -> "QuerySet[Response]":
         text = query.get(name)
         if text is None:
             continue
-        try:
-            rows = rows.filter(**{column: date.fromisoformat(text)})
-        except ValueError:
+        day = read_day(text)
+        if day is None:
             errors.append(FieldError(f"/{name}", "is a day such as 2026-11-20."))
+        else:
+            rows = rows.filter(**{column: day})
     flag = query.get("has_comment")
     if flag is not None:
         if flag not in ("true", "false", "1", "0"):

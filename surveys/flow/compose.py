@@ -10,6 +10,7 @@ from django.template.loader import get_template
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from surveys import colours
 from surveys.letters import Letter
 from surveys.models import Invitation, Organisation, Wording
 from surveys.texts import fill, match_language, pick
@@ -27,6 +28,7 @@ def compose(invitation: Invitation, organisation: Organisation, wording: Wording
     }
     url = f"{settings.BASE_URL}/s/{invitation.token}/"
     unsubscribe = f"{settings.BASE_URL}/u/{invitation.token}/"
+    accent = organisation.accent if colours.is_colour(organisation.accent) else colours.INK
     shown = match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
     with translation.override(shown):
         context: dict[str, Any] = {
@@ -41,7 +43,8 @@ def compose(invitation: Invitation, organisation: Organisation, wording: Wording
             "scores": list(wording.question.scale.scores),
             "url": url,
             "unsubscribe": unsubscribe,
-            "accent": organisation.accent,
+            "accent": colours.readable(accent, colours.GROUND),
+            "accent_in_dark": colours.readable(accent, colours.DARK_GROUND),
         }
         subject = _("How was it? %(touchpoint)s – %(organisation)s") % names
         return Letter(

@@ -6,11 +6,12 @@ it may send the message once more, with the same Message-ID.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 
 from surveys.channels import SENDING
@@ -22,24 +23,42 @@ from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
 
 BATCH = 50
+ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
-    """Send all that is due, batch by batch, until it is `over`; how many messages went out."""
+def drain(
+    clock: Callable[[], datetime],
+    limit: int = BATCH,
+    channels: Mapping[str, Any] = SENDING,
+    among: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
+) -> int:
+    """Send all that is due, batch by batch, until it is `over`; how many messages went out.
+
+    `channels`: the ways out, by mode. `among`: which invitations, where not all.
+    """
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit, over=over)
+        claimed, sent = deliver_due(clock(), limit, channels, among, over=over)
         total += sent
-        if claimed == 0 or sent == 0 or over():  # a carrier that is away is not asked again at once
+        if claimed < limit or sent == 0 or over():  # a carrier that is away is not asked again at once
             return total
 
 
-def deliver_due(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> tuple[int, int]:
+def deliver_due(
+    now: datetime,
+    limit: int = BATCH,
+    channels: Mapping[str, Any] = SENDING,
+    among: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
+) -> tuple[int, int]:
     """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
-    claimed = _claim(now, limit)
+    claimed = _claim(now, limit, among)
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
         by_mode[invitation.mode].append((invitation, letter))
@@ -47,7 +66,7 @@ def deliver_due(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] =
     sent = 0
     try:
         for mode, letters in by_mode.items():
-            with SENDING[mode].connect() as carrier:
+            with channels[mode].connect() as carrier:
                 away: Outcome | None = None
                 for invitation, letter in letters:
                     if over() and away is None:
@@ -70,11 +89,11 @@ class _Claim:
     first_time: frozenset[int] = frozenset()  # the invitations among them that nobody had tried to send before
 
 
-def _claim(now: datetime, limit: int) -> _Claim:
+def _claim(now: datetime, limit: int, among: Q) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
         due = list(
-            Invitation.objects.filter(status=Invitation.Status.SCHEDULED, send_at__lte=now)
+            Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("touchpoint", "instrument", "rule", "event")
@@ -102,8 +121,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 letters.append(
                     (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
                 )
-        fields = ["status", "reason", "detail", "mode", "attempted_at", "lease_until", "attempts", "send_at"]
-        Invitation.objects.bulk_update(due, fields, batch_size=100)
+        _store(due)
         return _Claim(len(due), letters, first_time)
 
 
@@ -116,6 +134,29 @@ def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
     with transaction.atomic():
         rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
         rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
+
+
+_STORED = {
+    "id": "bigint",
+    "status": "text",
+    "reason": "text",
+    "detail": "text",
+    "mode": "text",
+    "attempted_at": "timestamptz",
+    "lease_until": "timestamptz",
+    "attempts": "smallint",
+    "send_at": "timestamptz",
+}
+_STORE = f"""
+UPDATE {Invitation._meta.db_table} i SET {", ".join(f"{name} = given.{name}" for name in _STORED if name != "id")}
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in _STORED.values())}) AS given ({", ".join(_STORED)}) WHERE i.id = given.id
+"""
+
+
+def _store(invitations: Sequence[Invitation]) -> None:
+    """Write what was decided on, in one statement: bulk_update would build a CASE per row and column."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, [[getattr(row, name) for row in invitations] for name in _STORED])
 
 
 def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:

@@ -59,6 +59,20 @@ def follow_token(token: str, version_id: int = 0) -> Link | None:
     return Link(organisation, invitation, version, response if response.pk else None, segment if is_known else None)
 
 
+_OPEN = f"""
+UPDATE {Invitation._meta.db_table} SET opened_at = %s,
+status = CASE WHEN status IN ('sent', 'delivered') THEN 'opened' ELSE status END WHERE id = %s AND opened_at IS NULL
+"""
+
+
+def note_opened(invitation: Invitation, now: datetime) -> None:
+    """The first GET's time; it may have been a scanner's."""
+    if invitation.opened_at is not None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN, [now, invitation.pk])
+
+
 def _columns(model: Any, *names: str) -> tuple[str, ...]:
     """The named columns in the model's own order, in which `from_db` wants them."""
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname in names)

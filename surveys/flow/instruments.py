@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from surveys.models import Instrument, InstrumentVersion, Question, Wording
 from surveys.models.instruments import KEY, Kind
@@ -64,7 +65,7 @@ def find_faults(metric: str, points: int, questions: Sequence[QuestionTerms]) ->
         faults += [Fault(index, name, text) for name, text in _own_faults(question, metric, points, earlier)]
         earlier.setdefault(question.key, question)
     if SCORE_KEY not in earlier:
-        faults.append(Fault(-1, "questions", f"One question must be the scale “{SCORE_KEY}”."))
+        faults.append(Fault(-1, "questions", _("One question must be the scale “%(key)s”.") % {"key": SCORE_KEY}))
     return faults
 
 
@@ -82,40 +83,57 @@ def _own_faults(
     faults: list[tuple[str, str]] = []
     if not _is_key(question.key):
         faults.append(
-            ("key", f"“{question.key}” is not a key: lower-case letters, digits and _, and a letter at the start.")
+            (
+                "key",
+                _("“%(key)s” is not a key: lower-case letters, digits and _, and a letter at the start.")
+                % {"key": question.key},
+            )
         )
     if question.key in earlier:
-        faults.append(("key", f"The key “{question.key}” stands twice."))
+        faults.append(("key", _("The key “%(key)s” stands twice.") % {"key": question.key}))
     if question.kind not in Kind.values:
-        faults.append(("kind", f"“{question.kind}” is not a kind; it is one of {', '.join(Kind.values)}."))
+        faults.append(
+            (
+                "kind",
+                _("“%(kind)s” is not a kind; it is one of %(kinds)s.")
+                % {"kind": question.kind, "kinds": ", ".join(Kind.values)},
+            )
+        )
         return faults
     if not any(question.text.values()):
-        faults.append(("text", "A question needs a text."))
+        faults.append(("text", _("A question needs a text.")))
     is_scale = question.kind == Kind.SCALE
     if question.key == SCORE_KEY and not is_scale:
-        faults.append(("kind", f"“{SCORE_KEY}” must be a scale: it carries the instrument's metric."))
+        faults.append(
+            ("kind", _("“%(key)s” must be a scale: it carries the instrument's metric.") % {"key": SCORE_KEY})
+        )
     if is_scale:
         own = (question.metric or metric, question.points or points)
         if own not in SCALES:
-            faults.append(("scale", f"There is no {own[0]} scale of {own[1]} points."))
+            faults.append(
+                (
+                    "scale",
+                    _("There is no %(metric)s scale of %(points)s points.") % {"metric": own[0], "points": own[1]},
+                )
+            )
         elif question.key == SCORE_KEY and own != (metric, points):
-            faults.append(("scale", f"“{SCORE_KEY}” has the instrument's own metric and scale."))
+            faults.append(("scale", _("“%(key)s” has the instrument's own metric and scale.") % {"key": SCORE_KEY}))
     else:
         if question.metric or question.points:
-            faults.append(("metric" if question.metric else "scale", "Only a scale has a metric and points."))
+            faults.append(("metric" if question.metric else "scale", _("Only a scale has a metric and points.")))
         faults += [
-            (name, "Only a scale has labels at its ends.") for name in ("low", "high") if getattr(question, name)
+            (name, _("Only a scale has labels at its ends.")) for name in ("low", "high") if getattr(question, name)
         ]
     if question.kind in (Kind.CHOICE, Kind.CHOICES):
         if not question.options:
-            faults.append(("options", "A question with choices needs options."))
+            faults.append(("options", _("A question with choices needs options.")))
         for key, texts in question.options.items():
             if not _is_key(key):
-                faults.append(("options", f"“{key}” is not a key of an option."))
+                faults.append(("options", _("“%(key)s” is not a key of an option.") % {"key": key}))
             elif not any(texts.values()):
-                faults.append(("options", f"The option “{key}” needs a text."))
+                faults.append(("options", _("The option “%(key)s” needs a text.") % {"key": key}))
     elif question.options:
-        faults.append(("options", "Only questions with choices have options."))
+        faults.append(("options", _("Only questions with choices have options.")))
     for key, values in question.show_if.items():
         faults += [("show_if", text) for text in _condition_faults(key, values, metric, points, earlier)]
     return faults
@@ -126,19 +144,28 @@ def _condition_faults(
 ) -> list[str]:
     asked = earlier.get(key)
     if asked is None:
-        return [f"“{key}” is not an earlier question."]
+        return [_("“%(key)s” is not an earlier question.") % {"key": key}]
     if not values:
-        return [f"No value of “{key}” is listed, so the question would never be shown."]
+        return [_("No value of “%(key)s” is listed, so the question would never be shown.") % {"key": key}]
     if asked.kind == Kind.SCALE and (asked.metric or metric, asked.points or points) in SCALES:
         scale = scale_for(asked.metric or metric, asked.points or points)
         return [
-            f"{value!r} is not on the scale {scale.low}–{scale.high} of “{key}”."
+            _("%(value)s is not on the scale %(low)d–%(high)d of “%(key)s”.")
+            % {"value": repr(value), "low": scale.low, "high": scale.high, "key": key}
             for value in values
             if not scale.contains(value)
         ]
     if asked.kind in (Kind.CHOICE, Kind.CHOICES):
-        return [f"{value!r} is not an option of “{key}”." for value in values if value not in asked.options]
-    return [f"“{key}” is an open text; only scales and choices can be tested."] if asked.kind == Kind.VERBATIM else []
+        return [
+            _("%(value)s is not an option of “%(key)s”.") % {"value": repr(value), "key": key}
+            for value in values
+            if value not in asked.options
+        ]
+    return (
+        [_("“%(key)s” is an open text; only scales and choices can be tested.") % {"key": key}]
+        if asked.kind == Kind.VERBATIM
+        else []
+    )
 
 
 def publish_version(instrument: Instrument, questions: Sequence[QuestionTerms]) -> InstrumentVersion:
@@ -202,8 +229,16 @@ def _questions(instrument: Instrument, questions: Sequence[QuestionTerms]) -> di
                 Fault(
                     index,
                     name,
-                    f"“{terms.key}” has answers, so its {name} cannot change from {getattr(row, changed[0])}"
-                    f" to {fixed[changed[0]]}. Use another key, or a new instrument.",
+                    _(
+                        "“%(key)s” has answers, so its %(name)s cannot change from %(held)s to %(wanted)s."
+                        " Use another key, or a new instrument."
+                    )
+                    % {
+                        "key": terms.key,
+                        "name": name,
+                        "held": getattr(row, changed[0]),
+                        "wanted": fixed[changed[0]],
+                    },
                 )
             )
             continue

@@ -1,13 +1,13 @@
 """From events to invitations. In: events that wait. Out: one Invitation per (rule, event): scheduled, or withheld with its reason."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
@@ -27,37 +27,49 @@ from surveys.models import (
 from surveys.models.invitations import make_token
 
 BATCH = 500
+ANY = Q()
 compiled: Callable[[str], Expression] = lru_cache(maxsize=512)(parse)
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
-    """Decide on all events that wait, in batches, until it is `over`; how many were decided on."""
+def drain(
+    clock: Callable[[], datetime],
+    limit: int = BATCH,
+    among: Q = ANY,
+    by: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
+) -> int:
+    """Decide on all events that wait, in batches, until it is `over`; how many were decided on.
+
+    `among`: which events, where not all. `by`: which rules are asked, where not all.
+    """
     total = 0
     while True:
-        done = invite_pending(clock(), limit)
+        done = invite_pending(clock(), limit, among, by)
         total += done
         if done < limit or over():
             return total
 
 
-def invite_pending(now: datetime, limit: int = BATCH) -> int:
+def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = ANY) -> int:
     """Claim at most `limit` undecided events and ask every active rule of their type. Returns how many were claimed."""
     with transaction.atomic():
         events = list(
             InteractionEvent.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(decided=False)
+            .filter(among, decided=False)
             .select_related("customer", "touchpoint")
             .order_by("id")[:limit]
         )
         if events:
-            rows = _decide_on(events, now)
+            rows = _decide_on(events, _rules_by_type(events, by), now)
             Invitation.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
             InteractionEvent.objects.filter(id__in=[event.id for event in events]).update(decided=True)
     return len(events)
 
 
-def _decide_on(events: Sequence[InteractionEvent], now: datetime) -> list[Invitation]:
-    rules = _rules_by_type()
+def _decide_on(
+    events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime
+) -> list[Invitation]:
     organisation = Organisation.current()
     histories = Histories.load({event.customer for event in events})
     rows: list[Invitation] = []
@@ -71,8 +83,10 @@ def _decide_on(events: Sequence[InteractionEvent], now: datetime) -> list[Invita
     return rows
 
 
-def _rules_by_type() -> dict[str, list[InvitationRule]]:
-    active = InvitationRule.objects.filter(active=True, touchpoint__active=True)
+def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:
+    """The active rules that wait for the types of these events."""
+    types = {event.type for event in events} | {event.ticket_event for event in events}
+    active = InvitationRule.objects.filter(by, event_type__in=types, active=True, touchpoint__active=True)
     rules: dict[str, list[InvitationRule]] = {}
     for rule in active.select_related("touchpoint__instrument", "instrument").order_by("slug"):
         rules.setdefault(rule.event_type, []).append(rule)

@@ -365,8 +365,9 @@ def _append(response: Response, scores: Mapping[int, int], delta: int) -> None:
 
 
 def _note_bad_news(response: Response, answers: Sequence[Given], now: datetime) -> None:
-    """A notice per watcher where the instrument's own score lies in the lowest band."""
+    """A notice per watcher where the instrument's own score lies in the lowest band; none that waits where it no longer does."""
     if not _is_bad_news(answers):
+        WatcherNotice.objects.filter(response=response, sent_at=None).delete()
         return
     watchers = Watcher.objects.filter(touchpoint_id=response.touchpoint_id, active=True)
     WatcherNotice.objects.bulk_create(

@@ -5,6 +5,7 @@ A watcher's address is an email address or an Apprise one (WeCom, DingTalk, Feis
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import apprise
 from django.conf import settings
@@ -23,15 +24,19 @@ LEASE = timedelta(minutes=5)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480))
 TOLD_AT_ONCE = 20  # more answers than that are counted, not quoted
 BATCH = 500
+ANY = Q()
 
 
-def warn_watchers(now: datetime, *, over: Callable[[], bool] = lambda: False) -> int:
-    """Tell one watcher after another of all that waits for him, until it is `over`; how many messages went out."""
+def warn_watchers(now: datetime, mail: Any = None, among: Q = ANY, *, over: Callable[[], bool] = lambda: False) -> int:
+    """Tell one watcher after another of all that waits for him, until it is `over`; how many messages went out.
+
+    `mail`: an email backend, else Django's own. `among`: which notices, where not all.
+    """
     sent = 0
     # One watcher's at a time: no lease has to outlast more than one message.
-    while not over() and (notices := _claim(now)):
+    while not over() and (notices := _claim(now, among)):
         watcher = notices[0].watcher
-        error = _tell(watcher, notices)
+        error = _tell(watcher, notices, mail)
         with transaction.atomic():
             waiting = WatcherNotice.objects.filter(pk__in=[notice.pk for notice in notices])
             if error:
@@ -44,10 +49,11 @@ def warn_watchers(now: datetime, *, over: Callable[[], bool] = lambda: False) ->
     return sent
 
 
-def _claim(now: datetime) -> list[WatcherNotice]:
+def _claim(now: datetime, among: Q) -> list[WatcherNotice]:
     """What waits longest, and all else that waits for the same watcher; leased."""
     free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    waiting = WatcherNotice.objects.filter(free, sent_at__isnull=True, watcher__active=True)
+    waiting = WatcherNotice.objects.filter(free, among, sent_at__isnull=True)
+    waiting = waiting.filter(watcher__active=True, response__excluded_at__isnull=True)
     with transaction.atomic():
         locked = waiting.select_for_update(skip_locked=True, of=("self",)).order_by("created_at", "id")
         oldest = locked.first()
@@ -63,7 +69,7 @@ def _claim(now: datetime) -> list[WatcherNotice]:
     return notices
 
 
-def _tell(watcher: Watcher, notices: list[WatcherNotice]) -> str:
+def _tell(watcher: Watcher, notices: list[WatcherNotice], mail: Any) -> str:
     """Send one message; "" or what went wrong."""
     organisation = Organisation.current()
     shown = match_language(watcher.language, [code for code, _name in settings.LANGUAGES]) or "en"
@@ -71,7 +77,7 @@ def _tell(watcher: Watcher, notices: list[WatcherNotice]) -> str:
         subject, body = _compose(watcher, notices, pick(organisation.name, shown))
     try:
         if "://" not in watcher.address:
-            EmailMessage(subject, body, to=[watcher.address]).send()
+            EmailMessage(subject, body, to=[watcher.address], connection=mail).send()
             return ""
         carrier = apprise.Apprise()
         if not carrier.add(watcher.address):

@@ -9,6 +9,7 @@ from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
 from surveys.models.messages import SentMessage
 from surveys.models.responses import Answer, Mode, Response
+from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
 
@@ -34,6 +35,7 @@ __all__ = [
     "Segment",
     "SentMessage",
     "Stage",
+    "StandardGroup",
     "Suppression",
     "Ticket",
     "Touchpoint",

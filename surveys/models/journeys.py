@@ -3,6 +3,7 @@
 import secrets
 import zoneinfo
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -17,8 +18,13 @@ DAY_S = 86_400
 DEFAULT_NAME = {"en": "My organisation", "zh-hans": "我的组织"}
 
 
+@lru_cache(maxsize=1)
+def time_zone_names() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
 def validate_time_zone(name: str) -> None:
-    if name not in zoneinfo.available_timezones():
+    if name not in time_zone_names():
         raise ValidationError(_("“%(name)s” is not a time zone such as Asia/Shanghai."), params={"name": name})
 
 

@@ -220,7 +220,11 @@ def test_a_period_is_compared_with_as_many_days_directly_before():
 
 @pytest.mark.parametrize(
     ("days", "n", "interval"),
-    [(7, 0, "day"), (30, 599, "week"), (30, 600, "day"), (90, 1799, "week"), (90, 1800, "day"), (366, 100, "quarter")],
+    [
+        *((7, 0, "day"), (14, 0, "day"), (15, 299, "week"), (15, 300, "day"), (30, 0, "week"), (30, 599, "week")),
+        *((30, 600, "day"), (90, 239, "month"), (90, 240, "week"), (90, 1799, "week"), (90, 1800, "day")),
+        *((366, 100, "quarter"), (366, 240, "month")),
+    ],
 )
 def test_a_trend_is_cut_as_finely_as_its_answers_allow(days, n, interval):
     first = date.fromordinal(TODAY.toordinal() - days + 1)

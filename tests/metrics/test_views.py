@@ -1,5 +1,6 @@
 """The staff's pages on scores: who may see what, what filters do, and what they cost."""
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,13 @@ pytestmark = pytest.mark.django_db
 
 SCORES = "metrics.view_scorecell"
 ANSWERS = "surveys.view_response"
+# Bodies in quarantine are about people, so that list asks for a customer's permission too.
+WAITING = (
+    "surveys.view_quarantinedevent",
+    "surveys.view_customer",
+    "surveys.view_invitation",
+    "surveys.view_deliveryattempt",
+)
 
 
 def login(*permissions: str, **fields: Any) -> Client:
@@ -198,11 +206,30 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
     DeliveryAttempt.objects.create(invitation=old, mode="email", at=now - timedelta(days=8), result="permanent")
     retried = make_invitation(delivery, status="scheduled")
     DeliveryAttempt.objects.create(invitation=retried, mode="email", at=now, result="temporary")
-    manager = text_of(login(SCORES, "surveys.view_quarantinedevent", "surveys.view_invitation").get("/admin/"))
-    assert "1 Events in quarantine" in manager
-    assert "1 Messages not delivered in the last 7 days" in manager
-    assert "1 Messages being tried again" in manager
+    manager = login(SCORES, *WAITING)
+    response = manager.get("/admin/")
+    shown = text_of(response)
+    assert "1 Events in quarantine" in shown
+    assert "1 Messages not delivered in the last 7 days" in shown
+    assert "1 Messages being tried again" in shown
     assert "What waits" not in text_of(login(SCORES).get("/admin/"))
+    links = re.findall(r'class="cx-due">.*?href="([^"]+)"', response.content.decode())
+    assert len(links) == 3
+    for link in links:
+        listed = manager.get(html.unescape(link), follow=True)
+        assert (listed.status_code, listed.redirect_chain) == (200, []), link
+        assert "does not exist" not in listed.content.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_answers_lead_to_their_own_pages(delivery, path):
+    client = login(SCORES, ANSWERS)
+    page = client.get(path).content.decode()
+    links = {html.unescape(link) for link in re.findall(r'href="(/admin/surveys/response/[^"]*)"', page)}
+    assert len(links) > 1  # the list, and at least one answer
+    for link in links:
+        listed = client.get(link, follow=True)
+        assert (listed.status_code, listed.redirect_chain) == (200, []), link
 
 
 def test_an_empty_installation_says_what_to_do_next():
@@ -392,8 +419,7 @@ def test_the_overview_stays_within_twelve_queries(delivery, django_assert_max_nu
         for _ticket in range(6):
             ticket(touchpoint, opened, 600)
     roll_up()
-    every = ("surveys.view_touchpoint", "surveys.view_quarantinedevent", "surveys.view_invitation")
-    client = login(is_superuser=True) if superuser else login(SCORES, ANSWERS, *every)
+    client = login(is_superuser=True) if superuser else login(SCORES, ANSWERS, "surveys.view_touchpoint", *WAITING)
     with django_assert_max_num_queries(12):
         assert client.get(f"/admin/{query}").status_code == 200
 

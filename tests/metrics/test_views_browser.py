@@ -148,3 +148,16 @@ def test_the_matrix_keeps_its_head_in_view(browser, measured):
     last.evaluate("(row) => row.scrollIntoView({block: 'center'})")
     assert abs(watched.page.locator(".cx-matrix thead th").first.bounding_box()["y"]) < 1
     context.close()
+
+
+def test_groups_fill_their_panel(browser, measured):
+    """Other staff pages' styles stand in the same file: a class of the same name once made this table half as wide."""
+    context = browser.new_context(viewport=DESK, locale="en")
+    watched = Watched(context.new_page(), measured)
+    watched.go("/admin/touchpoints/delivery/")
+    table = watched.page.locator("#parts-title + table")
+    panel = watched.page.locator("section:has(> #parts-title)")
+    assert table.bounding_box()["width"] > panel.bounding_box()["width"] - 50
+    assert watched.page.locator(".cx-bar").count() == 11
+    assert watched.page.locator(".cx-bar i").count() == 2  # no bar where nobody answered
+    context.close()

@@ -158,7 +158,7 @@ def test_other_content_types_are_refused(api):
         (with_customer({"attributes": [1]}), "/data/customer/attributes"),
         (event("e", time="2026-11-20T09:30:00"), "/time"),
         (event("e", time="yesterday"), "/time"),
-        (event("e", time=(datetime.now(UTC) + timedelta(hours=24, minutes=1)).isoformat()), "/time"),
+        (event("e", time=(datetime.now(UTC) + timedelta(hours=48)).isoformat()), "/time"),
         (event("e", specversion="0.3"), "/specversion"),
         (event("e" * 201), "/id"),
         (event(""), "/id"),

@@ -2,6 +2,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.core.mail import EmailMessage
 
 from surveys.flow.deliver import LEASE, deliver_due
 from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
@@ -137,6 +138,12 @@ def test_the_mailbox_takes_mail_while_no_server_is_named(settings):
     assert "/s/" in message.text
     assert "?score=10" in message.html
     assert ["List-Unsubscribe-Post", "List-Unsubscribe=One-Click"] in message.headers
+
+
+def test_the_mailbox_shows_a_subject_as_people_read_it(settings):
+    settings.EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
+    EmailMessage("1 条差评：配送 – 港湾茶", "…", to=["li@example.com"]).send()
+    assert SentMessage.objects.get().subject == "1 条差评：配送 – 港湾茶"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -156,3 +156,14 @@ def test_one_click_needs_no_csrf_token_and_takes_multipart_and_form_encoding(inv
     assert strict.post(path, {"List-Unsubscribe": "One-Click"}).status_code == 200
     encoded = "application/x-www-form-urlencoded"
     assert strict.post(path, "List-Unsubscribe=One-Click", content_type=encoded).status_code == 200
+
+
+def test_a_picked_key_that_is_a_part_of_another_marks_only_itself(client, invitation):
+    version = invitation.instrument.versions.get()
+    wording = version.wordings.get(question__key="reason")
+    wording.question.kind = "choice"
+    wording.question.save()
+    wording.options = {"late": {"en": "Late"}, "late_box": {"en": "Late and damaged"}}
+    wording.save()
+    page = client.post(f"/s/{invitation.token}/", {"version": str(version.pk), "reason": "late_box"}).content.decode()
+    assert re.findall(r'value="(\w+)" checked', page) == ["late_box"]

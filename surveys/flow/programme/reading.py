@@ -6,21 +6,32 @@ its value, a map or list that is given replaces the whole one. Must not be here:
 
 import difflib
 import re
-import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import models, transaction
 
 from surveys.expressions import ExpressionError, parse
 from surveys.flow.builtins import SCALE_OF, standard_labels, standard_terms
+from surveys.flow.fixed import has_answers, is_answered
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_version
 from surveys.flow.programme.document import Fault, Faults, Place, each_once, read_document
+from surveys.flow.programme.values import (
+    COLOUR,
+    LABEL,
+    NAME,
+    NOTICE,
+    PUBLIC_KEY,
+    SENT_MODES,
+    SENTENCE,
+    TARGETS,
+    is_hours,
+    is_rising,
+    origin_of,
+    reminders_fit,
+)
 from surveys.models import (
     Channel,
     Instrument,
@@ -32,21 +43,10 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.instruments import Kind, Metric
-from surveys.models.journeys import DAY_S
+from surveys.models.journeys import DAY_S, time_zone_names
 from surveys.scales import SCALES
 
 SECTIONS = ("organisation", "ticket_events", "journeys", "touchpoints", "instruments", "rules", "policy")
-SENT_MODES = ("email", "sms", "ivr")  # modes that begin with a message to a customer
-TARGETS: Mapping[str, tuple[float, float]] = {
-    "nps": (-100, 100),
-    "csat": (0, 100),
-    "ces": (1, 7),
-    "ttr_hours": (0, 100_000),
-}
-NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
-PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
-COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
-HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")
 
 
 class ProgrammeError(ValueError):
@@ -276,7 +276,7 @@ class _Import:
             if row.builtin:
                 at.fail("The metric and scale of a built-in instrument are fixed.")
                 return None
-            if row.versions.filter(answered=True).exists():
+            if is_answered(row):
                 at.fail("This instrument has answers, so its metric and scale are fixed. Make a new instrument.")
                 return None
             if "questions" not in keys:
@@ -384,7 +384,7 @@ class _Import:
         if row is None:
             if "channel" not in keys:
                 place.fail(f"A new touchpoint needs its channel: {', '.join(Channel.values)}.")
-        elif "channel" in values and values["channel"] != row.channel and row.responses.exists():
+        elif "channel" in values and values["channel"] != row.channel and has_answers(row):
             keys["channel"].fail(f"This touchpoint has answers, so its channel stays {row.channel}.")
 
     def _read_reference(
@@ -485,7 +485,7 @@ class _Import:
     ) -> None:
         reminders = values.get("reminders_s", row.reminders_s)
         expires = values.get("expires_s", row.expires_s)
-        if reminders and reminders[-1] >= expires:
+        if not reminders_fit(reminders, expires):
             keys.get("reminders", keys.get("expires", place)).fail("A reminder must come before the link expires.")
 
     def _check_instrument(self, row: InvitationRule, place: Place, values: Mapping[str, Any]) -> None:
@@ -573,15 +573,10 @@ def _languages(place: Place) -> list[str] | None:
 
 def _time_zone(place: Place) -> str | None:
     value = place.text(64)
-    if value is not None and value not in _time_zones():
+    if value is not None and value not in time_zone_names():
         place.fail(f"“{value}” is not a time zone such as Asia/Shanghai.")
         return None
     return value
-
-
-@lru_cache(maxsize=1)
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
 
 
 def _colour(place: Place) -> str | None:
@@ -601,7 +596,7 @@ def _quiet_hours(place: Place) -> dict[str, str] | None:
         value = at.text(11)
         if mode not in SENT_MODES:
             at.fail(f"“{mode}” is not a mode that sends; known are {', '.join(SENT_MODES)}.")
-        elif value is not None and (not HOURS.match(value) or value[:5] == value[6:]):
+        elif value is not None and not is_hours(value):
             at.fail(f'“{value}” is not a span of the day such as "20:00-09:00".')
         elif value is not None:
             found[mode] = value
@@ -668,16 +663,10 @@ def _origin(place: Place) -> str | None:
     if value is None:
         return None
     try:
-        parts = urlsplit(value.lower().removesuffix("/"))
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    is_origin = parts.scheme in ("http", "https") and parts.hostname and re.fullmatch(r"[a-z0-9.\-:]+", parts.hostname)
-    if not is_origin or parts.path or parts.query or parts.fragment or parts.username is not None:
-        place.fail(f"“{value}” is not an origin such as https://shop.example.com.")
+        return origin_of(value)
+    except ValueError as error:
+        place.fail(str(error))
         return None
-    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 
 def _targets(place: Place) -> dict[str, int | float] | None:
@@ -729,7 +718,7 @@ def _share(place: Place) -> float | None:
 
 def _reminders(place: Place) -> list[int] | None:
     spans = [] if place.is_null else place.list_of(_positive_span)
-    if spans and any(later <= earlier for earlier, later in pairwise(spans)):
+    if spans and not is_rising(spans):
         place.fail("Reminders stand in the order in which they are sent.")
         return None
     return spans

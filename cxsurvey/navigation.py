@@ -1,0 +1,104 @@
+"""The staff pages' frame: what stands in the sidebar for whom, and the banner's question. In: a request. Out: plain data for Unfold.
+
+No query: this runs with every page. The overview counts what waits.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+Entry = dict[str, Any]
+
+
+def _list(title: Any, icon: str, model: str, *needs: str) -> Entry:
+    """An entry that leads to a model's list, for those who may see it."""
+    app, name = model.split(".")
+    permissions = [f"{app}.view_{name}", *needs]
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perms(permissions),
+    }
+
+
+OVERVIEW: Entry = {
+    "title": _("Overview"),
+    "icon": "space_dashboard",
+    "link": reverse_lazy("admin:index"),
+    "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
+}
+PEOPLE, ANSWERS = "surveys.view_customer", "surveys.view_response"
+
+SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
+    (
+        _("Measure"),
+        (
+            OVERVIEW,
+            _list(_("Answers"), "reviews", "surveys.response"),
+            _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
+        ),
+    ),
+    (
+        _("Ask"),
+        (
+            _list(_("Journeys"), "route", "surveys.journey"),
+            _list(_("Touchpoints"), "pin_drop", "surveys.touchpoint"),
+            _list(_("Instruments"), "quiz", "surveys.instrument"),
+            _list(_("Invitation rules"), "rule", "surveys.invitationrule"),
+            _list(_("Invitations"), "mail", "surveys.invitation"),
+        ),
+    ),
+    (
+        _("People"),
+        (
+            _list(_("Customers"), "group", "surveys.customer"),
+            _list(_("Events"), "bolt", "surveys.interactionevent"),
+            _list(_("Suppressions"), "do_not_disturb_on", "surveys.suppression"),
+        ),
+    ),
+    (
+        _("What waits"),
+        (
+            _list(_("Quarantine"), "report", "surveys.quarantinedevent", PEOPLE),
+            _list(_("Deliveries"), "outgoing_mail", "surveys.deliveryattempt"),
+            _list(_("Bad-news notices"), "campaign", "surveys.watchernotice", ANSWERS),
+            _list(_("Sent messages"), "inbox", "surveys.sentmessage", PEOPLE, ANSWERS),
+        ),
+    ),
+    (
+        _("Set-up"),
+        (
+            _list(_("Organisation"), "apartment", "surveys.organisation"),
+            _list(_("API keys"), "key", "surveys.apikey"),
+            _list(_("Users"), "person", "auth.user"),
+            _list(_("Groups"), "groups", "auth.group"),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[Entry]:
+    """The sections in which this user may open anything, with those entries alone."""
+    shown = []
+    for title, entries in SECTIONS:
+        own = [entry for entry in entries if entry["permission"](request)]
+        if own:
+            shown.append({"title": title, "items": [_with_state(entry, request) for entry in own]})
+    return shown
+
+
+def _with_state(entry: Entry, request: HttpRequest) -> Entry:
+    link = str(entry["link"])
+    is_here: Callable[[str], bool] = request.path.startswith
+    active = request.path == link or (entry is not OVERVIEW and is_here(link))
+    return {**entry, "active": active or (entry is OVERVIEW and is_here(f"{link}touchpoints/"))}
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """What the frame of each staff page asks beside Unfold's own."""
+    return {"local_mailbox": settings.CX_LOCAL_MAILBOX}

@@ -1,0 +1,466 @@
+"""Form fields for what the configuration holds besides texts: spans of time, shares, targets, lists in an order, pairs.
+
+In: what a manager typed. Out: the value as the column holds it, by the same rules as the programme file's
+(surveys/flow/programme/values.py). Nobody sees JSON, and nobody counts seconds.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import (
+    INPUT_CLASSES,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminColorInputWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from surveys.admin.texts import language_name
+from surveys.channels import SENDING
+from surveys.expressions import ExpressionError, parse
+from surveys.flow.builtins import wordings
+from surveys.flow.incoming import TICKET_EVENTS
+from surveys.flow.programme.document import TAG, UNSTORABLE
+from surveys.flow.programme.spans import seconds_of, span_of
+from surveys.flow.programme.values import (
+    COLOUR,
+    SENT_MODES,
+    TARGETS,
+    as_number,
+    is_hours,
+    is_rising,
+    origin_of,
+)
+from surveys.models import Mode
+from surveys.models.keys import SCOPES
+from surveys.texts import normalise_tag
+
+SHORT = "cx-short"
+EMPTY_ROWS = 2  # below the filled ones of a list of pairs; more come when these are saved
+
+
+class _Read(forms.CharField):
+    """A text field whose column holds something else: `shown` writes it, `read` reads it. Compared by value."""
+
+    empty: Any = None
+
+    def shown(self, value: Any) -> str:
+        raise NotImplementedError
+
+    def read(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if value is None or isinstance(value, str) else self.shown(value)
+
+    def to_python(self, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            text = super().to_python(value)
+            return self.read(text) if text else self.empty
+        return value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.to_python(data) != (self.empty if initial in (None, "") else self.to_python(initial)))
+        except ValidationError:
+            return True
+
+    def run_validators(self, value: Any) -> None:
+        """`read` has checked it; a length says nothing about a number."""
+
+
+# --- Time -------------------------------------------------------------------------------------------------------------
+
+
+def _seconds(text: str) -> int:
+    try:
+        return seconds_of(text)
+    except ValueError:
+        raise ValidationError(
+            _("“%(text)s” is not a span of time such as 45s, 30m, 2h, 7d or 2w."), params={"text": text}
+        ) from None
+
+
+class SpanField(_Read):
+    """Seconds, written 45s, 30m, 2h, 7d or 2w. `positive`: longer than nothing."""
+
+    def __init__(self, *, positive: bool = False, **options: Any) -> None:
+        self.positive = positive
+        options.setdefault("widget", UnfoldAdminTextInputWidget({"class": SHORT, "autocomplete": "off"}))
+        super().__init__(**options)
+
+    def shown(self, value: Any) -> str:
+        return span_of(int(value))
+
+    def read(self, text: str) -> int:
+        seconds = _seconds(text)
+        if self.positive and not seconds:
+            raise ValidationError(_("This must be longer than nothing."))
+        return seconds
+
+
+class SpansField(_Read):
+    """A rising list of seconds, written 3d, 7d."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("widget", UnfoldAdminTextInputWidget({"class": SHORT, "autocomplete": "off"}))
+        super().__init__(**options)
+
+    @property
+    def empty(self) -> list[int]:
+        return []
+
+    def shown(self, value: Any) -> str:
+        return ", ".join(span_of(int(span)) for span in value)
+
+    def read(self, text: str) -> list[int]:
+        spans = [_seconds(part) for part in re.split(r"[,，、;；\s]+", text.strip(" ,，、;；")) if part]
+        if 0 in spans:
+            raise ValidationError(_("This must be longer than nothing."))
+        if not is_rising(spans):
+            raise ValidationError(_("Reminders stand in the order in which they are sent."))
+        return spans
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+class ShareField(_Read):
+    """0…1 in the column, percent on the page."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextInputWidget({"class": SHORT, "inputmode": "decimal"})
+        super().__init__(widget=widget, **options)
+
+    def shown(self, value: Any) -> str:
+        return f"{round(float(value) * 100, 6):g}"
+
+    def read(self, text: str) -> float:
+        number = _number(text.rstrip("%％ "), 0, 100)
+        return round(number / 100, 8)
+
+
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        number = float(text.replace("−", "-").replace("，", ".").replace(",", "."))
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise ValidationError(
+            _("A number from %(low)s to %(high)s is wanted here."), params={"low": f"{low:,g}", "high": f"{high:,g}"}
+        )
+    return number
+
+
+class Typed(dict[str, Any]):
+    """What was typed into the parts of a PartsWidget, by key. Of its own kind, so that no stored value is taken for it."""
+
+
+class PartsWidget(forms.MultiWidget):
+    """Several labelled inputs for one value. `parts`: a key to (label, widget); `take_apart` gives the inputs' values."""
+
+    template_name = "staff/widgets/parts.html"
+
+    def __init__(
+        self, parts: Mapping[str, tuple[Any, forms.Widget]], take_apart: Callable[[Any], Mapping[str, Any]]
+    ) -> None:
+        self.parts, self.take_apart = parts, take_apart
+        super().__init__({key: widget for key, (_label, widget) in parts.items()})
+
+    def decompress(self, value: Any) -> list[Any]:
+        apart = self.take_apart(value) if value is not None else {}
+        return [apart.get(key) for key in self.parts]
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return Typed(zip(self.parts, super().value_from_datadict(data, files, name), strict=True))
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        parts = list(value.values()) if isinstance(value, Typed) else self.decompress(value)
+        context = super().get_context(name, parts, attrs)
+        for (label, _widget), shown in zip(self.parts.values(), context["widget"]["subwidgets"], strict=True):
+            shown["label"] = label
+        return context
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_0" if id_ else id_
+
+
+class PartsField(forms.Field):
+    """What PartsWidget shows; `put_together` makes the value of a mapping of its keys to what was typed."""
+
+    widget: PartsWidget
+    nothing: Any = {}
+
+    def __init__(self, widget: PartsWidget, **options: Any) -> None:
+        super().__init__(widget=widget, **options)
+
+    def put_together(self, typed: Mapping[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def clean(self, value: Any) -> Any:
+        together = self.put_together(value or {})
+        if self.required and not together:
+            raise ValidationError(_("This field is required."), code="required")
+        return together
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(self.put_together(data or {}) != (initial or self.nothing))
+        except ValidationError:
+            return True
+
+
+def _text_input(**attrs: Any) -> forms.Widget:
+    widget: forms.Widget = UnfoldAdminTextInputWidget({"class": SHORT, "autocomplete": "off", **attrs})
+    return widget
+
+
+class TargetsField(PartsField):
+    """{"csat": 85}: only metrics that have a target."""
+
+    LABELS: Mapping[str, Any] = {
+        "nps": gettext_lazy("NPS at least"),
+        "csat": gettext_lazy("CSAT at least, %"),
+        "ces": gettext_lazy("CES at least"),
+        "ttr_hours": gettext_lazy("Half of the tickets resolved within, hours"),
+    }
+
+    def __init__(self, **options: Any) -> None:
+        parts = {key: (self.LABELS[key], _text_input(inputmode="decimal")) for key in TARGETS}
+        super().__init__(PartsWidget(parts, lambda value: value), **options)
+
+    def put_together(self, typed: Mapping[str, Any]) -> dict[str, int | float]:
+        return {
+            key: as_number(_number(text, *TARGETS[key]))
+            for key, given in typed.items()
+            if (text := str(given or "").strip())
+        }
+
+
+class QuietHoursField(PartsField):
+    """{"sms": "20:00-09:00"}: no messages between, by the customer's clock."""
+
+    def __init__(self, **options: Any) -> None:
+        parts = {mode: (Mode(mode).label, _text_input(placeholder="20:00-09:00")) for mode in SENT_MODES}
+        super().__init__(PartsWidget(parts, lambda value: value), **options)
+
+    def put_together(self, typed: Mapping[str, Any]) -> dict[str, str]:
+        found = {mode: re.sub(r"\s*[-–—~～至到]\s*", "-", str(given).strip()) for mode, given in typed.items() if given}
+        found = {mode: text.replace("：", ":") for mode, text in found.items() if text}
+        for text in found.values():
+            if not is_hours(text):
+                raise ValidationError(
+                    _("“%(text)s” is not a span of the day such as 20:00-09:00."), params={"text": text}
+                )
+        return found
+
+
+# --- Choices ----------------------------------------------------------------------------------------------------------
+
+
+class ModesField(PartsField):
+    """Ways to a customer in order of preference: the first with a usable address is taken."""
+
+    nothing = []
+    PLACES = (gettext_lazy("First"), gettext_lazy("Without that address"), gettext_lazy("Without that either"))
+
+    def __init__(self, **options: Any) -> None:
+        known = [(mode, Mode(mode).label if mode in SENDING else self.not_sent(mode)) for mode in SENT_MODES]
+        parts = {
+            str(place): (label, UnfoldAdminSelectWidget(choices=[("", "–"), *known] if place else known))
+            for place, label in enumerate(self.PLACES[: len(SENT_MODES)])
+        }
+        super().__init__(PartsWidget(parts, lambda value: {str(at): mode for at, mode in enumerate(value)}), **options)
+
+    @staticmethod
+    def not_sent(mode: str) -> str:
+        return _("%(mode)s (not connected here)") % {"mode": Mode(mode).label}
+
+    def put_together(self, typed: Mapping[str, Any]) -> list[str]:
+        modes = [mode for mode in typed.values() if mode]
+        if any(mode not in SENT_MODES for mode in modes):
+            raise ValidationError(_("This is not one of the choices."))
+        if len(set(modes)) < len(modes):
+            raise ValidationError(_("A mode stands twice."))
+        return modes
+
+
+class LanguagesField(PartsField):
+    """BCP 47 tags, the default one first: checkboxes for what is known here, a line for all others."""
+
+    nothing = []
+
+    def __init__(self, held: Sequence[str], **options: Any) -> None:
+        self.known = list(dict.fromkeys([*held, *wordings()]))
+        named = [(tag, f"{language_name(tag)} · {tag}") for tag in self.known]
+        parts = {
+            "first": (_("Default"), UnfoldAdminSelectWidget(choices=named)),
+            "known": (_("Languages"), UnfoldAdminCheckboxSelectMultipleWidget(choices=named)),
+            "others": (_("Others, by tag"), _text_input(placeholder="de, pt-br")),
+        }
+        super().__init__(PartsWidget(parts, self.take_apart), **options)
+
+    @staticmethod
+    def take_apart(value: Sequence[str]) -> dict[str, Any]:
+        return {"first": value[0] if value else "", "known": list(value), "others": ""}
+
+    def put_together(self, typed: Mapping[str, Any]) -> list[str]:
+        others = [part for part in re.split(r"[,，、;；\s]+", str(typed.get("others") or "")) if part]
+        chosen = [tag for tag in (typed.get("known") or []) if tag in self.known]
+        for tag in others:
+            if not TAG.match(tag) or len(tag) > 20:
+                raise ValidationError(_("“%(tag)s” is not a language such as en or zh-hans."), params={"tag": tag})
+            chosen.append(normalise_tag(tag))
+        first = typed.get("first")
+        if first in self.known:
+            chosen = [str(first), *chosen]  # what is the default is used, checked or not
+        return list(dict.fromkeys(chosen))
+
+
+class ScopesField(forms.MultipleChoiceField):
+    """What an API key may do, each scope with what it is for."""
+
+    MEANINGS: Mapping[str, Any] = {
+        "events:write": gettext_lazy("Post interaction and ticket events; invite a customer"),
+        "responses:write": gettext_lazy("Post answers that another system collected"),
+        "responses:read": gettext_lazy("Read answers and invitations, with names and verbatims"),
+        "metrics:read": gettext_lazy("Read NPS, CSAT, CES and TTR"),
+        "customers:read": gettext_lazy("Export all that is held about a customer"),
+        "customers:write": gettext_lazy("Erase a customer"),
+    }
+
+    def __init__(self, **options: Any) -> None:
+        choices = [(scope, f"{self.MEANINGS[scope]} · {scope}") for scope in SCOPES]
+        super().__init__(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget, **options)
+
+    def clean(self, value: Any) -> list[str]:
+        return sorted(set(super().clean(value)), key=SCOPES.index)
+
+
+class ColourField(forms.CharField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=UnfoldAdminColorInputWidget(), **options)
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        if not COLOUR.match(text):
+            raise ValidationError(_("“%(text)s” is not a colour such as #0f766e."), params={"text": text})
+        return text.lower()
+
+
+# --- Lines and pairs --------------------------------------------------------------------------------------------------
+
+
+class OriginsField(_Read):
+    """Sites that may show a form: scheme and host, one in a line."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextareaWidget({"rows": 3, "placeholder": "https://shop.example.com"})
+        super().__init__(widget=widget, **options)
+
+    @property
+    def empty(self) -> list[str]:
+        return []
+
+    def shown(self, value: Any) -> str:
+        return "\n".join(value)
+
+    def read(self, text: str) -> list[str]:
+        found = []
+        for line in re.split(r"[\s,，;；]+", text.strip(" \n,，;；")):
+            if not line:
+                continue
+            try:
+                found.append(origin_of(line[:300]))
+            except ValueError:
+                raise ValidationError(
+                    _("“%(line)s” is not an origin such as https://shop.example.com: no path, no *."),
+                    params={"line": line[:100]},
+                ) from None
+        return list(dict.fromkeys(found))
+
+
+class ExpressionField(forms.CharField):
+    """A rule's `when`, parsed at entry."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = UnfoldAdminTextareaWidget(
+            {"rows": 2, "class": "cx-code", "spellcheck": "false", "placeholder": "facts.wait_seconds < 3600"}
+        )
+        super().__init__(widget=widget, **options)
+
+    def clean(self, value: Any) -> str:
+        text: str = super().clean(value)
+        try:
+            parse(text)
+        except ExpressionError as error:
+            said = _(error.template) % error.named if error.named else _(error.template)
+            raise ValidationError(
+                _("%(fault)s, at character %(position)d: %(before)s▸%(after)s"),
+                params={
+                    "fault": said,
+                    "position": error.position + 1,
+                    "before": text[max(0, error.position - 20) : error.position],
+                    "after": text[error.position : error.position + 20],
+                },
+            ) from None
+        return text
+
+
+class TicketEventsWidget(forms.Widget):
+    """Rows of (their event type, ours)."""
+
+    template_name = "staff/widgets/pairs.html"
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:
+        theirs, ours = _listed(data, f"{name}__theirs"), _listed(data, f"{name}__ours")
+        return [(left.strip(), right) for left, right in zip(theirs, ours, strict=False) if left.strip()]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}__theirs" not in data
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        pairs = list(value.items()) if isinstance(value, Mapping) else list(value or [])
+        context["widget"] |= {
+            "pairs": [*pairs, *[("", "")] * EMPTY_ROWS],
+            "choices": TICKET_EVENTS,
+            "classes": " ".join(INPUT_CLASSES),
+        }
+        return context
+
+
+class TicketEventsField(forms.Field):
+    """{"case.solved": "ticket.resolved"}: which of their event types are ours."""
+
+    widget = TicketEventsWidget
+
+    def clean(self, value: Any) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for theirs, ours in value or []:
+            if ours not in TICKET_EVENTS:
+                raise ValidationError(_("Choose what “%(type)s” means."), params={"type": theirs})
+            if len(theirs) > 100 or UNSTORABLE.search(theirs):
+                raise ValidationError(_("An event type has 1 to 100 characters."))
+            if theirs in found:
+                raise ValidationError(_("The event type “%(type)s” stands twice."), params={"type": theirs})
+            found[theirs] = ours
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return dict(data or []) != dict(initial or {})
+
+
+def _listed(data: Any, name: str) -> list[str]:
+    """All values of a name; data of a test may be a plain dict."""
+    if hasattr(data, "getlist"):
+        return list(data.getlist(name))
+    held = data.get(name, [])
+    return [held] if isinstance(held, str) else list(held)

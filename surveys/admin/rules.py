@@ -1,0 +1,121 @@
+"""Invitation rules: after which event, whom, by which means, how often. In: what a manager types. Out: rows; a wrong `when` is refused."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+
+from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
+from surveys.admin.fields import ExpressionField, ModesField, ShareField, SpanField, SpansField
+from surveys.flow.fixed import keeps_slug
+from surveys.flow.programme.spans import span_of
+from surveys.flow.programme.values import reminders_fit
+from surveys.models import Invitation, InvitationRule, Mode, Organisation
+
+SPAN = gettext_lazy("Such as 30m, 2h or 7d.")
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        touchpoint = cleaned.get("touchpoint")
+        if touchpoint is not None and cleaned.get("instrument") is None and touchpoint.instrument_id is None:
+            self.add_error("instrument", _("Neither this rule nor its touchpoint names an instrument."))
+        reminders, expires_s = cleaned.get("reminders_s"), cleaned.get("expires_s")
+        if reminders and expires_s and not reminders_fit(reminders, expires_s):
+            self.add_error("reminders_s", _("A reminder must come before the link expires."))
+        return cleaned
+
+
+def _resting(request: HttpRequest, options: dict[str, Any], column: str) -> forms.Field:
+    held = span_of(getattr(Organisation.current(), column))
+    said = _("Empty: the organisation’s, now %(span)s.") % {"span": held}
+    return SpanField(**{**options, "help_text": said})
+
+
+@admin.register(InvitationRule)
+class InvitationRuleAdmin(ConfigAdmin):
+    form = RuleForm
+    list_display = ["slug", "event_type", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
+    list_filter = [("touchpoint", RelatedDropdownFilter), "event_type", "active"]
+    list_select_related = ("touchpoint",)
+    search_fields = ["slug", "event_type", "when"]
+    search_help_text = gettext_lazy("Slug, event type or condition")
+    empty_text = gettext_lazy("A rule says: after this event, ask this, by these means. Without one nobody is invited.")
+    own_fields = {
+        "when": made(
+            ExpressionField, label=gettext_lazy("When"),
+            help_text=gettext_lazy(
+                "Over facts, customer and event; with ==, <, in, and, or, not. Such as: facts.wait_seconds < 3600 and "
+                "customer.segment == “gold”. Empty: always."
+            ),
+        ),
+        "delay_s": made(SpanField, label=gettext_lazy("Delay"), required=False, help_text=SPAN),
+        "max_age_s": made(
+            SpanField, positive=True, label=gettext_lazy("Maximum age of the event"),
+            help_text=gettext_lazy("An event that arrives later than this is withheld as expired."),
+        ),
+        "expires_s": made(SpanField, positive=True, label=gettext_lazy("Link expires after"), help_text=SPAN),
+        "reminders_s": made(
+            SpansField, label=gettext_lazy("Reminders after"),
+            help_text=gettext_lazy("Such as 3d, 7d. Empty: none."),
+        ),
+        "resting_same_s": lambda request, options: _resting(
+            request, {**options, "label": _("Resting, same touchpoint")}, "resting_same_s"
+        ),
+        "resting_any_s": lambda request, options: _resting(
+            request, {**options, "label": _("Resting, any touchpoint")}, "resting_any_s"
+        ),
+        "modes": made(
+            ModesField, help_text=gettext_lazy("The first for which the customer has a usable address is taken.")
+        ),
+        "sample_share": made(
+            ShareField, label=gettext_lazy("Sample, %"),
+            help_text=gettext_lazy("The share of matching events after which somebody is asked."),
+        ),
+    }  # fmt: skip
+
+    def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
+        return [
+            (None, ["slug", "active"]),
+            (_("When to ask"), ["event_type", "when", "delay_s", "max_age_s", "sample_share"]),
+            (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s"]),
+            (_("How often"), ["resting_same_s", "resting_any_s"]),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
+        return ["slug"] if obj is not None and keeps_slug(obj) else []
+
+    def has_history(self, obj: InvitationRule) -> bool:
+        return keeps_slug(obj)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        row = super().save_form(request, form, change)
+        row.delay_s = row.delay_s or 0  # an empty delay is none
+        return row
+
+    @admin.display(description=gettext_lazy("when"))
+    def when_shown(self, row: InvitationRule) -> str:
+        return Truncator(row.when).chars(60) or _("always")
+
+    @admin.display(description=gettext_lazy("touchpoint"), ordering="touchpoint__slug")
+    def touchpoint_shown(self, row: InvitationRule) -> str:
+        return row.touchpoint.label
+
+    @admin.display(description=gettext_lazy("modes"))
+    def modes_shown(self, row: InvitationRule) -> str:
+        return " → ".join(str(Mode(mode).label) if mode in Mode.values else mode for mode in row.modes)
+
+    @admin.display(description=gettext_lazy("delay"), ordering="delay_s")
+    def delay(self, row: InvitationRule) -> str:
+        return span_of(row.delay_s) if row.delay_s else _("none")
+
+    @admin.display(description=gettext_lazy("invitations"))
+    def invited(self, row: InvitationRule) -> SafeString | str:
+        return link_to(list_url(Invitation, f"?rule__id__exact={row.pk}"), _("Decisions"))

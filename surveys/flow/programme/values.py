@@ -1,0 +1,63 @@
+"""PURE: what single values of the configuration may be, for the programme file and for the staff's forms alike.
+
+In: what somebody wrote. Out: the value as it is kept, or ValueError. No line numbers (document) and no rows (reading).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+SENT_MODES = ("email", "sms", "ivr")  # modes that begin with a message to a customer
+TARGETS: Mapping[str, tuple[float, float]] = {
+    "nps": (-100, 100),
+    "csat": (0, 100),
+    "ces": (1, 7),
+    "ttr_hours": (0, 100_000),
+}
+NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
+PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
+_HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")
+
+
+def is_hours(text: str) -> bool:
+    """A span of the day that is not empty, such as 20:00-09:00.
+
+    >>> is_hours("20:00-09:00"), is_hours("20:00-20:00"), is_hours("8-9")
+    (True, False, False)
+    """
+    return bool(_HOURS.match(text)) and text[:5] != text[6:]
+
+
+def origin_of(text: str) -> str:
+    """scheme://host[:port] in lower case, as browsers write it; ValueError for anything else.
+
+    >>> origin_of("https://Shop.example.com/")
+    'https://shop.example.com'
+    """
+    try:
+        parts = urlsplit(text.lower().removesuffix("/"))
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    is_origin = parts.scheme in ("http", "https") and parts.hostname and re.fullmatch(r"[a-z0-9.\-:]+", parts.hostname)
+    if not is_origin or parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f"“{text}” is not an origin such as https://shop.example.com.")
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def is_rising(spans: Sequence[int]) -> bool:
+    """Each later than the one before: the order in which reminders are sent."""
+    return all(earlier < later for earlier, later in pairwise(spans))
+
+
+def reminders_fit(spans: Sequence[int], expires_s: int) -> bool:
+    """The last reminder comes before the link expires."""
+    return not spans or spans[-1] < expires_s
+
+
+def as_number(value: float) -> int | float:
+    """An int where it is whole, so that 85.0 and 85 are the same target."""
+    return int(value) if float(value).is_integer() else value

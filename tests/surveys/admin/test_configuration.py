@@ -1,0 +1,370 @@
+"""Journeys, touchpoints, rules and the organisation, as managers change them: every page is opened and sent as a browser would."""
+
+import json
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from surveys.flow.groups import MANAGER, VIEWER
+from surveys.flow.links import public_url
+from surveys.flow.programme import export_programme
+from surveys.models import InvitationRule, Journey, Organisation, Stage, Touchpoint, Watcher
+from tests.factories import make_instrument, make_invitation, make_organisation, make_rule, make_touchpoint
+from tests.surveys.admin.people import answer
+from tests.surveys.admin.staff import errors_in, fields_of, send, sign_in_as
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def manager():
+    make_organisation()
+    return sign_in_as(MANAGER)
+
+
+def page(row, action: str = "change") -> str:
+    return reverse(f"admin:surveys_{row._meta.model_name}_{action}", args=[row.pk])
+
+
+def add(model) -> str:
+    return reverse(f"admin:surveys_{model._meta.model_name}_add")
+
+
+def make_journey() -> Journey:
+    journey = Journey.objects.create(slug="purchase", name={"en": "Buying", "zh-hans": "购买", "de": "Einkauf"})
+    for position, slug in enumerate(("buy", "use")):
+        Stage.objects.create(journey=journey, slug=slug, name={"en": slug.title()}, position=position)
+    return journey
+
+
+# --- Saving what was not changed --------------------------------------------------------------------------------------
+
+
+def make_everything() -> list:
+    organisation = make_organisation(
+        languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
+        quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
+    )  # fmt: skip
+    journey = make_journey()
+    touchpoint = make_touchpoint(
+        "delivery", journey=journey, stage=journey.stages.first(), targets={"csat": 85.5, "ttr_hours": 24}, public=True,
+        allowed_origins=["https://shop.example.com"], name={"en": "Delivery", "zh-hans": "配送", "de": "Lieferung"},
+    )  # fmt: skip
+    Watcher.objects.create(touchpoint=touchpoint, address="boss@shop.example", language="zh-hans")
+    rule = make_rule(
+        touchpoint, when="facts.wait_seconds < 3600", delay_s=7200, modes=["sms", "email"], sample_share=0.125,
+        reminders_s=[3 * 86_400, 7 * 86_400], resting_same_s=None, resting_any_s=0,
+    )  # fmt: skip
+    return [organisation, journey, touchpoint, touchpoint.instrument, rule]
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_saving_a_page_unchanged_changes_nothing(manager, index):
+    """Not even what the page does not show, such as languages that the organisation does not use."""
+    row = make_everything()[index]
+    before = export_programme()
+    entries = LogEntry.objects.count()
+    response = send(manager, page(row))
+    assert response.status_code == 302, errors_in(response)
+    assert export_programme() == before
+    said = json.loads(LogEntry.objects.order_by("-pk")[0].change_message) if LogEntry.objects.count() > entries else []
+    assert said == []
+
+
+def test_every_change_is_in_the_history(manager):
+    touchpoint = make_touchpoint("delivery")
+    assert send(manager, page(touchpoint), targets_nps="30").status_code == 302
+    entry = LogEntry.objects.get()
+    assert (entry.object_id, entry.user.pk) == (str(touchpoint.pk), manager.user.pk)
+    assert json.loads(entry.change_message) == [{"changed": {"fields": ["Targets"]}}]
+    assert manager.get(page(touchpoint, "history")).status_code == 200
+
+
+# --- Texts ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_has_one_input_for_each_language_of_the_organisation(manager):
+    journey = make_journey()
+    fields = fields_of(manager.get(page(journey)).content.decode())
+    assert (fields["name__en"], fields["name__zh-hans"]) == (["Buying"], ["购买"])
+    assert "name__de" not in fields
+    send(manager, page(journey), **{"name__en": "Purchase", "name__zh-hans": ""})
+    journey.refresh_from_db()
+    assert journey.name == {"en": "Purchase", "de": "Einkauf"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"name__en": "", "name__zh-hans": "  "}, "in one language at least"),
+        ({"name__en": "x" * 201}, "201 characters; at most 200 fit"),
+        ({"name__en": "a\x00b"}, "cannot be stored"),
+    ],
+)
+def test_a_text_that_cannot_be_kept_is_refused(manager, texts, said):
+    journey = make_journey()
+    journey.name = {"en": "Buying"}
+    journey.save()
+    assert said in errors_in(send(manager, page(journey), **texts))
+    journey.refresh_from_db()
+    assert journey.name == {"en": "Buying"}
+
+
+def test_what_was_typed_stands_there_again_after_an_error(manager):
+    journey = make_journey()
+    response = send(manager, page(journey), **{"name__zh-hans": "采购", "slug": "not a slug"})
+    assert fields_of(response.content.decode())["name__zh-hans"] == ["采购"]
+
+
+# --- Journeys and touchpoints -----------------------------------------------------------------------------------------
+
+
+def test_a_journey_is_made_with_its_stages(manager):
+    empty = {"stages-TOTAL_FORMS": "1", "stages-0-slug": "buy", "stages-0-name__en": "Buy", "stages-0-position": "0"}
+    response = send(manager, add(Journey), **{"slug": "purchase", "name__en": "Buying", **empty})
+    assert response.status_code == 302, errors_in(response)
+    assert [stage.slug for stage in Journey.objects.get().stages.all()] == ["buy"]
+
+
+def test_a_touchpoint_is_made_and_takes_the_journey_of_its_stage(manager):
+    journey = make_journey()
+    stage = journey.stages.last()
+    response = send(
+        manager, add(Touchpoint), slug="delivery", name__en="Delivery", channel="home_service", stage=stage.pk,
+        allowed_origins="https://Shop.example.com/\nhttp://localhost:3000", targets_csat="85", targets_ttr_hours="1.5",
+    )  # fmt: skip
+    assert response.status_code == 302, errors_in(response)
+    row = Touchpoint.objects.get()
+    assert (row.journey, row.stage) == (journey, stage)
+    assert row.allowed_origins == ["https://shop.example.com", "http://localhost:3000"]
+    assert row.targets == {"csat": 85, "ttr_hours": 1.5}
+
+
+def test_a_stage_of_another_journey_is_refused(manager):
+    stage = make_journey().stages.first()
+    other = Journey.objects.create(slug="other", name={"en": "Other"})
+    touchpoint = make_touchpoint()
+    assert "another journey" in errors_in(send(manager, page(touchpoint), journey=other.pk, stage=stage.pk))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("targets_nps", "101", "-100 to 100"),
+        ("targets_csat", "junk", "0 to 100"),
+        ("targets_ces", "nan", "1 to 7"),
+        ("targets_ttr_hours", "-1", "0 to 100,000"),
+        ("allowed_origins", "https://shop.example.com/path", "no path"),
+        ("allowed_origins", "*", "is not an origin"),
+        ("allowed_origins", "javascript:alert(1)", "is not an origin"),
+        ("slug", "two words", "slug"),
+        ("channel", "fax", "fax"),
+    ],
+)
+def test_a_touchpoint_that_cannot_be_is_refused(manager, field, value, said):
+    assert said in errors_in(send(manager, page(make_touchpoint()), **{field: value}))
+
+
+def test_channel_and_slug_are_fixed_once_answered(manager):
+    touchpoint = make_touchpoint("delivery", channel="home_service")
+    free = fields_of(manager.get(page(touchpoint)).content.decode())
+    assert {"slug", "channel"} <= free.keys()
+    answer(touchpoint, 9)
+    fixed = fields_of(manager.get(page(touchpoint)).content.decode())
+    assert not {"slug", "channel"} & fixed.keys()
+    send(manager, page(touchpoint), slug="other", channel="website")  # somebody insists
+    touchpoint.refresh_from_db()
+    assert (touchpoint.slug, touchpoint.channel) == ("delivery", "home_service")
+
+
+def test_what_has_history_is_not_deleted_and_what_has_none_may_be(manager):
+    used, unused = make_touchpoint(), make_touchpoint()
+    answer(used, 9)
+    assert manager.post(page(used, "delete"), {"post": "yes"}).status_code == 403
+    assert manager.post(page(unused, "delete"), {"post": "yes"}).status_code == 302
+    assert list(Touchpoint.objects.all()) == [used]
+    data = {"action": "delete_selected", "_selected_action": [used.pk], "post": "yes"}
+    manager.post(reverse("admin:surveys_touchpoint_changelist"), data)
+    assert Touchpoint.objects.exists()
+
+
+def test_slugs_of_journeys_and_stages_are_fixed_once_a_touchpoint_is_answered(manager):
+    journey = make_journey()
+    answer(make_touchpoint(journey=journey, stage=journey.stages.first()), 9)
+    response = send(manager, page(journey), **{"slug": "x", "stages-0-slug": "x", "stages-1-slug": "consume"})
+    assert response.status_code == 302, errors_in(response)
+    journey.refresh_from_db()
+    assert journey.slug == "purchase"
+    assert sorted(journey.stages.values_list("slug", flat=True)) == ["buy", "consume"]
+
+
+def test_the_page_of_a_touchpoint_holds_its_link_code_and_snippet(manager):
+    touchpoint = make_touchpoint("delivery", public=True)
+    shown = manager.get(page(touchpoint)).content.decode()
+    assert public_url(touchpoint) in shown
+    assert "&lt;iframe src=" in shown
+    assert "<svg" in shown
+    assert "/admin/touchpoints/delivery/" in shown
+
+
+def test_people_are_named_who_are_told_of_bad_news(manager):
+    touchpoint = make_touchpoint()
+
+    def tell(address: str):
+        total = Watcher.objects.count() + 1
+        row = {"TOTAL_FORMS": total, f"{total - 1}-address": address, f"{total - 1}-language": "zh-hans"}
+        row |= {f"{total - 1}-active": "on", f"{total - 1}-touchpoint": touchpoint.pk}
+        return send(manager, page(touchpoint), **{f"watchers-{name}": value for name, value in row.items()})
+
+    assert tell("boss@shop.example").status_code == 302
+    assert tell("slack://TokenA/TokenB/TokenC").status_code in (200, 302)
+    assert Watcher.objects.get(address="boss@shop.example").language == "zh-hans"
+    for wrong in ("nobody", "nonsense://x", "a@b@c"):
+        assert errors_in(tell(wrong))
+
+
+# --- Rules ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_is_made_from_what_people_write(manager):
+    touchpoint = make_touchpoint("delivery")
+    response = send(
+        manager, add(InvitationRule), slug="after", event_type="order.delivered", touchpoint=touchpoint.pk,
+        when="facts.wait_seconds < 3600", delay_s="2h", max_age_s="1w", sample_share="12.5", modes_0="sms",
+        modes_1="email", expires_s="10d", reminders_s="3d、 7d", resting_same_s="", resting_any_s="0s",
+    )  # fmt: skip
+    assert response.status_code == 302, errors_in(response)
+    row = InvitationRule.objects.get()
+    assert (row.delay_s, row.max_age_s, row.expires_s) == (7200, 604_800, 864_000)
+    assert row.reminders_s == [259_200, 604_800]
+    assert (row.modes, row.sample_share) == (["sms", "email"], 0.125)
+    assert (row.resting_same_s, row.resting_any_s) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("when", "facts.wait <", "The expression ends too early, at character 13"),
+        ("when", "fact.wait < 3", "“fact” is not known; a name starts with facts, customer or event, at character 1"),
+        ("when", "facts.a == 'x", "A text that is not closed, at character 12"),
+        ("delay_s", "soon", "“soon” is not a span of time"),
+        ("delay_s", "100w1", "is not a span"),
+        ("max_age_s", "0s", "longer than nothing"),
+        ("sample_share", "101", "0 to 100"),
+        ("sample_share", "-1", "0 to 100"),
+        ("modes_1", "email", "stands twice"),
+        ("reminders_s", "7d, 3d", "in the order"),
+        ("reminders_s", "14d", "before the link expires"),
+        ("expires_s", "", "required"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(manager, field, value, said):
+    rule = make_rule()
+    assert said in errors_in(send(manager, page(rule), **{field: value}))
+    rule.refresh_from_db()
+    assert (rule.when, rule.modes, rule.sample_share) == ("", ["email"], 1.0)
+
+
+def test_a_wrong_expression_is_told_in_the_readers_language(manager):
+    manager.cookies["django_language"] = "zh-hans"
+    assert "表达式提前结束，第 13 个字符" in errors_in(send(manager, page(make_rule()), when="facts.wait <"))
+
+
+def test_a_rule_needs_an_instrument_from_somewhere(manager):
+    bare = make_touchpoint()
+    Touchpoint.objects.filter(pk=bare.pk).update(instrument=None)
+    assert "names an instrument" in errors_in(send(manager, page(make_rule(bare))))
+    assert send(manager, page(make_rule(bare)), instrument=make_instrument().pk).status_code == 302
+
+
+def test_a_rules_slug_is_fixed_once_it_decided(manager):
+    rule = make_rule()
+    make_invitation(rule.touchpoint, rule=rule)
+    assert "slug" not in fields_of(manager.get(page(rule)).content.decode())
+    assert manager.post(page(rule, "delete"), {"post": "yes"}).status_code == 403
+
+
+# --- The organisation -------------------------------------------------------------------------------------------------
+
+
+def test_the_organisation_is_one_page(manager):
+    listed = manager.get(reverse("admin:surveys_organisation_changelist"))
+    assert listed.url == page(Organisation.current())
+    assert manager.get(reverse("admin:surveys_organisation_add")).status_code == 403
+    assert manager.post(page(Organisation.current(), "delete"), {"post": "yes"}).status_code == 403
+
+
+def test_changing_the_time_zone_says_what_to_run_once_there_are_days(manager):
+    here = page(Organisation.current())
+    assert "rebuild_rollups" not in _said(send(manager, here, time_zone="Europe/Berlin"))
+    answer(make_touchpoint(), 9)
+    assert "rebuild_rollups" in _said(send(manager, here, time_zone="Asia/Tokyo"))
+    assert "rebuild_rollups" not in _said(send(manager, here, segment_attribute="tier"))
+
+
+def _said(response) -> str:
+    assert response.status_code == 302, errors_in(response)
+    return " ".join(str(message) for message in response.wsgi_request._messages)
+
+
+def test_languages_keep_their_order_and_others_can_be_named(manager):
+    here = page(Organisation.current())
+    response = send(manager, here, languages_first="zh-hans", languages_known=["en"], languages_others="DE, pt_BR")
+    assert response.status_code == 302, errors_in(response)
+    assert Organisation.current().languages == ["zh-hans", "en", "de", "pt-br"]
+    assert "languages_known" in fields_of(manager.get(here).content.decode())
+    assert "is not a language" in errors_in(send(manager, here, languages_others="!"))
+
+
+def test_what_a_helpdesk_calls_its_events_is_mapped(manager):
+    here = page(Organisation.current())
+    rows = {"ticket_events__theirs": ["case.solved", "", "case.new"]}
+    rows["ticket_events__ours"] = ["ticket.resolved", "", "ticket.opened"]
+    assert send(manager, here, **rows).status_code == 302
+    assert Organisation.current().ticket_events == {"case.solved": "ticket.resolved", "case.new": "ticket.opened"}
+    rows["ticket_events__theirs"] = ["case.solved", "", "case.solved"]
+    assert "stands twice" in errors_in(send(manager, here, **rows))
+    rows["ticket_events__ours"] = ["", "", ""]
+    assert "Choose what" in errors_in(send(manager, here, **rows))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("quiet_hours_email", "9-17", "is not a span of the day"),
+        ("quiet_hours_sms", "20:00-20:00", "is not a span of the day"),
+        ("accent", "red", "is not a colour"),
+        ("time_zone", "Mars/Base", "Mars/Base"),
+        ("floor_s", "1 day", "is not a span of time"),
+    ],
+)
+def test_an_organisation_that_cannot_be_is_refused(manager, field, value, said):
+    assert said in errors_in(send(manager, page(Organisation.current()), **{field: value}))
+
+
+def test_quiet_hours_may_be_written_as_in_chinese(manager):
+    assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
+    assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
+
+
+# --- Whoever may only look --------------------------------------------------------------------------------------------
+
+
+def test_no_field_is_raw_json_even_for_those_who_only_look(manager):
+    rows = make_everything()
+    client = sign_in_as(VIEWER)
+    client.user.user_permissions.set(_views())
+    for row in rows:
+        shown = client.get(page(row)).content.decode()
+        assert "{&#x27;" not in shown, row
+        assert "&quot;en&quot;" not in shown, row
+        assert "[&#x27;" not in shown, row
+        assert client.post(page(row), {}).status_code == 403
+
+
+def _views():
+    from django.contrib.auth.models import Permission
+
+    names = ("organisation", "journey", "stage", "touchpoint", "watcher", "instrument", "invitationrule")
+    return Permission.objects.filter(codename__in=[f"view_{name}" for name in names])

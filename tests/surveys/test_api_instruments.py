@@ -1,0 +1,151 @@
+"""GET /api/v1/instruments/{slug}/: all that an app needs to draw the form itself, in the reader's language."""
+
+import uuid
+
+import pytest
+
+from surveys.flow.builtins import load_builtins
+from surveys.flow.instruments import publish_version, terms_of_version
+from surveys.models import Instrument
+from surveys.scales import SCALES
+from tests.factories import make_instrument, make_organisation, make_touchpoint
+from tests.rest import Api
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def api() -> Api:
+    make_organisation()
+    load_builtins()
+    return Api("responses:write")
+
+
+def test_a_question_has_all_that_is_needed_to_draw_it(api):
+    make_instrument("nps-x")
+    found = api.get("instruments/nps-x/", language="zh-hans")
+    questions = found.pop("questions")
+    assert found == {
+        "slug": "nps-x",
+        "metric": "nps",
+        "scale": {"low": 0, "high": 10},
+        "version": 1,
+        "language": "zh-hans",
+    }
+    assert [(question["key"], question["kind"], question["required"]) for question in questions] == [
+        ("score", "scale", True),
+        ("reason", "choices", False),
+        ("comment", "verbatim", False),
+    ]
+    assert questions[0]["scores"] == list(range(11))
+    assert questions[0]["text"] == "score？"
+    assert questions[1]["options"] == [{"key": "price", "text": "价格"}, {"key": "speed", "text": "速度"}]
+
+
+@pytest.mark.parametrize("slug", ["nps", "csat5", "csat7", "ces"])
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_every_built_in_instrument_is_there_in_every_shipped_language(api, slug, language):
+    make_touchpoint("delivery", name={"en": "Delivery", "zh-hans": "配送"})
+    found = api.get(f"instruments/{slug}/", language=language, touchpoint="delivery")
+    assert found["language"] == language
+    score = found["questions"][0]
+    scale = SCALES[found["metric"], len(score["scores"])]
+    assert score["scores"] == list(scale.scores)
+    assert found["scale"] == {"low": scale.low, "high": scale.high}
+    texts = [question["text"] for question in found["questions"]] + [score["low_label"], score["high_label"]]
+    assert all(texts)
+    assert not any("{" in text for text in texts)
+    is_chinese = [any("\u4e00" <= character <= "\u9fff" for character in text) for text in texts]
+    assert all(is_chinese) if language == "zh-hans" else not any(is_chinese)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("zh-hans", "zh-hans"),
+        ("zh_CN", "zh-hans"),
+        ("zh", "zh-hans"),
+        ("ZH-Hans-CN", "zh-hans"),
+        ("en-GB", "en"),
+        ("de", "en"),
+        ("", "en"),
+        ("not a language", "en"),
+    ],
+)
+def test_a_language_falls_back_and_says_which_it_is(api, asked, told):
+    found = api.get("instruments/nps/", language=asked)
+    assert found["language"] == told
+    assert found["questions"][0]["text"] == api.get("instruments/nps/", language=told)["questions"][0]["text"]
+
+
+def test_without_a_language_it_is_the_organisations(api):
+    make_organisation(languages=["zh-hans", "en"])
+    assert api.get("instruments/nps/")["language"] == "zh-hans"
+    assert api.get("instruments/nps/", language="fr")["language"] == "zh-hans"
+
+
+def test_an_organisation_is_named_in_the_readers_language(api):
+    assert "Harbour Tea" in api.get("instruments/nps/", language="en")["questions"][0]["text"]
+    assert "港湾茶" in api.get("instruments/nps/", language="zh-hans")["questions"][0]["text"]
+
+
+def test_a_touchpoint_is_named_where_it_is_asked_for_and_left_to_the_app_otherwise(api):
+    make_touchpoint("delivery", name={"en": "Delivery", "zh-hans": "配送"})
+    assert "(Delivery)" in api.get("instruments/csat5/", touchpoint="delivery")["questions"][0]["text"]
+    assert "（配送）" in api.get("instruments/csat5/", touchpoint="delivery", language="zh")["questions"][0]["text"]
+    assert "({touchpoint})" in api.get("instruments/csat5/")["questions"][0]["text"]
+    for touchpoint in ("nowhere", "a\x00b", ""):
+        problem = api.get("instruments/csat5/", touchpoint=touchpoint, expect=400)
+        assert [error["pointer"] for error in problem["errors"]] == ["/touchpoint"]
+
+
+def test_follow_up_questions_say_when_they_are_shown(api):
+    instrument = make_instrument("follow-up")
+    instrument.versions.get().wordings.filter(question__key="reason").update(show_if={"score": [0, 1]})
+    assert [question["show_if"] for question in api.get("instruments/follow-up/")["questions"]] == [
+        {},
+        {"score": [0, 1]},
+        {},
+    ]
+
+
+def test_a_new_version_is_told_and_answered(api):
+    """What an app sends is held against the newest version."""
+    instrument = make_instrument("nps-x")
+    make_touchpoint("checkout", instrument)
+    sent = {"id": str(uuid.uuid4()), "touchpoint": "checkout", "answers": {"score": 9}}
+    assert api.post("responses/", sent)["version"] == 1
+    terms = terms_of_version(Instrument.objects.get(slug="nps-x").current_version())
+    publish_version(instrument, terms[:2])
+    assert api.get("instruments/nps-x/")["version"] == 2
+    assert len(api.get("instruments/nps-x/")["questions"]) == 2
+    assert api.pointers("responses/", sent | {"id": str(uuid.uuid4()), "answers": {"score": 9, "comment": "!"}}) == [
+        "/answers/comment"
+    ]
+
+
+def test_what_is_drawn_from_it_is_taken(api):
+    """An app that answers with the first option of everything is understood, whatever the instrument."""
+    make_touchpoint("checkout")
+    for slug in ("nps", "csat5", "csat7", "ces"):
+        answers = {}
+        for question in api.get(f"instruments/{slug}/")["questions"]:
+            answers[question["key"]] = {
+                "scale": lambda asked: asked["scores"][-1],
+                "choices": lambda asked: [option["key"] for option in asked["options"]],
+                "choice": lambda asked: asked["options"][0]["key"],
+                "verbatim": lambda asked: "fine",
+            }[question["kind"]](question)
+        sent = {"id": str(uuid.uuid4()), "touchpoint": "checkout", "instrument": slug, "answers": answers}
+        assert api.post("responses/", sent)["answers"] == answers
+
+
+def test_an_unknown_instrument_and_one_that_asks_nothing_are_not_found(api):
+    Instrument.objects.create(slug="empty", metric="nps", points=11, name={"en": "Empty"})
+    api.get("instruments/nothing/", expect=404)
+    api.get("instruments/empty/", expect=404)
+
+
+def test_it_needs_the_scope_that_answers(api):
+    Api("responses:read", "metrics:read").get("instruments/nps/", expect=403)
+    Api(key="wrong.key").get("instruments/nps/", expect=401)

@@ -1,12 +1,16 @@
 """The Celery app and the beat schedule, which is one table: everything that happens without being asked stands here."""
 
 import os
+import signal
 import warnings
 from typing import Any
 
+import psutil
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_ready
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+
+from surveys import shift
 
 warnings.simplefilter("ignore", SecurityWarning)  # that we run as root is said once, by the server
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
@@ -35,3 +39,21 @@ app.conf.beat_schedule = {
 def beat_at_once(**_: Any) -> None:
     """/readyz need not wait for the first tick."""
     app.tasks["surveys.tasks.heartbeat"]()
+
+
+@worker_process_init.connect
+def end_shifts_when_told(**_: Any) -> None:
+    """A pool process that SIGTERM ends in the middle of a message has it sent once more.
+
+    SIGTERM reaches it from whoever ends a whole process group, as our server and systemd do. The worker itself is told as
+    well, and tells its pool: then a task comes to its end, and gives back what it had claimed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, lambda *_: shift.end_all())
+
+
+@worker_shutting_down.connect
+def tell_pool_processes(how: str = "", **_: Any) -> None:
+    children = psutil.Process().children()
+    for child in children:
+        child.send_signal(signal.SIGUSR2 if how == "Warm" else signal.SIGKILL)

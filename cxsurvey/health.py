@@ -38,8 +38,8 @@ def _database() -> str:
 
 def _broker() -> str:
     try:
-        with app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=1, timeout=1)
+        with app.connection_for_write(transport_options={"socket_timeout": 1}) as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, timeout=1)
     except Exception:  # every transport has exceptions of its own
         return "away"
     return "ok"

@@ -4,10 +4,11 @@ Honcho ends everything when one process dies. Here a process that dies is starte
 server. Where the server itself is killed, its processes end too; `end_leftovers` finds those that could not.
 """
 
+import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -30,9 +31,11 @@ class KeptProcess(Process):  # type: ignore[misc]
     """Starts its command again when it ended unasked. Runs in a process of its own, like honcho's."""
 
     stopping: Any  # a multiprocessing.Event, set by the manager
+    server_pid: int
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         self._events = events
+        self._orphaned = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # these are the manager's, who then tells us
         threading.Thread(target=self._watch_server, daemon=True).start()
@@ -41,7 +44,7 @@ class KeptProcess(Process):  # type: ignore[misc]
             code = self._run_once()
             deaths.append(time.monotonic())
             often = len(deaths) == DEATHS and deaths[-1] - deaths[0] < WITHIN_S
-            if self.stopping.is_set() or often:
+            if self.stopping.is_set() or self._orphaned.is_set() or often:
                 break
             self._send_message(f"ended ({code}); starting it again\n".encode())
             self.stopping.wait(PAUSE_S)
@@ -50,27 +53,36 @@ class KeptProcess(Process):  # type: ignore[misc]
     def _run_once(self) -> int:
         self._child = self._child_ctor(self.cmd, env=self.env, cwd=self.cwd, preexec_fn=_default_signals)
         self._send_message({"pid": self._child.pid}, type="start")
-        if self.stopping.is_set():  # the manager's signal went to the one before
+        if self.stopping.is_set() or self._orphaned.is_set():  # the signal went to the one before
             self._child.terminate()
-        for line in iter(self._child.stdout.readline, b""):
-            self._send_message(line)
-        self._child.stdout.close()
+        reader = threading.Thread(target=self._pass_on, args=(self._child.stdout,), daemon=True)
+        reader.start()
         code: int = self._child.wait()
+        # What is left of its group still holds the port, or a message in the middle; and our end of its output.
+        with contextlib.suppress(OSError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        reader.join(KILL_WAIT_S)
         return code
+
+    def _pass_on(self, output: Any) -> None:
+        with output:
+            for line in iter(output.readline, b""):
+                self._send_message(line)
 
     def _watch_server(self) -> None:
         """A server that was killed takes its processes along."""
-        parent = multiprocessing.parent_process()
-        if parent is None:
-            return
-        multiprocessing.connection.wait([parent.sentinel])
+        while (
+            os.getppid() == self.server_pid
+        ):  # a pipe would stay open for as long as a process that was forked later lives
+            time.sleep(0.2)
+        self._orphaned.set()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
+            with contextlib.suppress(OSError):
                 os.killpg(self._child.pid, number)
-            except OSError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(KILL_WAIT_S)
                 break
-            time.sleep(KILL_WAIT_S)
-        os._exit(1)
+        os._exit(1)  # at once: nobody reads what is still to be said
 
 
 def _default_signals() -> None:
@@ -89,6 +101,7 @@ class KeepingManager(Manager):  # type: ignore[misc]
     def _make_process(self, *arguments: Any, **options: Any) -> KeptProcess:
         process = KeptProcess(*arguments, **options)
         process.stopping = self._stopping
+        process.server_pid = os.getpid()
         return process
 
     def terminate(self) -> None:

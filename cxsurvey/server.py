@@ -1,6 +1,7 @@
 """`script/server`: services, migrations, the first administrator, the demo; then web, worker and beat until Ctrl-C or SIGTERM."""
 
 import argparse
+import errno
 import os
 import secrets
 import shlex
@@ -21,7 +22,7 @@ WEB_WORKERS, WEB_THREADS = 2, 4
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/server", description="Run cxsurvey: web, worker and beat.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--port", type=port_number, default=8000)
     parser.add_argument("--data-dir", type=Path, default=None, help="default: CX_DATA_DIR or var/")
     parser.add_argument(
         "--demo", action=argparse.BooleanOptionalAction, help="default: on the embedded database only, once"
@@ -69,13 +70,16 @@ def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
     name = os.environ.get("CX_ADMIN_USERNAME", "admin")
     note = data_dir / "admin-password"
     password = os.environ.get("CX_ADMIN_PASSWORD", "")
-    if not users.filter(is_superuser=True).exists():
+    known = users.filter(is_superuser=True, username=name).first() or users.filter(is_superuser=True).first()
+    if known is None:
         password = password or secrets.token_urlsafe(12)
         users.create_superuser(username=name, email="", password=password)
         with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(password)
-    elif note.exists():
-        password = note.read_text().strip()
+    else:
+        name = known.get_username()
+        written = note.read_text().strip() if note.exists() else password
+        password = written if known.check_password(written) else ""  # changed since: then it is nobody's but theirs
     if with_demo:
         load_demo_once(data_dir / "demo-loaded")
     return name, password or "(as set before)"
@@ -116,7 +120,14 @@ def commands(host: str, port: int, data_dir: Path) -> dict[str, str]:
     }
 
 
-def port_is_free(host: str, port: int) -> bool:
+def port_number(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no port; they go from 1 to 65535")
+
+
+def refuse_address(host: str, port: int) -> None:
+    """ServicesError where nobody could listen there."""
     import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -124,9 +135,10 @@ def port_is_free(host: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ServicesError(f"Port {port} of {host} is taken. Choose another --port.") from None
+            raise ServicesError(f"Nobody can listen on port {port} of {host}: {error.strerror or error}.") from None
 
 
 def main(arguments: list[str]) -> int:
@@ -140,8 +152,7 @@ def main(arguments: list[str]) -> int:
         left = end_leftovers(data_dir)
         if left:
             say(f"Ended {left} processes of a server that was killed.")
-        if not port_is_free(options.host, options.port):
-            raise ServicesError(f"Port {options.port} of {options.host} is taken. Choose another --port.")
+        refuse_address(options.host, options.port)
     except ServicesError as error:
         print(error, file=sys.stderr)
         return 1

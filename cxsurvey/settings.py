@@ -14,6 +14,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -180,7 +182,13 @@ if REDIS_URL:
         "max_retries": 0,
     }
     CACHES: dict[str, dict[str, Any]] = {
-        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "cx"}
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "cx",
+            # A Redis that takes connections and says nothing must not hold a probe, nor a worker's sign of life.
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)},
+        }
     }
 else:
     _spool = CX_DATA_DIR / "spool"
@@ -213,7 +221,7 @@ _email_url = env.str("EMAIL_URL", "").replace("smtps://", "smtp+ssl://", 1)
 CX_LOCAL_MAILBOX = not _email_url
 if _email_url:
     vars().update(environ.Env.email_url_config(_email_url))
-    EMAIL_TIMEOUT = 20
+    EMAIL_TIMEOUT = 10  # at every step of a message; flow/deliver.py's lease must outlast all of them
 else:
     EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")

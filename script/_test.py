@@ -11,6 +11,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 SOURCES = ["cxsurvey", "surveys", "metrics"]
+OLDEST = "15"  # of the PostgreSQLs that are supported
+OLDEST_PLACES = [
+    f"/usr/lib/postgresql/{OLDEST}/bin",
+    f"/usr/pgsql-{OLDEST}/bin",
+]  # Debian's, and PGDG's for the Red Hats
+ON_OLDEST = ["tests/test_journey.py", "tests/metrics/test_rollup.py", "tests/metrics/test_flow_to_cells.py"]
 
 
 def run(title: str, *command: str, **environment: str) -> bool:
@@ -40,6 +46,22 @@ def install_chromium() -> None:
         done = subprocess.run([str(BIN / "playwright"), "install", "chromium"], stdout=subprocess.DEVNULL)
         if done.returncode != 0:
             print("  No Chromium could be installed: the browser tests will be skipped.", flush=True)
+
+
+def find_oldest_postgres() -> str | None:
+    places = [os.environ.get("CX_OLDEST_POSTGRES_BIN", ""), *OLDEST_PLACES]
+    return next((place for place in places if place and (Path(place) / "initdb").exists()), None)
+
+
+def test_on_oldest_postgres(python: str) -> bool:
+    place = find_oldest_postgres()
+    if place is None:
+        print(f"— NOT RUN: the journey and the roll-up on PostgreSQL {OLDEST}, the oldest supported; there is none in")
+        print(f"  {' or '.join(OLDEST_PLACES)}. CX_OLDEST_POSTGRES_BIN names its bin directory.", flush=True)
+        return True
+    reported = subprocess.run([f"{place}/postgres", "--version"], capture_output=True, text=True).stdout.strip()
+    command = [python, "-m", "pytest", "-rs", *ON_OLDEST]
+    return run(f"the journey and the roll-up on {reported}", *command, CX_POSTGRES_BIN=place)
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +98,10 @@ def main(arguments: list[str]) -> int:
         ]
     workers = ["-n", "2", "--dist", "loadgroup"] if not any(a.startswith(("-n", "-p")) for a in rest) else []
     marks = [] if everything else ["-m", "not slow"]
-    results.append(run("pytest", python, "-m", "pytest", *workers, *marks, *rest))
+    # -rs: whoever reads the last lines learns what was not run here, and why.
+    results.append(run("pytest", python, "-m", "pytest", "-rs", *workers, *marks, *rest))
+    if everything and not rest:
+        results.append(test_on_oldest_postgres(python))
     return 0 if all(results) else 1
 
 

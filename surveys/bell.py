@@ -11,10 +11,12 @@ from typing import Any
 
 from celery import Task
 from django.db import transaction
+from kombu import pools
 
 logger = logging.getLogger(__name__)
 
 THROTTLE_S = 0.5  # a worker drains all that waits, so a second message within this time says nothing new
+ANSWER_S = 0.5  # a broker that took the connection and says nothing is given up after this
 SILENCE_AFTER_FAILURE_S = 10.0  # a broker that is gone is not asked again at every answer
 
 _lock = threading.Lock()
@@ -23,7 +25,7 @@ _silent_until = 0.0
 
 
 def ring(task: "Task[Any, Any]") -> None:
-    """Enqueue `task` once the surrounding transaction has committed. Never raises, never waits more than a connect."""
+    """Enqueue `task` once the surrounding transaction has committed. Never raises, never waits long."""
     transaction.on_commit(lambda: _send(task), robust=True)
 
 
@@ -35,8 +37,11 @@ def _send(task: "Task[Any, Any]") -> None:
             return
         _last_rung[task.name] = now
     try:
-        # retry=False: kombu would otherwise sleep and try again inside the request.
-        task.apply_async(retry=False, ignore_result=True, expires=60)
+        # Connections of our own: a worker that listens may wait longer than somebody who rings.
+        hasty = task.app.connection_for_write(transport_options={"socket_timeout": ANSWER_S})
+        with pools.producers[hasty].acquire(block=True, timeout=ANSWER_S) as producer:
+            # retry=False: kombu would otherwise sleep and try again inside the request.
+            task.apply_async(producer=producer, retry=False, ignore_result=True, expires=60)
     except Exception as error:  # whatever the broker's client raises, the answer is already committed
         with _lock:
             _silent_until = time.monotonic() + SILENCE_AFTER_FAILURE_S

@@ -6,19 +6,26 @@ from django.utils import timezone
 
 from surveys.bell import ring
 from surveys.flow import deliver, expire, invite, warn
+from surveys.shift import Shift
 
 
 @shared_task(ignore_result=True)
 def invite_pending() -> None:
     """Ask the rules about events that wait. Safe to repeat: it claims them, and a rule has one row per event."""
-    if invite.drain(timezone.now):
+    shift = Shift()
+    if invite.drain(timezone.now, over=shift.is_over):
         ring(deliver_due)
+    if shift.is_over():
+        ring(invite_pending)
 
 
 @shared_task(ignore_result=True)
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
-    deliver.drain(timezone.now)
+    shift = Shift()
+    deliver.drain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(deliver_due)
 
 
 @shared_task(ignore_result=True)
@@ -30,7 +37,7 @@ def expire_due() -> None:
 @shared_task(ignore_result=True)
 def warn_watchers() -> None:
     """Tell people of bad answers. Safe to repeat: notices are leased before they are sent."""
-    warn.warn_watchers(timezone.now())
+    warn.warn_watchers(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)

@@ -69,6 +69,7 @@ def stack(smtp_sink: SmtpSink, tmp_path: Path) -> Iterator[Callable[..., Stack]]
     yield start
     for running in started:
         running.stop()
+        running.remove()
 
 
 def _chromium() -> str | None:

@@ -1,5 +1,6 @@
 """A real SMTP server on a free port: keeps what it gets, and refuses, stalls or closes when told to."""
 
+import asyncio
 import email
 import email.policy
 import socket
@@ -11,12 +12,17 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class SmtpSink:
-    """`messages` holds (recipient, parsed message); `refuse[address]` a reply such as "550 5.1.1 no such user"."""
+    """`messages` holds (recipient, parsed message); `refuse[address]` a reply such as "550 5.1.1 no such user".
+
+    `silent` keeps every OK back, of messages that it has taken, until it is set to False again; `pause_s` lets each take its time.
+    """
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, EmailMessage]] = []
         self.refuse: dict[str, str] = {}
         self.refuse_all: str = ""
+        self.silent = False
+        self.pause_s = 0.0
         self.connections = 0
         self._arrived = threading.Condition()
         self.port = _free_port()
@@ -57,6 +63,9 @@ class SmtpSink:
             for recipient in envelope.rcpt_tos:
                 self.messages.append((recipient, message))  # type: ignore[arg-type]
             self._arrived.notify_all()
+        await asyncio.sleep(self.pause_s)
+        while self.silent:
+            await asyncio.sleep(0.05)
         return "250 OK"
 
     def wait_for(self, count: int, timeout: float = 20) -> list[tuple[str, EmailMessage]]:

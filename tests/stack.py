@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import TypeVar
 
 import psutil
 import requests
+
+from cxsurvey.embedded import ROOT_HOME
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -96,20 +100,39 @@ class Stack:
         """`kill -9` of everything of ours, its PostgreSQL and Redis included."""
         assert self.process is not None
         victims = [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]
-        marks = self.service_marks()
-        for process in psutil.process_iter():
-            line = " ".join(_command_line(process))
-            if any(mark in line for mark in marks):
-                victims.append(process)
+        victims += self.services()
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
         psutil.wait_procs(victims, timeout=10)
 
+    def remove(self) -> None:
+        """Take the stopped server's data away, root's cluster included; pytest keeps the rest of its directory."""
+        cluster_id = self.data_dir / "cluster-id"
+        if cluster_id.exists():
+            shutil.rmtree(ROOT_HOME / cluster_id.read_text().strip(), ignore_errors=True)
+        if (self.data_dir / "socket-id").exists():
+            for directory in Path(tempfile.gettempdir()).glob(
+                f"cxsurvey-*-{(self.data_dir / 'socket-id').read_text()}"
+            ):
+                shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def services(self) -> list[psutil.Process]:
+        """Its PostgreSQL and Redis, which are nobody's children, with the processes below them."""
+        marks = self.service_marks()
+        found: dict[psutil.Process, None] = {}
+        for process in psutil.process_iter(["name", "cmdline"]):
+            named = process.info["name"] in ("postgres", "redis-server")
+            if named and any(mark in " ".join(process.info["cmdline"] or []) for mark in marks):
+                with contextlib.suppress(psutil.Error):
+                    found |= dict.fromkeys([process, *process.children(recursive=True)])
+        return list(found)
+
     def service_marks(self) -> list[str]:
         """What the command lines of this server's PostgreSQL and Redis contain."""
-        cluster_id = self.data_dir / "cluster-id"
-        return [str(self.data_dir)] + ([cluster_id.read_text().strip()] if cluster_id.exists() else [])
+        ids = [self.data_dir / name for name in ("cluster-id", "socket-id")]
+        return [str(self.data_dir)] + [path.read_text().strip() for path in ids if path.exists()]
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
@@ -25,51 +25,69 @@ from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, 
 
 BATCH = 50
 ANY = Q()
-LEASE = timedelta(minutes=5)  # longer than a batch can take: 50 messages with a time-out of 5 s each would end it
+LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
 
 
 def drain(
-    clock: Callable[[], datetime], limit: int = BATCH, channels: Mapping[str, Any] = SENDING, among: Q = ANY
+    clock: Callable[[], datetime],
+    limit: int = BATCH,
+    channels: Mapping[str, Any] = SENDING,
+    among: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Send all that is due, batch by batch; how many messages went out.
+    """Send all that is due, batch by batch, until it is `over`; how many messages went out.
 
     `channels`: the ways out, by mode. `among`: which invitations, where not all.
     """
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit, channels, among)
+        claimed, sent = deliver_due(clock(), limit, channels, among, over=over)
         total += sent
-        if claimed < limit or sent == 0:  # a carrier that is away is not asked again at once
+        if claimed < limit or sent == 0 or over():  # a carrier that is away is not asked again at once
             return total
 
 
 def deliver_due(
-    now: datetime, limit: int = BATCH, channels: Mapping[str, Any] = SENDING, among: Q = ANY
+    now: datetime,
+    limit: int = BATCH,
+    channels: Mapping[str, Any] = SENDING,
+    among: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
-    """Claim and send at most `limit` due invitations. Returns (claimed, sent)."""
+    """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
     claimed = _claim(now, limit, among)
-    outcomes: dict[int, Outcome] = {}
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
         by_mode[invitation.mode].append((invitation, letter))
-    for mode, letters in by_mode.items():
-        with channels[mode].connect() as carrier:
-            away: Outcome | None = None
-            for invitation, letter in letters:
-                # One unanswered call speaks for the rest of the batch.
-                outcome = away or carrier.send(letter)
-                away = outcome if outcome.carrier_away else away
-                outcomes[invitation.pk] = outcome
-                _settle(invitation, letter, outcome, now)
-    return claimed.looked_at, sum(outcome.result == "sent" for outcome in outcomes.values())
+    untouched = {invitation.pk for invitation, _letter in claimed.letters}
+    sent = 0
+    try:
+        for mode, letters in by_mode.items():
+            with channels[mode].connect() as carrier:
+                away: Outcome | None = None
+                for invitation, letter in letters:
+                    if over() and away is None:
+                        break
+                    untouched.discard(invitation.pk)  # from here on it may have gone out
+                    # One unanswered call speaks for the rest of the batch.
+                    outcome = away or carrier.send(letter)
+                    away = outcome if outcome.carrier_away else away
+                    sent += outcome.result == "sent"
+                    _settle(invitation, letter, outcome, now)
+    finally:
+        _give_back(untouched, claimed.first_time)
+    return claimed.looked_at, sent
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
     looked_at: int
     letters: Sequence[tuple[Invitation, Letter]]
+    first_time: frozenset[int] = frozenset()  # the invitations among them that nobody had tried to send before
 
 
 def _claim(now: datetime, limit: int, among: Q) -> _Claim:
@@ -87,6 +105,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         # Locked in one order. Whoever else wants one of these customers waits here, and then sees our attempted_at.
         ids = sorted({invitation.customer_id for invitation in due})
         customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
+        first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
         organisation = Organisation.current()
         histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
         wordings = _score_wordings({invitation.instrument_id for invitation in due})
@@ -105,7 +124,18 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                     (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
                 )
         _store(due)
-        return _Claim(len(due), letters)
+        return _Claim(len(due), letters, first_time)
+
+
+def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
+    """What was claimed and not tried is free for the next worker at once, as if it had never been claimed."""
+    ids = set(untouched)
+    if not ids:
+        return
+    rows = Invitation.objects.filter(status=Invitation.Status.SCHEDULED)
+    with transaction.atomic():
+        rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
+        rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
 
 
 _STORED = {
@@ -196,7 +226,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
         elif outcome.result == "permanent":
             _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
-            row.update(
+            # Answered or erased meanwhile stays answered or erased.
+            row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED,
                 reason=Invitation.Reason.BOUNCED,
                 detail=outcome.detail,
@@ -204,7 +235,9 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             )
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
-            row.update(status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None)
+            row.filter(status=Invitation.Status.SCHEDULED).update(
+                status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
+            )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)

@@ -32,8 +32,15 @@ ANY = Q()
 compiled: Callable[[str], Expression] = lru_cache(maxsize=512)(parse)
 
 
-def drain(clock: Callable[[], datetime], limit: int = BATCH, among: Q = ANY, by: Q = ANY) -> int:
-    """Decide on all events that wait, in batches; how many were decided on.
+def drain(
+    clock: Callable[[], datetime],
+    limit: int = BATCH,
+    among: Q = ANY,
+    by: Q = ANY,
+    *,
+    over: Callable[[], bool] = lambda: False,
+) -> int:
+    """Decide on all events that wait, in batches, until it is `over`; how many were decided on.
 
     `among`: which events, where not all. `by`: which rules are asked, where not all.
     """
@@ -41,7 +48,7 @@ def drain(clock: Callable[[], datetime], limit: int = BATCH, among: Q = ANY, by:
     while True:
         done = invite_pending(clock(), limit, among, by)
         total += done
-        if done < limit:
+        if done < limit or over():
             return total
 
 

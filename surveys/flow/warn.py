@@ -3,6 +3,7 @@
 A watcher's address is an email address or an Apprise one (WeCom, DingTalk, Feishu, Slack, Teams, a webhook …).
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,17 +27,18 @@ BATCH = 500
 ANY = Q()
 
 
-def warn_watchers(now: datetime, mail: Any = None, among: Q = ANY) -> int:
-    """Tell each watcher of all that waits for him; how many messages went out.
+def warn_watchers(now: datetime, mail: Any = None, among: Q = ANY, *, over: Callable[[], bool] = lambda: False) -> int:
+    """Tell one watcher after another of all that waits for him, until it is `over`; how many messages went out.
 
     `mail`: an email backend, else Django's own. `among`: which notices, where not all.
     """
     sent = 0
-    for watcher, notices in _claim(now, among).items():
+    # One watcher's at a time: no lease has to outlast more than one message.
+    while not over() and (notices := _claim(now, among)):
+        watcher = notices[0].watcher
         error = _tell(watcher, notices, mail)
-        ids = [notice.pk for notice in notices]
         with transaction.atomic():
-            waiting = WatcherNotice.objects.filter(pk__in=ids)
+            waiting = WatcherNotice.objects.filter(pk__in=[notice.pk for notice in notices])
             if error:
                 pause = BACK_OFF[min(notices[0].attempts, len(BACK_OFF)) - 1]
                 waiting.update(lease_until=now + pause)
@@ -47,22 +49,24 @@ def warn_watchers(now: datetime, mail: Any = None, among: Q = ANY) -> int:
     return sent
 
 
-def _claim(now: datetime, among: Q) -> dict[Watcher, list[WatcherNotice]]:
+def _claim(now: datetime, among: Q) -> list[WatcherNotice]:
+    """What waits longest, and all else that waits for the same watcher; leased."""
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    waiting = WatcherNotice.objects.filter(free, among, sent_at__isnull=True)
+    waiting = waiting.filter(watcher__active=True, response__excluded_at__isnull=True)
     with transaction.atomic():
+        locked = waiting.select_for_update(skip_locked=True, of=("self",)).order_by("created_at", "id")
+        oldest = locked.first()
+        if oldest is None:
+            return []
         notices = list(
-            WatcherNotice.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now), among, sent_at__isnull=True)
-            .filter(watcher__active=True, response__excluded_at__isnull=True)
-            .select_related("watcher__touchpoint", "response")
-            .order_by("created_at", "id")[:BATCH]
+            locked.filter(watcher=oldest.watcher_id).select_related("watcher__touchpoint", "response")[:BATCH]
         )
-        by_watcher: dict[Watcher, list[WatcherNotice]] = {}
         for notice in notices:
             notice.lease_until = now + LEASE
             notice.attempts += 1
-            by_watcher.setdefault(notice.watcher, []).append(notice)
         WatcherNotice.objects.bulk_update(notices, ["lease_until", "attempts"], batch_size=500)
-    return by_watcher
+    return notices
 
 
 def _tell(watcher: Watcher, notices: list[WatcherNotice], mail: Any) -> str:

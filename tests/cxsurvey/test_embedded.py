@@ -76,6 +76,15 @@ def test_a_start_recovers_from_a_kill_of_both(home: Home) -> None:
     assert home.sql("SELECT count(*) FROM kept WHERE n = 1") == "1"
 
 
+def test_a_redis_that_does_not_answer_is_stopped_all_the_same(home: Home) -> None:
+    redis = next(process for process in home.processes() if process.name() == "redis-server")
+    redis.suspend()
+    home.run("services.stop()")
+    assert home.processes() == []
+    home.start()
+    assert home.run("print(services.redis_pid() > 0)").stdout == "True\n"
+
+
 def test_a_pid_file_that_names_another_program_does_not_hinder_a_start(home: Home) -> None:
     home.kill()
     pid_file = home.cluster_home() / "data" / "postmaster.pid"

@@ -208,7 +208,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
-_email_url = env.str("EMAIL_URL", "")
+# django-environ takes smtps for STARTTLS; everybody else means TLS from the first byte (RFC 8314), and port 465 waits for ever.
+_email_url = env.str("EMAIL_URL", "").replace("smtps://", "smtp+ssl://", 1)
 CX_LOCAL_MAILBOX = not _email_url
 if _email_url:
     vars().update(environ.Env.email_url_config(_email_url))

@@ -83,6 +83,7 @@ class Visit:
     mood: float
     person: Person | None = None
     is_test: bool = False  # one of our own people, to be excluded
+    talks: float = 0.75  # how much is written, 1 being the usual after an invitation
 
 
 @dataclass(slots=True)
@@ -323,7 +324,7 @@ class _Planner:
         for at in self.moments(rng, day, 0.5, "even", EVENING):
             self.answer(at, "membership", "app", rng, person=self.somebody(rng))
         for at in self.moments(rng, day, 1.2, "call", OFFICE):
-            self.answer(at, "hotline", "ivr", rng, location=rng.choice(("Team A", "Team B")))
+            self.answer(at, "hotline", "ivr", rng, talks=0.0, location=rng.choice(("Team A", "Team B")))
 
     def _on(self, day: date, later: int, rng: random.Random, hours: Sequence[int]) -> datetime:
         """Some moment of a day that many days later."""
@@ -412,10 +413,10 @@ class _Planner:
             self.answer(self.first + (self.end - self.first) * share, "gift-cards", "web", rng)
 
     def last_hour(self, rng: random.Random) -> None:
-        """Whatever the time of day, somebody has just answered."""
+        """Whatever the time of day, somebody has just answered, and written something."""
         for minutes, touchpoint, via in ((2, "online-shop", "web"), (9, "tea-house", "qr"), (23, "online-shop", "web")):
             location = rng.choice(SHOPS) if via == "qr" else ""
-            self.answer(self.end - timedelta(minutes=minutes), touchpoint, via, rng, location=location)
+            self.answer(self.end - timedelta(minutes=minutes), touchpoint, via, rng, talks=3.0, location=location)
 
     def leave(self, rng: random.Random) -> None:
         """Somebody is asked, and asks to be forgotten before answering."""

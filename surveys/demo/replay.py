@@ -274,8 +274,9 @@ class Replay:
         def act(now: datetime) -> None:
             touchpoint = self.touchpoints[visit.touchpoint]
             version, wordings = self._asked(touchpoint)
-            talks = 0.0 if visit.via == "ivr" else 0.75
-            fields = self.fields(visit.id.int, visit.touchpoint, wordings, visit.language, visit, visit.location, talks)
+            fields = self.fields(
+                visit.id.int, visit.touchpoint, wordings, visit.language, visit, visit.location, visit.talks
+            )
             if visit.via in ("app", "ivr"):
                 submission = read_submission(body_of(visit, fields), now)
             else:

@@ -1,5 +1,6 @@
 """What probes are told: the process lives, each service answers or does not, and figures are for those they are meant for."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -17,8 +18,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _no_heartbeat():
-    cache.delete("worker-heartbeat")
+def _own_cache(settings) -> None:
+    """Tests run side by side on one Redis: nobody else's heartbeat is heard here."""
+    settings.CACHES = {"default": settings.CACHES["default"] | {"KEY_PREFIX": f"test-{uuid.uuid4().hex}"}}
 
 
 def ready() -> tuple[int, dict[str, object]]:

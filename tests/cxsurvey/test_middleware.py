@@ -29,6 +29,7 @@ def invitation():
 def test_a_customer_gets_a_page_in_his_language_that_says_to_come_again(client, invitation, accepted, language):
     with translation.override(language):
         words = gettext("One moment, please")
+    assert (words == "One moment, please") is (language == "en")
     for path in (f"/s/{invitation.token}/", f"/t/{invitation.touchpoint.public_key}/", f"/u/{invitation.token}/"):
         for method in (client.get, client.post):
             with database_away():

@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from metrics.rollup import roll_up
+from surveys.flow.instruments import publish_version, terms_of_version
 from surveys.flow.respond import exclude_response
-from surveys.models import Answer, Customer, Response, ScoreLedger
+from surveys.models import Answer, Customer, Instrument, Response, ScoreLedger, Touchpoint
 from tests.factories import make_api_key, make_customer, make_instrument, make_organisation, make_touchpoint
 from tests.rest import Api
 
@@ -77,6 +78,17 @@ def test_the_same_body_again_changes_and_counts_nothing(api):
     reordered = dict(reversed(sent.items()))
     assert api.post(URL, json.dumps(reordered, indent=2), expect=200) == first  # the same JSON, written otherwise
     assert (Response.objects.count(), Answer.objects.count(), ScoreLedger.objects.count()) == (1, 3, 1)
+
+
+def test_the_same_body_again_is_the_same_though_the_instrument_asks_otherwise_by_now(api):
+    """A client that lost our answer repeats itself, hours later if need be."""
+    sent = body()
+    first = api.post(URL, sent)
+    instrument = Instrument.objects.get(slug="nps-x")
+    publish_version(instrument, terms_of_version(instrument.current_version())[:1])
+    assert api.pointers(URL, body()) == ["/answers/reason", "/answers/comment"]
+    Touchpoint.objects.update(active=False)
+    assert api.post(URL, sent, expect=200) == first
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def test_it_is_told_in_the_watchers_language(touchpoint, mail):
     message = mail.wait_for(1)[0][1]
     assert "配送" in message["Subject"]
     assert "港湾茶" in message["Subject"]
+    assert "unhappy" not in message["Subject"]
+    assert "no comment" not in message.get_content()
 
 
 def test_an_apprise_address_is_told_the_same(touchpoint, listener):

@@ -1,0 +1,106 @@
+"""The README's tour, as printed, twice: what stands there is what happens. It also takes the README's picture.
+
+With CX_UPDATE_IMAGES=1 the picture goes to docs/images/, else to test-artifacts/.
+"""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.stack import Stack, until
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+pytestmark = pytest.mark.slow  # the demo takes half a minute to load
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    running = Stack(tmp_path_factory.mktemp("readme") / "data", demo=True)
+    try:
+        running.start(timeout=400)
+        yield running
+    finally:
+        running.stop()
+
+
+def blocks() -> list[str]:
+    """The shell blocks of the tour, in order."""
+    tour = README.split("## A five-minute tour")[1].split("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
+
+
+class Shell:
+    """One shell in the checkout, that keeps its variables from block to block."""
+
+    def __init__(self, running: Stack) -> None:
+        self.running, self.said = running, ""
+
+    def run(self, block: str) -> str:
+        """What the block prints, after the blocks before it have set their variables."""
+        block = block.replace("http://127.0.0.1:8000", self.running.url)
+        done = subprocess.run(
+            ["sh", "-euc", f"{self.said}\n{block}"],
+            cwd=ROOT, env=self.running.environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def remember(self, name: str, value: str) -> None:
+        self.said += f"{name}='{value}'\n"
+
+
+def log_in(page, running: Stack) -> None:
+    page.goto(f"{running.url}/admin/")
+    page.fill("#id_username", "admin")
+    page.fill("#id_password", running.password())
+    page.press("#id_password", "Enter")
+    page.get_by_role("heading", name="Overview").first.wait_for()
+
+
+def test_the_tour_works_as_printed_and_once_more(demo, page):
+    make_key, happens, asked, score = blocks()
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    log_in(page, demo)
+    counts = []
+    for number in range(2):
+        shell = Shell(demo)
+        shell.remember("KEY", shell.run(f"{make_key}\necho $KEY").strip())
+        before = json.loads(shell.run(score))["n"]
+        customer = f"tour-{number}"
+        shell.remember("CUSTOMER", customer)
+        happens_to = re.sub(r"^CUSTOMER=.*$", "", happens, flags=re.MULTILINE)  # two within one second are one customer
+        assert json.loads(shell.run(happens_to)) == {"accepted": 1, "duplicates": 0, "rejected": []}
+
+        def status(shell: Shell = shell) -> str:
+            found = json.loads(shell.run(asked))["results"]
+            return found[0]["status"] if found else ""
+
+        until(lambda status=status: status() == "sent", 20)
+        page.goto(f"{demo.url}/admin/surveys/sentmessage/?q={customer}")
+        page.locator("#result_list tbody a").first.click()
+        with page.context.expect_page() as opened:
+            page.frame_locator("iframe").get_by_role("link", name="5", exact=True).click()
+        form = opened.value
+        form.get_by_role("button", name="Send").click()
+        form.get_by_role("heading", name="Thank you").wait_for()
+        form.close()
+        counts.append((before, until(lambda b=before, s=shell: (n := json.loads(s.run(score))["n"]) > b and n, 10)))
+    assert [after - before for before, after in counts] == [1, 1]
+    assert demo.manage("verify_rollups").strip().endswith("0 differences")
+
+
+def test_the_picture_of_the_overview(demo, page):
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    log_in(page, demo)
+    page.goto(f"{demo.url}/admin/?period=90d")
+    page.wait_for_load_state("networkidle")
+    page.get_by_role("heading", name="By touchpoint").wait_for()
+    folder = ROOT / ("docs/images" if os.environ.get("CX_UPDATE_IMAGES") else "test-artifacts")
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(folder / "overview.png"))

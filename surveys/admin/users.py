@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -172,8 +173,9 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes themselves; the history of a deleted user would lose its name, so `active` is the usual way."""
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj) and obj != request.user
+        """Nobody deletes themselves. Django deletes a user's lines of the history with the user, so who has any is switched off."""
+        may = super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return may and (obj is None or (obj != request.user and not LogEntry.objects.filter(user=obj).exists()))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)

@@ -174,7 +174,10 @@ class InstrumentAdmin(ConfigAdmin):
         language = translation.get_language() or "en"
         current = row.current_version()
         terms = terms_of_version(current) if current else []
+        offered = languages_of(request)
+        first = match_language(language, offered)
         return {
+            "preview_first": f"{_preview_url(row)}?language={first or offered[0]}",
             "current_version": current,
             "asked": [_told(one, terms, language) for one in terms],
             "missing": [language_name(tag) for tag in _missing(terms, languages_of(request))],

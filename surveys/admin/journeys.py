@@ -30,6 +30,7 @@ from surveys.admin.configuration import (
     scores_url,
 )
 from surveys.admin.fields import OriginsField, TargetsField
+from surveys.admin.records import NOTHING, chip
 from surveys.admin.texts import language_name, languages_of
 from surveys.flow.fixed import has_answers, keeps_slug
 from surveys.flow.links import embed_snippet, public_url, qr_svg
@@ -142,7 +143,7 @@ class TouchpointAdmin(ConfigAdmin):
         "stage_shown",
         "channel",
         "instrument_shown",
-        "public",
+        "open",
         "active",
         "scores",
     ]
@@ -223,6 +224,10 @@ class TouchpointAdmin(ConfigAdmin):
     @admin.display(description=gettext_lazy("instrument"), ordering="instrument__slug")
     def instrument_shown(self, row: Touchpoint) -> SafeString | str:
         return row.instrument.label if row.instrument else "–"
+
+    @admin.display(description=gettext_lazy("open form"), ordering="public")
+    def open(self, row: Touchpoint) -> SafeString | str:
+        return chip(_("open form"), "going") if row.public else NOTHING  # off is no fault: no red cross
 
     @admin.display(description=gettext_lazy("scores"))
     def scores(self, row: Touchpoint) -> SafeString | str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
@@ -23,7 +24,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from surveys.admin.base import StaffAdmin
 from surveys.admin.configuration import ConfigList, link_to, list_url
-from surveys.flow.groups import ASKED, labels
+from surveys.flow.groups import ASKED, NAMES, labels
 from surveys.models import StandardGroup
 
 admin.site.unregister(User)
@@ -31,8 +32,12 @@ admin.site.unregister(Group)
 
 
 def group_label(group: Group) -> str:
-    """The reader's word for a standard group, the name of any other."""
-    return _(group.name) if hasattr(group, "standard") else group.name
+    """The reader's word for the name of a standard group; any other name as it is."""
+    return _(group.name) if group.name in NAMES.values() else group.name
+
+
+# Headings, breadcrumbs and deletion pages of Django's and Unfold's say `str(group)`.
+Group.__str__ = group_label  # type: ignore[method-assign,assignment]
 
 
 class _GroupChoices(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
@@ -122,7 +127,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         rows: QuerySet[User] = super().get_queryset(request)
-        return rows.prefetch_related("groups__standard")
+        return rows.prefetch_related("groups")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         who = (_("Who"), {"fields": ["username", "first_name", "last_name", "email"]})
@@ -151,7 +156,7 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
             return _GroupChoices(
-                Group.objects.select_related("standard").order_by("name"),
+                Group.objects.order_by("name"),
                 label=_("Groups"),
                 required=False,
                 help_text=_("A viewer sees scores only; a CX manager sees people and answers too, and configures."),
@@ -168,8 +173,9 @@ class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[type-arg]
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody deletes themselves; the history of a deleted user would lose its name, so `active` is the usual way."""
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj) and obj != request.user
+        """Nobody deletes themselves. Django deletes a user's lines of the history with the user, so who has any is switched off."""
+        may = super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        return may and (obj is None or (obj != request.user and not LogEntry.objects.filter(user=obj).exists()))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
@@ -208,17 +214,24 @@ class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
     list_display_links = ["named"]
     search_fields = ["name"]
     filter_horizontal = ()
-    fields = ["name", "permissions"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConfigList]:
         return ConfigList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         rows: QuerySet[Group] = super().get_queryset(request)
-        return rows.select_related("standard").annotate(user_count=Count("user", distinct=True))
+        return rows.annotate(user_count=Count("user", distinct=True))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Code knows a standard group by its key, people by its name: that stays."""
+        is_standard = obj is not None and StandardGroup.objects.filter(group=obj).exists()
+        return ["named" if is_standard else "name", "permissions"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [(None, {"fields": self.get_fields(request, obj)})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["name"] if obj is not None and StandardGroup.objects.filter(group=obj).exists() else []
+        return ["named"]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)

@@ -127,6 +127,19 @@ def test_an_administrator_neither_makes_nor_touches_a_superuser(administrator):
     assert (own.is_superuser, own.user_permissions.count()) == (False, 0)
 
 
+def test_who_left_a_history_is_switched_off_and_not_deleted(administrator):
+    gone, idle = sign_in_as(ADMINISTRATOR), sign_in_as(VIEWER)
+    make_key(gone)
+    path = reverse("admin:auth_user_delete", args=[gone.user.pk])
+    assert administrator.post(path, {"post": "yes"}).status_code == 403
+    assert LogEntry.objects.filter(user=gone.user).exists()
+    path = reverse("admin:auth_user_delete", args=[idle.user.pk])
+    assert administrator.post(path, {"post": "yes"}).status_code == 302
+    here = reverse("admin:auth_user_change", args=[gone.user.pk])
+    assert send(administrator, here, is_active=None).status_code == 302
+    assert gone.get("/admin/").status_code == 302
+
+
 def test_nobody_locks_themselves_out(administrator):
     here = reverse("admin:auth_user_change", args=[administrator.user.pk])
     assert "your own access" in errors_in(send(administrator, here, is_active=None))

@@ -1,0 +1,145 @@
+"""The configuring pages in Chromium: on a phone and on a desk, in both languages and both themes, and what their script does."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from surveys.flow.instruments import terms_of_version
+from surveys.models import ApiKey, Instrument, Journey, Response, Stage, StandardGroup, Touchpoint
+from tests.factories import make_api_key, make_instrument, make_organisation, make_rule, make_touchpoint
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
+LONG = {"en": "A name that is longer than anybody would like it to be", "zh-hans": "一个比谁都希望的还要长得多的名称"}
+
+
+@pytest.fixture
+def site(live_server) -> str:
+    make_organisation()
+    journey = Journey.objects.create(slug="purchase", name=LONG)
+    stage = Stage.objects.create(journey=journey, slug="buy", name=LONG)
+    touchpoint = make_touchpoint(
+        "delivery", make_instrument("delivery"), journey=journey, stage=stage, name=LONG, public=True,
+        allowed_origins=["https://a-rather-long-name-of-a-shop.example.com"], targets={"nps": 30},
+    )  # fmt: skip
+    make_rule(touchpoint, slug="after", when="facts.wait_seconds < 3600 and customer.segment == 'gold'")
+    make_api_key("metrics:read", name="A key of a system with quite a long name")
+    User.objects.create_superuser("boss", password="a-long-password-1")
+    return live_server.url
+
+
+@pytest.fixture
+def complaints(page, site) -> list[str]:
+    """Signs in, and collects errors, failed requests, and requests that leave the host."""
+    found: list[str] = []
+    page.on("console", lambda message: message.type in ("error", "warning") and found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("request", lambda request: request.url.startswith((site, "data:")) or found.append(request.url))
+    page.on("response", lambda answer: answer.status < 400 or found.append(f"{answer.status} {answer.url}"))
+    page.goto(f"{site}/admin/login/")
+    page.fill("[name=username]", "boss")
+    page.fill("[name=password]", "a-long-password-1")
+    page.press("[name=password]", "Enter")
+    page.wait_for_url(f"{site}/admin/")
+    return found
+
+
+def paths() -> list[str]:
+    touchpoint = Touchpoint.objects.get()
+    rows = [Journey.objects.get(), touchpoint, touchpoint.instrument, touchpoint.rules.get(), ApiKey.objects.get()]
+    models = ["journey", "touchpoint", "instrument", "invitationrule", "apikey"]
+    found = [reverse(f"admin:surveys_{model}_changelist") for model in models]
+    found += [reverse(f"admin:surveys_{model}_add") for model in models]
+    found += [reverse(f"admin:surveys_{row._meta.model_name}_change", args=[row.pk]) for row in rows]
+    found += [
+        reverse("admin:surveys_organisation_change", args=[1]),
+        reverse("admin:surveys_instrument_questions", args=[touchpoint.instrument_id]),
+        reverse("admin:surveys_instrument_preview", args=[touchpoint.instrument_id]),
+        reverse("admin:surveys_apikey_revoke", args=[ApiKey.objects.get().pk]),
+        *(reverse(f"admin:auth_{model}_{page}") for model in ("user", "group") for page in ("changelist", "add")),
+        reverse("admin:auth_group_change", args=[StandardGroup.objects.get(key="manager").group_id]),
+        reverse("admin:password_change"),
+    ]
+    return found
+
+
+@pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-hans", "dark")])
+def test_every_page_fits_a_phone_and_a_desk_and_asks_nobody_else(page, site, complaints, language, theme):
+    page.context.add_cookies([{"name": "django_language", "value": language, "url": site}])
+    page.emulate_media(color_scheme=theme)
+    wide: list[str] = []
+    for path in paths():
+        page.set_viewport_size(DESK)
+        page.goto(site + path)
+        page.wait_for_load_state("networkidle")
+        for size in (DESK, PHONE):
+            page.set_viewport_size(size)
+            over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            if over > 0:
+                wide.append(f"{path} at {size['width']}: {over} px too wide")
+    assert wide == []
+    assert complaints == []
+
+
+def test_the_login_page_speaks_both_languages_before_anybody_is_known(page, site):
+    asked: list[str] = []
+    page.on("request", lambda request: request.url.startswith((site, "data:")) or asked.append(request.url))
+    page.goto(f"{site}/admin/login/?next=/admin/surveys/journey/")
+    page.click("text=简体中文")
+    assert page.locator("label[for=id_username]").inner_text().startswith("用户名")
+    page.fill("[name=username]", "boss")
+    page.fill("[name=password]", "a-long-password-1")
+    page.press("[name=password]", "Enter")
+    page.wait_for_url(f"{site}/admin/surveys/journey/")
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert asked == []
+
+
+def test_a_question_and_an_option_are_added_without_leaving_the_page(page, site, complaints):
+    row = Instrument.objects.get(slug="delivery")
+    page.goto(site + reverse("admin:surveys_instrument_questions", args=[row.pk]))
+    cards = page.locator("[data-question]")
+    assert not cards.nth(0).locator("[data-for='choice choices']").is_visible()
+    assert cards.nth(1).locator("[data-for='choice choices']").is_visible()
+    cards.nth(1).locator("[data-add-option]").click()
+    cards.nth(1).locator(".cx-option").last.locator("input[lang=en]").fill("Taste")
+    for number in (1, 2):
+        page.click("[data-add-question]")
+        card = cards.nth(2 + number)
+        card.locator("[name$=-key]").fill(f"extra{number}")
+        card.locator("[data-kind]").select_option("verbatim")
+        assert not card.locator("[data-for=scale]").first.is_visible()
+        card.locator("textarea[lang=en]").fill(f"More {number}?")
+    page.click("text=Save the questions")
+    page.wait_for_url(site + reverse("admin:surveys_instrument_change", args=[row.pk]))
+    terms = terms_of_version(row.current_version())
+    assert [one.key for one in terms] == ["score", "reason", "comment", "extra1", "extra2"]
+    assert terms[1].options["taste"] == {"en": "Taste"}
+    assert complaints == []
+
+
+def test_pressing_send_in_a_preview_sends_nothing(page, site, complaints):
+    row = Instrument.objects.get(slug="delivery")
+    sent: list[str] = []
+    page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
+    page.goto(site + reverse("admin:surveys_instrument_change", args=[row.pk]))
+    frame = page.frame_locator("iframe.cx-preview")
+    frame.locator("input[value='9']").check(force=True)
+    frame.locator(".send").click()
+    frame.locator("textarea").fill("tea")
+    page.locator(".cx-previews a[lang=zh-hans]").click()
+    frame.locator("html[lang=zh-hans]").wait_for()
+    assert sent == []
+    assert not Response.objects.exists()
+    assert complaints == []
+
+
+def test_even_a_form_forced_in_a_preview_is_stopped_by_its_policy(page, site, complaints):
+    row = Instrument.objects.get(slug="delivery")
+    sent: list[str] = []
+    page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
+    page.goto(site + reverse("admin:surveys_instrument_preview", args=[row.pk]))
+    page.evaluate("() => { const form = document.querySelector('form'); form.method = 'post'; form.submit(); }")
+    page.wait_for_load_state("networkidle")
+    assert sent == []
+    assert any("sandbox" in text or "form-action" in text for text in complaints)

@@ -11,6 +11,7 @@ import pytest
 from tests.cxsurvey.conftest import ROOT, Home, modes_of, owner_called
 from tests.stack import until
 
+pytestmark = pytest.mark.xdist_group("embedded")
 ORDINARY = "nobody" if os.geteuid() == 0 else "myself"  # root's clusters live elsewhere than in the data directory
 
 

@@ -17,6 +17,7 @@ from tests.client import Client, answer_form, link_in
 from tests.smtp_sink import SmtpSink
 from tests.stack import ROOT, Stack, free_port, until
 
+pytestmark = pytest.mark.xdist_group("server")  # one stack for most, hence one worker
 END_S = 10  # what the contract promises, services included
 
 

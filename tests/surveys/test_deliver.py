@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from django.core.mail import EmailMessage
 
-from surveys.flow.deliver import LEASE, deliver_due
+from surveys.flow.deliver import LEASE, deliver_due, drain
 from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
@@ -171,3 +171,60 @@ def test_two_workers_never_write_to_one_customer_twice(smtp):
     assert len(smtp.messages) == 10
     assert Invitation.objects.filter(status="sent").count() == 10
     assert Invitation.objects.filter(status="withheld", reason="resting_any").count() == 10
+
+
+def test_when_the_shift_is_over_the_rest_is_given_back_as_if_it_had_not_been_claimed(smtp):
+    for _number in range(3):
+        make_due()
+    tried_before = make_due(attempted_at=NOW - timedelta(minutes=5), attempts=1, send_at=NOW)
+    assert deliver_due(NOW, over=lambda: len(smtp.messages) == 1) == (4, 1)
+    rest = Invitation.objects.filter(status="scheduled").exclude(pk=tried_before.pk)
+    assert set(rest.values_list("lease_until", "attempted_at", "attempts")) == {(None, None, 0)}
+    tried_before.refresh_from_db()
+    assert (tried_before.lease_until, tried_before.attempted_at, tried_before.attempts) == (
+        None,
+        NOW - timedelta(minutes=5),
+        1,
+    )
+    assert deliver_due(NOW) == (3, 3)
+    assert len({mail["Message-ID"] for _to, mail in smtp.messages}) == 4
+
+
+def test_a_drain_ends_with_its_shift_and_a_carrier_that_is_away_is_not_asked_for_each_of_the_rest(smtp):
+    for _number in range(4):
+        make_due()
+    assert drain(lambda: NOW, limit=2, over=lambda: len(smtp.messages) >= 2) == 2
+    assert len(smtp.messages) == 2
+    smtp.stop()
+    assert drain(lambda: NOW, limit=2, over=lambda: True) == 0
+    assert Invitation.objects.filter(status="scheduled", lease_until=None).count() == 2
+    smtp.start()
+
+
+def test_a_failure_in_the_middle_keeps_the_lease_of_the_one_that_may_have_gone_out_alone(smtp, monkeypatch):
+    for _number in range(3):
+        make_due()
+
+    def cut_off(*_arguments):
+        raise RuntimeError("such as a soft time limit, or a database that has gone away")
+
+    monkeypatch.setattr("surveys.flow.deliver._settle", cut_off)
+    with pytest.raises(RuntimeError):
+        deliver_due(NOW)
+    monkeypatch.undo()
+    assert len(smtp.messages) == 1
+    assert Invitation.objects.filter(lease_until=NOW + LEASE).count() == 1
+
+
+@pytest.mark.parametrize("reply", ["550 5.1.1 no such user", "451 4.7.1 try later"])
+def test_an_answer_that_came_before_the_servers_word_stands(smtp, reply):
+    """A first mail went out, its worker died; the second is refused while the customer answers the first."""
+    invitation = make_due(attempted_at=NOW - timedelta(days=5), attempts=1)
+
+    def answered():
+        Invitation.objects.filter(pk=invitation.pk).update(status="answered", lease_until=None)
+        return False
+
+    smtp.refuse_all = reply
+    deliver_due(NOW, over=answered)
+    assert Invitation.objects.get().status == "answered"

@@ -268,3 +268,13 @@ def test_what_people_write_cannot_become_a_header(touchpoint, mail):
     assert all(recipient == "lead@example.com" for recipient, _message in mail.messages)
     watcher.refresh_from_db()
     assert mail.messages or watcher.last_error
+
+
+def test_when_the_shift_is_over_the_other_watchers_wait_unleased(touchpoint, mail):
+    for name in ("first", "second", "third"):
+        watch(touchpoint, f"{name}@example.com")
+    answer(touchpoint)
+    assert warn_watchers(NOW, over=lambda: len(mail.messages) >= 1) == 1
+    assert WatcherNotice.objects.filter(sent_at=None, lease_until=None, attempts=0).count() == 2
+    assert warn_watchers(NOW) == 2
+    assert len({recipient for recipient, _message in mail.messages}) == 3

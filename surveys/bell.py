@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from celery import Task
-from django.db import transaction
+from django.db import connection, transaction
 from kombu import pools
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,10 @@ _silent_until = 0.0
 
 def ring(task: "Task[Any, Any]") -> None:
     """Enqueue `task` once the surrounding transaction has committed. Never raises, never waits long."""
-    transaction.on_commit(lambda: _send(task), robust=True)
+    if connection.in_atomic_block:
+        transaction.on_commit(lambda: _send(task), robust=True)
+    else:
+        _send(task)  # what it tells of is committed already
 
 
 def _send(task: "Task[Any, Any]") -> None:

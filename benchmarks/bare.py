@@ -1,4 +1,4 @@
-"""The limit of `respond`: a bare Django view that parses the same body and does one INSERT. No middleware, no validation."""
+"""The limit of `respond`: a bare Django view that parses the same body and does one INSERT. No validation, no look-up."""
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect

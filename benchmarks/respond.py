@@ -1,6 +1,7 @@
 """Form answers per second over 8 connections, beside a bare Django view that parses the same body and does one INSERT.
 
-Each answer is one score and a comment on a link of its own. Both sides run under the same gunicorn, one after the other.
+Each answer is one score and a comment on a link of its own. Both sides run under the same gunicorn and the same settings, one
+after the other. (Beside a Django without any middleware the ratio is 0.35 to 0.48: middleware is a third of the bare view.)
 """
 
 import secrets

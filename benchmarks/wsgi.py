@@ -1,4 +1,4 @@
-"""The product's WSGI application, or the same Django with the URLs of a limit (CX_BENCH_URLS)."""
+"""The product's WSGI application, or the same Django, settings and middleware, with the URLs of a limit (CX_BENCH_URLS)."""
 
 import os
 
@@ -8,6 +8,4 @@ from django.core.handlers.wsgi import WSGIHandler
 
 django.setup()
 settings.ROOT_URLCONF = os.environ.get("CX_BENCH_URLS", settings.ROOT_URLCONF)
-if settings.ROOT_URLCONF != "cxsurvey.urls":
-    settings.MIDDLEWARE = []  # a bare view is bare
 application = WSGIHandler()

@@ -42,6 +42,8 @@ class OwnFields:
             "required": not db_field.blank,
             "help_text": db_field.help_text,
         }
+        if db_field.has_default():
+            options["initial"] = db_field.get_default  # what stands in a new row's form
         if db_field.name in self.own_fields:
             return self.own_fields[db_field.name](request, options)
         if validate_texts in db_field.validators:

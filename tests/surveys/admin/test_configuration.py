@@ -227,6 +227,12 @@ def test_people_are_named_who_are_told_of_bad_news(manager):
 # --- Rules ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_new_rules_form_holds_what_the_programme_file_takes_for_granted(manager):
+    fields = fields_of(manager.get(add(InvitationRule)).content.decode())
+    shown = {name: fields[name][0] for name in ("delay_s", "max_age_s", "sample_share", "expires_s", "active")}
+    assert shown == {"delay_s": "0s", "max_age_s": "7d", "sample_share": "100", "expires_s": "14d", "active": "on"}
+
+
 def test_a_rule_is_made_from_what_people_write(manager):
     touchpoint = make_touchpoint("delivery")
     response = send(

@@ -86,7 +86,7 @@ def browser() -> Iterator[object]:
         try:
             running = driver.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         except playwright.Error as error:
-            pytest.skip(f"no Chromium to test with: {error}")
+            pytest.skip(f"no Chromium to test with: {str(error).splitlines()[0]}")
         yield running
         running.close()
 

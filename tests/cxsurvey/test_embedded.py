@@ -77,6 +77,7 @@ def test_a_start_recovers_from_a_kill_of_both(home: Home) -> None:
     assert home.sql("SELECT count(*) FROM kept WHERE n = 1") == "1"
 
 
+@pytest.mark.slow
 def test_a_redis_that_does_not_answer_is_stopped_all_the_same(home: Home) -> None:
     redis = next(process for process in home.processes() if process.name() == "redis-server")
     redis.suspend()
@@ -124,11 +125,14 @@ ODD_NAMES = {
     "long": "a-rather-long-name-" * 8,
     "space": "my data dir",
     "other letters": "données-数据",
-    "signs": "it's 100% *?(sure) #1;&|",
+    "signs": "it's 100% *?(sûre) 数据 #1;&|",
 }
 
 
-@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, id=kind, marks=[pytest.mark.slow] * (kind != "signs")) for kind, name in ODD_NAMES.items()],
+)
 def test_any_path_will_do(homes: list[Home], name: str) -> None:
     place = Home(owner_called(ORDINARY), name)
     homes.append(place)
@@ -148,6 +152,7 @@ def test_a_path_that_a_shell_would_read_otherwise_is_refused(homes: list[Home]) 
     assert place.processes() == []
 
 
+@pytest.mark.slow
 def test_two_places_live_side_by_side(homes: list[Home]) -> None:
     first, second = Home(None), Home(None)
     homes += [first, second]
@@ -185,6 +190,7 @@ def test_root_does_not_take_over_the_data_of_an_ordinary_user(homes: list[Home])
     assert "belongs to nobody. Start the server as nobody." in refused.stderr
 
 
+@pytest.mark.slow
 def test_services_that_were_stopped_amid_their_first_start_start_again(homes: list[Home]) -> None:
     """SIGTERM at once, during initdb and during pg_ctl."""
     place = Home(None)
@@ -257,6 +263,7 @@ def test_a_command_borrows_what_runs_and_leaves_it(homes: list[Home]) -> None:
     os.close(server._server_lock or 0)
 
 
+@pytest.mark.slow
 def test_what_a_killed_command_left_running_is_taken_over_and_stopped(homes: list[Home]) -> None:
     place = Home(None)
     homes.append(place)
@@ -271,6 +278,7 @@ def test_what_a_killed_command_left_running_is_taken_over_and_stopped(homes: lis
     assert place.processes() == []
 
 
+@pytest.mark.slow
 def test_a_terminated_command_stops_its_services(homes: list[Home]) -> None:
     place = Home(None)
     homes.append(place)

@@ -7,14 +7,19 @@ tab, so that an invitation's link can be followed.
 from collections.abc import Iterable
 from typing import Any
 
+from csp.constants import NONE, SELF
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_safe
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from surveys.admin.filters import MomentRangeFilter, WordFilter
@@ -30,11 +35,21 @@ from surveys.admin.records import (
 )
 from surveys.models import Invitation, SentMessage, WatcherNotice
 
-# Before the letter's own head: nothing is loaded, nothing runs, every link opens outside of the frame.
-GUARD = (
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">"
-    '<base target="_blank">'
-)
+# Nothing is loaded and nothing runs. As a header of the letter's own page it holds before the first byte is read: a browser that
+# reads ahead would ask for a picture before it came to a policy in the letter itself.
+LETTER_POLICY = {
+    "default-src": [NONE],
+    "script-src": [NONE],
+    "style-src": ["'unsafe-inline'"],
+    "img-src": ["data:"],
+    "font-src": [NONE],
+    "connect-src": [NONE],
+    "frame-src": [NONE],
+    "form-action": [NONE],
+    "frame-ancestors": [SELF],
+    "sandbox": ["allow-popups", "allow-popups-to-escape-sandbox"],
+}
+LINKS_OUTSIDE = '<base target="_blank">'
 
 
 @admin.register(SentMessage)
@@ -78,8 +93,32 @@ class SentMessageAdmin(PeopleAdmin):
             "title": obj.subject or _("(no subject)"),
             "row": obj,
             "about": about,
-            "framed": GUARD + obj.html if obj.html else "",
+            "letter_url": reverse("admin:surveys_sentmessage_letter", args=[obj.pk]) if obj.html else "",
         }
+
+    def get_urls(self) -> list[URLPattern]:
+        letter = path(
+            "<int:pk>/letter/", self.admin_site.admin_view(self.letter_view), name="surveys_sentmessage_letter"
+        )
+        return [letter, *super().get_urls()]
+
+    def letter_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The letter as it looks, for the frame of its page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = SentMessage.objects.filter(pk=pk).first()
+        if row is None:
+            raise Http404
+        return _letter(request, row)
+
+
+@require_safe
+@xframe_options_sameorigin
+def _letter(request: HttpRequest, row: SentMessage) -> HttpResponse:
+    response = HttpResponse(LINKS_OUTSIDE + row.html)
+    response["Referrer-Policy"] = "no-referrer"
+    response._csp_replace = LETTER_POLICY  # type: ignore[attr-defined]
+    return response
 
 
 class NoticeStateFilter(WordFilter):

@@ -39,6 +39,9 @@ class NoSuchCustomer(LookupError):
 def erase_customer(external_id: str, now: datetime) -> None:
     """Strip everything personal, in one transaction. NoSuchCustomer where there is nobody."""
     with transaction.atomic():
+        # Links before the person, in which order whoever answers needs them: the other way round each could wait for the other.
+        links = Invitation.objects.select_for_update().filter(customer=_find(external_id)).order_by("pk")
+        list(links.values_list("pk", flat=True))
         # Whoever is recording something of this person finishes first, and is seen by the statements that follow.
         customer = _find(external_id, lock=True)
         addresses = {address for address in (customer.email, customer.phone) if address}

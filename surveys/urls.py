@@ -2,12 +2,14 @@
 
 from django.urls import path, re_path
 
-from surveys import views
+from surveys import embed, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("s/<str:token>/", views.invited, name="invited"),
     path("t/<str:public_key>/", views.public, name="public"),
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    path("embed.js", embed.embed, name="embed"),
+    path("embed-card.js", embed.card, name="embed_card"),
     re_path(r"^accent/(?P<colour>[0-9a-f]{6})\.css$", views.accent, name="accent"),
 ]

@@ -102,7 +102,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         )
         if not due:
             return _Claim(0, [])
-        # Locked in one order. Whoever else wants one of these customers waits here, and then sees our attempted_at.
+        # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
+        # then sees our attempted_at.
         ids = sorted({invitation.customer_id for invitation in due})
         customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
         first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
@@ -134,6 +135,7 @@ def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
         return
     rows = Invitation.objects.filter(status=Invitation.Status.SCHEDULED)
     with transaction.atomic():
+        list(rows.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk"))  # in one order: see flow/locks.py
         rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
         rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
 
@@ -225,7 +227,6 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             # An answer may have come in before we heard the server's OK.
             row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
         elif outcome.result == "permanent":
-            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
             # Answered or erased meanwhile stays answered or erased.
             row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED,
@@ -233,6 +234,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
                 detail=outcome.detail,
                 lease_until=None,
             )
+            # The link before its address: see flow/locks.py.
+            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(

@@ -4,6 +4,7 @@ In: what somebody chose of languages, places and a size. Out: sheets of A4, or t
 same choice makes the same codes again. What a sheet says to customers comes from surveys/phrases.py, in their languages.
 """
 
+import base64
 import io
 import re
 import zipfile
@@ -40,8 +41,8 @@ from surveys.flow.links import (
     typed_url,
 )
 from surveys.flow.programme.document import UNSTORABLE
-from surveys.models import Organisation, Response, Touchpoint
-from surveys.phrases import LANGUAGES, STANDARD
+from surveys.models import Logo, Organisation, Response, Touchpoint
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import match_language, pick
 
 CODES_MAX = 200  # on one go: fifty sheets of cards
@@ -258,6 +259,7 @@ def _sheet(request: HttpRequest, row: Touchpoint, form: CodesForm, *, is_print: 
         "whose": _once((one["organisation"], one["tag"]) for one in said),
         "what": _once((one["touchpoint"], one["tag"]) for one in said),
         "typed": typed_url(row),
+        "logo": _embedded(organisation.logo) if organisation.logo else "",
         "accent": colours.readable(accent, colours.WHITE),
         "faults": [text for texts in form.errors.values() for text in texts],
         "leads_somewhere": leads_somewhere(row),
@@ -266,6 +268,11 @@ def _sheet(request: HttpRequest, row: Touchpoint, form: CodesForm, *, is_print: 
     return render(
         request, "staff/code_sheet.html", context
     )  # a choice that is not complete yet is no error of a preview
+
+
+def _embedded(logo: Logo) -> str:
+    """The picture as an address that holds it: a sheet is one file, whole when it is saved or printed later."""
+    return f"data:{logo.content_type};base64,{base64.b64encode(logo.data).decode()}"
 
 
 def _once(names: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -279,13 +286,14 @@ def _once(names: Iterable[tuple[str, str]]) -> dict[str, str]:
 def _said(organisation: Organisation, row: Touchpoint, tag: str) -> Said:
     fallbacks = [organisation.default_language, "en"]
     shown = match_language(tag, LANGUAGES) or "en"
+    say = Phrases(organisation.phrases.get(shown))
     with translation.override(shown):
         return {
             "tag": tag,
             "organisation": pick(organisation.name, tag, fallbacks),
             "touchpoint": pick(row.name, tag, fallbacks) or row.slug,
-            "scan": STANDARD["scan"],
-            "scan_text": STANDARD["scan_text"],
+            "scan": say["scan"],
+            "scan_text": say["scan_text"],
         }
 
 

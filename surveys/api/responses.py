@@ -10,7 +10,7 @@ import msgspec
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
+from django.utils import timezone, translation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -43,8 +43,9 @@ from surveys.flow.incoming import InputError, pointed, read_profile, read_time, 
 from surveys.flow.respond import BodyConflict, Submission, record_response
 from surveys.forms import check, questions_in, wordings_of
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
-from surveys.models.instruments import Metric
-from surveys.texts import normalise_tag, pick, picked_language
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.phrases import LANGUAGES, Phrases
+from surveys.texts import match_language, normalise_tag, pick, picked_language
 
 _SCORE = {"type": "integer"}
 RESPONSE_IN_SCHEMA = {
@@ -102,12 +103,22 @@ RESPONSE_SCHEMA = {
 }
 _QUESTION = {
     "key": TEXT,
-    "kind": {"type": "string", "enum": ["scale", "choice", "choices", "verbatim"]},
+    "kind": {"type": "string", "enum": list(Kind.values)},
     "text": TEXT,
+    "by_band": {
+        "type": "array",
+        "description": "Asked in place of `text` where the answer to `score` lies between low and high.",
+        "items": {
+            "type": "object",
+            "required": ["low", "high", "text"],
+            "properties": {"low": _SCORE, "high": _SCORE, "text": TEXT},
+        },
+    },
     "required": {"type": "boolean"},
     "low_label": TEXT,
     "high_label": TEXT,
     "scores": {"type": "array", "items": _SCORE},
+    "display": {"type": "string", "enum": list(Display.values), "description": "How a scale is drawn."},
     "options": {
         "type": "array",
         "items": {"type": "object", "required": ["key", "text"], "properties": {"key": TEXT, "text": TEXT}},
@@ -123,6 +134,7 @@ _INSTRUMENT = {
     "metric": {"type": "string", "enum": list(Metric.values)},
     "scale": {"type": "object", "required": ["low", "high"], "properties": {"low": _SCORE, "high": _SCORE}},
     "version": {"type": "integer"},
+    "max_questions": {"type": "integer", "description": "How many one person is asked at most; 0 for all that apply."},
     "language": {
         "type": "string",
         "description": "In which the questions are: another where the asked one is not written.",
@@ -258,23 +270,31 @@ class InstrumentView(CxView):
         if "touchpoint" in request.query_params:
             names["touchpoint"] = pick(_named_touchpoint(request.query_params).name, language, fallbacks)
         wordings = wordings_of(version)
-        questions = questions_in(wordings, language, fallbacks, names)
+        spoken = match_language(language, LANGUAGES) or "en"
+        with translation.override(spoken):
+            say = Phrases(organisation.phrases.get(spoken))
+            questions = questions_in(wordings, language, fallbacks, names, say)
         return Answered(
             {
                 "slug": instrument.slug,
                 "metric": instrument.metric,
                 "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
                 "version": version.number,
+                "max_questions": instrument.max_questions,
                 "language": picked_language(wordings[0].text, language, fallbacks),
                 "questions": [
                     {
                         "key": question.key,
                         "kind": question.kind,
                         "text": question.text,
+                        "by_band": [
+                            {"low": low, "high": high, "text": text} for low, high, text in sorted(question.by_band)
+                        ],
                         "required": question.required,
                         "low_label": question.low_label,
                         "high_label": question.high_label,
                         "scores": question.scores,
+                        "display": question.display,
                         "options": [{"key": key, "text": text} for key, text in question.options],
                         "show_if": question.show_if,
                     }
@@ -344,7 +364,7 @@ def read_submission(body: Any, now: datetime) -> Submission:
     keys = {wording.question.key for wording in wordings}
     strange = [key for key in given.answers if key not in keys]
     errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
-    checked = check(wordings, given.answers)
+    checked = check(wordings, given.answers, most=version.instrument.max_questions)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
     profile = None
     if given.customer is not UNSET and given.customer is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from surveys.flow.builtins import load_builtins
 from surveys.flow.instruments import publish_version, terms_of_version
-from surveys.models import Instrument
+from surveys.models import Instrument, Question, Wording
 from surveys.scales import SCALES
 from tests.factories import make_instrument, make_organisation, make_touchpoint
 from tests.rest import Api
@@ -30,6 +30,7 @@ def test_a_question_has_all_that_is_needed_to_draw_it(api):
         "metric": "nps",
         "scale": {"low": 0, "high": 10},
         "version": 1,
+        "max_questions": 0,
         "language": "zh-hans",
     }
     assert [(question["key"], question["kind"], question["required"]) for question in questions] == [
@@ -107,6 +108,35 @@ def test_follow_up_questions_say_when_they_are_shown(api):
         {"score": [0, 1]},
         {},
     ]
+
+
+def test_what_a_native_form_needs_of_the_newer_questions_is_there_too(api):
+    """Wording by band, how a scale is drawn, yes and no in the reader's language, and how many are asked."""
+    make_organisation(phrases={"zh-hans": {"no": "不用了"}})
+    instrument = make_instrument("nps-y")
+    version = instrument.versions.get()
+    asked = {"detractors": {"en": "What went wrong?"}, "promoters": {"en": "What went well?", "zh-hans": "哪里好？"}}
+    version.wordings.filter(question__key="comment").update(by_band=asked)
+    version.wordings.filter(question__key="score").update(display="faces")
+    may_contact = Question.objects.create(instrument=instrument, key="contact", kind="contact")
+    Wording.objects.create(version=version, question=may_contact, position=9, required=True)
+    Instrument.objects.filter(pk=instrument.pk).update(max_questions=3)
+    found = api.get("instruments/nps-y/", language="en")
+    score, _reason, comment, contact = found["questions"]
+    assert (found["max_questions"], score["display"]) == (3, "faces")
+    assert comment["by_band"] == [
+        {"low": 0, "high": 6, "text": "What went wrong?"},
+        {"low": 9, "high": 10, "text": "What went well?"},
+    ]
+    assert contact["text"] == "May we contact you about this?"
+    assert contact["options"] == [{"key": "yes", "text": "Yes"}, {"key": "no", "text": "No"}]
+    in_chinese = api.get("instruments/nps-y/", language="zh-hans")["questions"]
+    assert in_chinese[2]["by_band"][1]["text"] == "哪里好？"
+    assert in_chinese[3]["options"] == [{"key": "yes", "text": "是"}, {"key": "no", "text": "不用了"}]
+    # A fourth question is beyond what one person is asked, so that it cannot be missing.
+    make_touchpoint("checkout", instrument)
+    sent = {"id": str(uuid.uuid4()), "touchpoint": "checkout", "answers": {"score": 9}}
+    assert api.post("responses/", sent)["answers"] == {"score": 9}
 
 
 def test_a_new_version_is_told_and_answered(api):

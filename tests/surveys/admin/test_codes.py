@@ -1,6 +1,7 @@
 """Codes to print: who may, what may be chosen, and the files."""
 
 import io
+import re
 import zipfile
 from typing import Any
 from urllib.parse import quote
@@ -12,8 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image
 
+from surveys.colours import contrast
 from surveys.flow.links import public_url
-from surveys.models import Touchpoint
+from surveys.models import Logo, Touchpoint
 from tests.factories import make_event, make_organisation, make_touchpoint
 from tests.surveys.admin.staff import sign_in_as
 
@@ -139,6 +141,19 @@ def test_a_sheet_speaks_the_chosen_languages_whatever_the_reader_speaks(touchpoi
     assert "Tell us how it was" in article
     assert '<p lang="ar" dir="auto">' in article
     assert "说说您的体验" not in article
+
+
+def test_a_sheet_has_the_organisations_logo_colour_and_own_words(touchpoint, staff):
+    logo = Logo.objects.create(digest="d" * 64, content_type="image/png", data=b"PNG", width=10, height=10)
+    phrases = {"en": {"scan": "Was the tea hot?"}, "zh-hans": {"scan": "茶还热吗？"}}
+    make_organisation(accent="#fff200", logo=logo, phrases=phrases)
+    shown = choose(staff, touchpoint, languages=["zh-hans", "en"], whole="on").content.decode()
+    assert 'src="data:image/png;base64,UE5H"' in shown
+    for words in ("Was the tea hot?", "茶还热吗？", "Scan the code", "用手机扫描二维码"):
+        assert words in shown
+    accent = re.search(r"--accent: (#[0-9a-f]{6})", shown)
+    assert contrast(accent[1], "#ffffff") >= 4.5  # a yellow that nobody could read on paper is darkened
+    assert "Harbour Tea" in shown
 
 
 def test_each_code_is_a_file_and_all_are_an_archive_that_streams(touchpoint, staff):

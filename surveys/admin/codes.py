@@ -32,6 +32,7 @@ from surveys.admin.texts import language_name, languages_of
 from surveys.flow.links import (
     CODE_MAX,
     KnownLocation,
+    is_only_here,
     known_locations,
     leads_somewhere,
     public_url,
@@ -202,6 +203,7 @@ class PrintsCodes(ConfigAdmin):
             row=row,
             form=form,
             leads_somewhere=leads_somewhere(row),
+            is_only_here=is_only_here(),
             media=self.media,
             status=422 if form.is_bound else 200,
         )

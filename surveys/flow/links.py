@@ -5,9 +5,10 @@ their names or what they mean, and nothing that may change (a language, a versio
 """
 
 import io
+import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import segno
 from django.conf import settings
@@ -39,6 +40,15 @@ def typed_url(touchpoint: Touchpoint) -> str:
 def leads_somewhere(touchpoint: Touchpoint) -> bool:
     """Whether the open form is there: else a code leads to a page that knows of no survey."""
     return touchpoint.public and touchpoint.active and touchpoint.instrument_id is not None
+
+
+def is_only_here() -> bool:
+    """Whether the public address is this machine's own name for itself: nobody else's phone gets there."""
+    host = urlsplit(settings.BASE_URL).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def embed_snippet(touchpoint: Touchpoint) -> str:

@@ -84,6 +84,22 @@ def test_codes_that_lead_nowhere_say_so_before_they_are_printed(touchpoint, staf
     assert client.get(f"/t/{touchpoint.public_key}/?via=qr").status_code == 404  # as the page says
 
 
+@pytest.mark.parametrize(
+    ("address", "warns"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://localhost:8000", True),
+        ("http://192.168.1.20:8000", False),
+        ("https://survey.example.com", False),
+        ("https://localhost.example.com", False),
+    ],
+)
+def test_an_address_that_no_phone_reaches_is_told_before_printing(touchpoint, staff, settings, address, warns):
+    settings.BASE_URL = address
+    assert ("no phone gets there" in staff.get(page_of(touchpoint)).content.decode()) == warns
+
+
 def test_known_places_are_offered_with_counts_to_those_who_may_read_answers(touchpoint):
     make_event(touchpoint=touchpoint, location="till <1>")
     assert "till &lt;1&gt; (no answers yet)" in sign_in_as("manager").get(page_of(touchpoint)).content.decode()

@@ -21,7 +21,7 @@ from surveys.flow.eligibility import Decision, History, decide
 from surveys.flow.invite import Histories, terms_of
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
-from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
+from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, SentMessage, Suppression, Wording
 
 BATCH = 50
 ANY = Q()
@@ -244,6 +244,20 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
+        if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
+            _forget(invitation, letter)
+
+
+def _forget(invitation: Invitation, letter: Letter) -> None:
+    """The customer was erased while the letter was on its way: what came of it goes too, but that it went out.
+
+    An erasure that is under way has the link, so we waited for it and see it; one that comes later waits for us and sees this.
+    """
+    SentMessage.objects.filter(message_id=letter.message_id).delete()
+    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="")
+    Invitation.objects.filter(pk=invitation.pk).update(detail="")
+    address = SENDING[invitation.mode].address_of(invitation.customer)  # as it was when the letter was written
+    Suppression.objects.filter(address_hash=address_hash(address)).update(detail="")
 
 
 def _suppress(address: str, detail: str, now: datetime) -> None:

@@ -263,6 +263,7 @@ def _sheet(request: HttpRequest, row: Touchpoint, form: CodesForm, *, is_print: 
         "typed": typed_url(row),
         "logo": _embedded(organisation.logo) if organisation.logo else "",
         "accent": colours.readable(accent, colours.WHITE),
+        "radius": organisation.radius,
         "faults": [text for texts in form.errors.values() for text in texts],
         "leads_somewhere": leads_somewhere(row),
         "is_print": is_print,

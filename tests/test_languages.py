@@ -4,6 +4,7 @@ What a native reader would notice at once is held as well: letters of another sc
 plural that are never chosen, marks set as in English, ends of a scale that are too long for a phone.
 """
 
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -17,7 +18,11 @@ from django.utils import translation
 from django.utils.translation import ngettext, to_locale
 
 from surveys.flow.builtins import wordings
+from surveys.flow.compose import compose
+from surveys.models import Instrument, Wording
 from surveys.phrases import LANGUAGES, PHRASES
+from surveys.texts import fill
+from tests.factories import make_customer, make_invitation, make_organisation, make_touchpoint
 from tests.messages import Message, python_messages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -285,3 +290,38 @@ def test_the_ends_of_a_scale_fit_side_by_side_on_a_small_phone(tag):
         if max(map(len, ends)) > (14 if wide else 30) or (not wide and sum(map(len, words)) > 36):
             wrong.append(ends)
     assert wrong == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("tag", LANGUAGES)
+@pytest.mark.parametrize("slug", ["nps", "csat5", "ces"])
+def test_a_form_and_a_letter_are_wholly_in_the_language_asked_for(client, tag, slug):
+    organisation = make_organisation(languages=list(LANGUAGES), name={"en": "Harbour Tea"})
+    instrument = Instrument.objects.get(slug=slug)
+    touchpoint = make_touchpoint("delivery", instrument=instrument)
+    invitation = make_invitation(touchpoint, make_customer(name="Li"), language=tag)
+
+    def named(text: str) -> str:
+        return fill(text, organisation="Harbour Tea", touchpoint="Delivery")
+
+    wording = wordings()[tag][slug]
+    asked = [named(wording["score"]["text"]), wording["score"]["low"], wording["score"]["high"]]
+    english = [text for path, text in instruments("en").items() if path[0] == slug and "{" not in text]
+
+    page = html.unescape(client.get(f"/s/{invitation.token}/").content.decode())
+    assert f'<html lang="{tag}"' in page
+    assert ('dir="rtl"' in page.split(">")[1]) == (tag in ("ar", "he", "fa"))
+    expected = [*asked, wording["reason"]["text"], *wording["reason"]["options"].values(), wording["comment"]["text"]]
+    assert [text for text in expected if f">{text}" not in page] == []
+    with translation.override(tag):
+        assert f">{PHRASES['send']}</button>" in page
+    assert tag == "en" or [text for text in english if f">{text}<" in page] == []
+
+    scale = Wording.objects.get(version=instrument.current_version(), question__key="score")
+    letter = compose(invitation, organisation, scale, "li@example.com")
+    with translation.override(tag):
+        said = [str(PHRASES["hello_name"]) % {"name": "Li"}, str(PHRASES["answer_here"]), str(PHRASES["no_more"])]
+        subject = str(PHRASES["subject"]) % {"touchpoint": "Delivery", "organisation": "Harbour Tea"}
+    assert letter.subject == " ".join(subject.split())
+    assert [text for text in (*asked, *said) if text not in letter.text] == []
+    assert [text for text in asked if f">{text}" not in html.unescape(letter.html)] == []

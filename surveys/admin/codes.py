@@ -250,6 +250,8 @@ def _sheet(request: HttpRequest, row: Touchpoint, form: CodesForm, *, is_print: 
     size = form.cleaned_data["size"] if is_valid else "poster"
     per_page = SIZES[size][0]
     codes = [_code(row, location) for location in form.locations] if is_valid else []
+    if len(codes) == 1:
+        codes *= per_page  # a sheet of one card would be three quarters waste
     organisation = Organisation.current()
     said = [_said(organisation, row, tag) for tag in form.cleaned_data["languages"]] if is_valid else []
     accent = organisation.accent if colours.is_colour(organisation.accent) else colours.INK

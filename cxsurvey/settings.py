@@ -73,6 +73,11 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",  # SSL redirect: see above
     "security.W021",  # HSTS preload: see above
 ]
+# Where machines look at the links of letters; the default are networks that Microsoft lists for Exchange Online Protection
+# ("Microsoft 365 URLs and IP address ranges"). Behind a proxy the visitor's address must reach us: docs/operations.md.
+CX_SCANNER_NETWORKS = env.list(
+    "CX_SCANNER_NETWORKS", default=["40.92.0.0/15", "40.107.0.0/16", "52.100.0.0/14", "104.47.0.0/17"]
+)
 # Respondents and embeds: nothing but our own files, no inline script or style.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -3,8 +3,10 @@
 A question that is not shown for the answers given is not answered, whatever came for it.
 """
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,11 +14,14 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from surveys.flow.follow import Link
-from surveys.flow.respond import Given, Submission
+from surveys.flow.respond import SCORE_KEY, Given, Submission
 from surveys.models import InstrumentVersion, Mode, Organisation, Touchpoint, Wording
+from surveys.models.instruments import NO, YES, Kind
+from surveys.phrases import STANDARD, Phrases
 from surveys.texts import fill, pick
 
 MAX_TEXT = 5000
+FACTS_MAX, FACTS_COUNT, REFERENCE_MAX = 8_000, 50, 200  # characters, facts, characters
 OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}  # how people come to an open form; else by a link
 
 
@@ -33,6 +38,9 @@ class Asked:
     scores: list[int]
     options: list[tuple[str, str]]
     show_if: Mapping[str, list[Any]]
+    display: str = "numbers"
+    # (lowest score, highest score, text asked in place of `text` when the instrument's score lies between them)
+    by_band: list[tuple[int, int, str]] = field(default_factory=list)
     value: Any = None
     error: str = ""
 
@@ -77,20 +85,39 @@ def frozen_wordings(version_id: int) -> list[Wording] | None:
 
 
 def questions_in(
-    wordings: Sequence[Wording], language: str, fallbacks: Sequence[str], names: Mapping[str, str]
+    wordings: Sequence[Wording],
+    language: str,
+    fallbacks: Sequence[str],
+    names: Mapping[str, str],
+    say: Phrases = STANDARD,
 ) -> list[Asked]:
-    """The questions in one language, placeholders filled."""
+    """The questions in one language, placeholders filled; what needs no author comes from `say`."""
+    scored = next((wording.question for wording in wordings if wording.question.key == SCORE_KEY), None)
+
+    def by_band(wording: Wording) -> list[tuple[int, int, str]]:
+        found = []
+        for band, texts in wording.by_band.items():
+            scores = scored.scale.scores_of(band) if scored else range(0)
+            text = pick(texts, language, fallbacks)
+            if scores and text:
+                found.append((scores[0], scores[-1], fill(text, **names)))
+        return found
+
     return [
         Asked(
             key=wording.question.key,
             kind=wording.question.kind,
-            text=fill(pick(wording.text, language, fallbacks), **names),
+            text=fill(pick(wording.text, language, fallbacks), **names) or say["contact"],
             low_label=pick(wording.low_label, language, fallbacks),
             high_label=pick(wording.high_label, language, fallbacks),
             required=wording.required,
             scores=list(wording.question.scale.scores) if wording.question.kind == "scale" else [],
-            options=[(key, pick(texts, language, fallbacks) or key) for key, texts in wording.options.items()],
+            options=[(YES, say["yes"]), (NO, say["no"])]
+            if wording.question.kind in (Kind.YES_NO, Kind.CONTACT)
+            else [(key, pick(texts, language, fallbacks) or key) for key, texts in wording.options.items()],
             show_if=wording.show_if,
+            display=wording.display,
+            by_band=by_band(wording),
         )
         for wording in wordings
     ]
@@ -113,29 +140,43 @@ def posted_values(wordings: Sequence[Wording], data: QueryDict) -> dict[str, Any
     return values
 
 
-def check(wordings: Sequence[Wording], values: Mapping[str, Any]) -> Checked:
-    """Validate values by question key against a version. Absent and None are skipped questions."""
+def check(
+    wordings: Sequence[Wording],
+    values: Mapping[str, Any],
+    say: Phrases = STANDARD,
+    *,
+    complete: bool = True,
+    most: int = 0,
+) -> Checked:
+    """Validate values by question key against a version. Absent and None are skipped questions.
+
+    Where a page records by itself (not `complete`), what is missing or not yet right is passed over. `most` is how many
+    questions one person is asked (0: all that apply): one beyond that need not be answered.
+    """
     checked = Checked()
     accepted: dict[str, Any] = {}
+    asked = 0
     for wording in wordings:
         key = wording.question.key
         if not is_shown(wording.show_if, accepted):
             continue
+        asked += 1
         value = values.get(key)
         if isinstance(value, str) and not value.strip():
             value = None  # blanks say nothing
         if value is None or value == []:
-            if wording.required:
-                checked.errors[key] = _("Please choose an answer.")
+            if wording.required and complete and not 0 < most < asked:
+                checked.errors[key] = say["choose"]
             continue
-        given, error = _read(wording, value)
+        given, error = _read(wording, value, say)
         if given is None:
-            checked.errors[key] = error
+            if complete:
+                checked.errors[key] = error
             continue
-        accepted[key] = value
+        accepted[key] = given.choices[0] if wording.question.kind in (Kind.YES_NO, Kind.CONTACT) else value
         checked.answers.append(given)
     if not checked.errors and not checked.answers:
-        checked.errors[wordings[0].question.key] = _("Please choose an answer.")
+        checked.errors[wordings[0].question.key] = say["choose"]
     return checked
 
 
@@ -149,43 +190,94 @@ def is_shown(show_if: Mapping[str, Sequence[Any]], accepted: Mapping[str, Any]) 
     return True
 
 
-def _read(wording: Wording, value: Any) -> tuple[Given | None, str]:
+def _read(wording: Wording, value: Any, say: Phrases) -> tuple[Given | None, str]:
     question = wording.question
     if question.kind == "scale":
         scale = question.scale
         if not scale.contains(value):
-            return None, _("A score is a whole number from %(low)d to %(high)d.") % {
-                "low": scale.low,
-                "high": scale.high,
-            }
+            return None, say.fill("score_range", low=scale.low, high=scale.high)
         return Given(question, score=value), ""
     if question.kind == "verbatim":
         if not isinstance(value, str):
-            return None, _("A comment is a text.")
+            return None, _("A comment is a text.")  # only a program can get there
         text = value.replace("\r\n", "\n").strip()
         if len(text) > MAX_TEXT:
-            return None, _("Please keep it within %(count)d characters.") % {"count": MAX_TEXT}
+            return None, say.fill("too_long", count=MAX_TEXT)
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            return None, _("This text has characters that cannot be stored.")
+            return None, say["not_storable"]
         return Given(question, text=text), ""
+    if question.kind in (Kind.YES_NO, Kind.CONTACT):
+        said = YES if value is True else NO if value is False else value
+        return (Given(question, choices=(said,)), "") if said in (YES, NO) else (None, say["not_a_choice"])
     picked = value if isinstance(value, list) else [value]
     if question.kind == "choice" and len(picked) != 1:
-        return None, _("Please choose one answer.")
+        return None, say["choose_one"]
     if any(not isinstance(item, str) or item not in wording.options for item in picked):
-        return None, _("This answer is not one of the choices.")
+        return None, say["not_a_choice"]
     return Given(question, choices=tuple(dict.fromkeys(picked))), ""
 
 
 def earlier_values(answers: Sequence[Any]) -> dict[str, Any]:
     """Recorded Answer rows as values by question key, to show them again."""
-    values: dict[str, Any] = {}
-    for answer in answers:
-        value = answer.score if answer.score is not None else (answer.choices or answer.text)
-        values[answer.question.key] = value
-    return values
+    return {answer.question.key: answer.value for answer in answers}
 
 
-def submission_of_link(link: Link, answers: Sequence[Given], language: str) -> Submission:
+@dataclass(frozen=True, slots=True)
+class Press:
+    """How a browser sent a form, beside its answers."""
+
+    complete: bool = True  # "Send" was pressed; else the page recorded a first touch by itself
+    edit: int = 0
+    from_scanner: bool = False
+    privacy_notice_id: int | None = None
+    reference: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Nothing that needs a second look or a place of its own."""
+        return not (self.reference or self.facts or (self.from_scanner and not self.complete))
+
+
+SEND = Press()
+
+
+def posted_press(data: QueryDict, from_scanner: bool) -> Press:
+    """The form's hidden fields. What cannot be right is left out: a customer did not write it, and is not to be stopped by it."""
+    try:
+        facts = json.loads(data.get("facts", "")[:FACTS_MAX])
+    except ValueError:
+        facts = {}
+    kept = {key: value for key, value in facts.items() if _is_fact(key, value)} if isinstance(facts, dict) else {}
+    return Press(
+        complete="partial" not in data,
+        edit=_whole(data.get("edit", "")),
+        from_scanner=from_scanner,
+        privacy_notice_id=_whole(data.get("privacy", "")) or None,
+        reference=storable(data.get("reference", ""))[:REFERENCE_MAX],
+        facts=dict(list(kept.items())[:FACTS_COUNT]),
+    )
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _is_fact(key: str, value: Any) -> bool:
+    if isinstance(value, str) and (len(value) > 500 or storable(value) != value.strip()):
+        return False
+    is_plain = (
+        value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+    )
+    return is_plain and 0 < len(key) <= 100 and storable(key) == key.strip()
+
+
+def storable(text: str) -> str:
+    """Without what PostgreSQL does not store, and without space around it."""
+    return text.encode("utf-8", "ignore").decode().replace("\x00", "").strip()
+
+
+def submission_of_link(link: Link, answers: Sequence[Given], language: str, press: Press = SEND) -> Submission:
     """What an invited customer sends, with what the link has read already."""
     invitation = link.invitation
     return Submission(
@@ -200,7 +292,12 @@ def submission_of_link(link: Link, answers: Sequence[Given], language: str) -> S
         invitation=invitation,
         organisation=link.organisation,
         segment=link.segment,
+        **_said(press),
     )
+
+
+def _said(press: Press) -> dict[str, Any]:
+    return {name.name: getattr(press, name.name) for name in fields(press)}
 
 
 def submission_of_open_form(
@@ -213,6 +310,7 @@ def submission_of_open_form(
     via: str,
     location: str,
     language: str,
+    press: Press = SEND,
 ) -> Submission:
     """What anyone sends from a touchpoint's open form; the form's id is its only authority."""
     return Submission(
@@ -225,4 +323,5 @@ def submission_of_open_form(
         location=location,
         organisation=organisation,
         segment="",  # nobody in particular
+        **_said(press),
     )

@@ -7,20 +7,20 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from surveys import colours, forms
 from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
+from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
 from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import match_language, pick
 
 View = Callable[..., HttpResponse]
@@ -82,6 +82,7 @@ def _page(
         "organisation": pick(organisation.name, language, fallbacks),
         "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
         "language": language,
+        "say": _say(organisation),
         "languages": _switch(request, organisation, language) if request.method != "POST" or status == 422 else [],
     }
     return render(request, f"respondent/{template}.html", {**shared, **context}, status=status)
@@ -94,8 +95,13 @@ def polite(
 
 
 def _shown(language: str) -> str:
-    """The language of built-in strings for a page in `language`."""
-    return match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
+    """The language of phrases for a page in `language`."""
+    return match_language(language, LANGUAGES) or "en"
+
+
+def _say(organisation: Organisation) -> Phrases:
+    """The phrases of the language that is active."""
+    return Phrases(organisation.phrases.get(translation.get_language() or "en"))
 
 
 @respondent
@@ -123,8 +129,8 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
                 return _thanks(request, visit, link.response)
             return _form(request, visit, version, response=link.response)
 
-        def submission(answers: list[Given]) -> Submission:
-            return forms.submission_of_link(link, answers, language)
+        def submission(answers: list[Given], press: forms.Press) -> Submission:
+            return forms.submission_of_link(link, answers, language, press)
 
         return _submit(request, visit, version, submission)
 
@@ -151,7 +157,7 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
         else:
             via = request.GET.get("via", "")
 
-            def submission(answers: list[Given]) -> Submission:
+            def submission(answers: list[Given], press: forms.Press) -> Submission:
                 return forms.submission_of_open_form(
                     touchpoint,
                     version,
@@ -159,8 +165,9 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                     organisation=organisation,
                     form_id=form_id or uuid.uuid4(),
                     via=via,
-                    location=_storable(request.GET.get("loc", ""))[:LOCATION_MAX],
+                    location=forms.storable(request.GET.get("loc", ""))[:LOCATION_MAX],
                     language=language,
+                    press=press,
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
@@ -173,16 +180,19 @@ def _submit(
     request: HttpRequest,
     visit: Visit,
     version: InstrumentVersion,
-    submission: Callable[[list[Given]], Submission],
+    submission: Callable[[list[Given], forms.Press], Submission],
     form_id: uuid.UUID | None = None,
 ) -> HttpResponse:
     wordings = forms.wordings_of(version)
     values = forms.posted_values(wordings, request.POST)
-    checked = forms.check(wordings, values)
+    press = forms.posted_press(request.POST, is_scanner(request.META.get("REMOTE_ADDR", "")))
+    checked = forms.check(
+        wordings, values, _say(visit.organisation), complete=press.complete, most=version.instrument.max_questions
+    )
     if checked.errors:
         return _form(request, visit, version, values=values, errors=checked.errors, form_id=form_id, status=422)
     try:
-        recorded = record_response(submission(checked.answers), timezone.now())
+        recorded = record_response(submission(checked.answers, press), timezone.now())
     except InvitationExpired:
         return _expired(request, visit.organisation, visit.language)
     query = {"lang": visit.language}
@@ -210,11 +220,21 @@ def _answered_at_once(request: HttpRequest, token: str) -> bool:
     wordings = forms.frozen_wordings(version_id)
     if wordings is None or not _zone:
         return False
-    checked = forms.check(wordings, forms.posted_values(wordings, request.POST))
-    if checked.errors:
+    press = forms.posted_press(request.POST, is_scanner(request.META.get("REMOTE_ADDR", "")))
+    checked = forms.check(wordings, forms.posted_values(wordings, request.POST), complete=press.complete)
+    if checked.errors or not press.is_plain:
         return False
-    language = request.POST.get("language", "")[:LANGUAGE_MAX]
-    return answer_link(token, version_id, checked.answers, _storable(language), _zone, timezone.now())
+    return answer_link(
+        token,
+        version_id,
+        checked.answers,
+        forms.storable(request.POST.get("language", "")[:LANGUAGE_MAX]),
+        _zone,
+        timezone.now(),
+        complete=press.complete,
+        edit=press.edit,
+        privacy_notice_id=press.privacy_notice_id,
+    )
 
 
 def _version_id(request: HttpRequest) -> int:
@@ -225,7 +245,8 @@ def _version_id(request: HttpRequest) -> int:
 
 def _version(request: HttpRequest, instrument_id: int) -> InstrumentVersion:
     """The version that the form carried, else the newest."""
-    versions = InstrumentVersion.objects.filter(instrument_id=instrument_id).order_by("-number")
+    versions = InstrumentVersion.objects.select_related("instrument").filter(instrument_id=instrument_id)
+    versions = versions.order_by("-number")
     return versions.filter(pk=_version_id(request)).first() or versions[0]
 
 
@@ -241,7 +262,8 @@ def _form(
     status: int = 200,
 ) -> HttpResponse:
     wordings = forms.wordings_of(version)
-    questions = forms.questions_in(wordings, visit.language, [visit.organisation.default_language, "en"], visit.names)
+    fallbacks = [visit.organisation.default_language, "en"]
+    questions = forms.questions_in(wordings, visit.language, fallbacks, visit.names, _say(visit.organisation))
     if values is None:
         values = forms.earlier_values(list(response.answers.select_related("question"))) if response else {}
         score = request.GET.get("score", "")
@@ -264,6 +286,8 @@ def _form(
         # Where nothing must be answered, saying so at every question is noise.
         tells_optional=any(question.required for question in questions),
         version=version.pk,
+        most=version.instrument.max_questions,
+        privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
     )
@@ -299,13 +323,13 @@ def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpRespo
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
-    text = _("Please check that the link is complete. If it came in a message, open it from there.")
-    return polite(request, organisation, language, 404, _("We cannot find this survey"), text)
+    say = _say(organisation)
+    return polite(request, organisation, language, 404, say["unknown"], say["unknown_text"])
 
 
 def _expired(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
-    text = _("Thank you for wanting to answer. This survey is closed now.")
-    return polite(request, organisation, language, 410, _("This link has expired"), text)
+    say = _say(organisation)
+    return polite(request, organisation, language, 410, say["expired"], say["expired_text"])
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:
@@ -313,10 +337,6 @@ def _uuid(text: str | None) -> uuid.UUID | None:
         return uuid.UUID(text or "")
     except ValueError:
         return None
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "ignore").decode().replace("\x00", "").strip()
 
 
 @respondent
@@ -331,8 +351,8 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
             return _unknown(request, organisation, language)
         if request.method == "POST":
             unsubscribe_flow(invitation, timezone.now())
-            text = _("You will get no more surveys from us.")
-            return polite(request, organisation, language, 200, _("You are unsubscribed"), text)
+            say = _say(organisation)
+            return polite(request, organisation, language, 200, say["unsubscribed"], say["unsubscribed_text"])
         return _page(request, "unsubscribe", organisation, language)
 
 

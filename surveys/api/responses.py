@@ -384,8 +384,7 @@ def shown(row: Response) -> dict[str, Any]:
     """A response as the API shows it."""
     answers: dict[str, Any] = {}
     for answer in row.answers.all():
-        value = answer.score if answer.score is not None else (answer.choices or answer.text)
-        answers[answer.question.key] = value
+        answers[answer.question.key] = answer.value
     customer: Customer | None = row.customer
     version: InstrumentVersion = row.version
     return {

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from surveys.demo.load import SETTINGS, WATCHERS, demo_slugs, own_settings, programme
 from surveys.demo.people import EXTERNAL_ID, SEGMENTS
@@ -29,8 +29,10 @@ from surveys.models import (
     InvitationRule,
     Journey,
     Organisation,
+    PrivacyNotice,
     QuarantinedEvent,
     Response,
+    ResponseChange,
     ScoreLedger,
     Segment,
     SentMessage,
@@ -110,6 +112,7 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, QuarantinedEvent.objects.filter(api_key_name=KEY_NAME, body__contains=f'"{SOURCE}'))
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
+    _delete(removed, ResponseChange.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))
     _delete(removed, Invitation.objects.filter(pk__in=invitations))
@@ -198,6 +201,8 @@ def _restore(organisation: Organisation) -> None:
             if before[name] == demo[name]:
                 setattr(organisation, name, value)
     organisation.save()
+    given_under = Response.objects.filter(privacy_notice=OuterRef("pk"))
+    PrivacyNotice.objects.exclude(pk=organisation.privacy_notice_id).filter(~Exists(given_under)).delete()
 
 
 class _OnlyTried(Exception):

@@ -38,6 +38,7 @@ def standard_terms(slug: str) -> list[QuestionTerms]:
     None is required: a comment without a score is worth keeping, and is in no score's denominator.
     """
     options = wordings()[DEFAULT][slug]["reason"]["options"]
+    bands = wordings()[DEFAULT][slug]["comment"]["by_band"]
     return [
         QuestionTerms(
             key="score",
@@ -54,7 +55,12 @@ def standard_terms(slug: str) -> list[QuestionTerms]:
             text=_texts(slug, "reason", "text"),
             options={key: _texts(slug, "reason", "options", key) for key in options},
         ),
-        QuestionTerms(key="comment", kind="verbatim", text=_texts(slug, "comment", "text")),
+        QuestionTerms(
+            key="comment",
+            kind="verbatim",
+            text=_texts(slug, "comment", "text"),
+            by_band={band: _texts(slug, "comment", "by_band", band) for band in bands},
+        ),
     ]
 
 
@@ -124,6 +130,7 @@ def _with_languages(held: QuestionTerms, standard: QuestionTerms) -> QuestionTer
         low=complete(held.low, standard.low),
         high=complete(held.high, standard.high),
         options={key: complete(texts, standard.options.get(key, {})) for key, texts in held.options.items()},
+        by_band={band: complete(texts, standard.by_band.get(band, {})) for band, texts in held.by_band.items()},
     )
 
 

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.template.loader import get_template
 from django.utils import translation
-from django.utils.translation import gettext as _
 
 from surveys import colours
 from surveys.letters import Letter
 from surveys.models import Invitation, Organisation, Wording
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import fill, match_language, pick
 
 template = lru_cache(maxsize=8)(get_template)
@@ -29,14 +29,16 @@ def compose(invitation: Invitation, organisation: Organisation, wording: Wording
     url = f"{settings.BASE_URL}/s/{invitation.token}/"
     unsubscribe = f"{settings.BASE_URL}/u/{invitation.token}/"
     accent = organisation.accent if colours.is_colour(organisation.accent) else colours.INK
-    shown = match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
+    shown = match_language(language, LANGUAGES) or "en"
+    say = Phrases(organisation.phrases.get(shown))
     with translation.override(shown):
         context: dict[str, Any] = {
             "language": shown,
             "names": names,
-            "greeting": _("Hello %(name)s,") % {"name": invitation.customer.name}
+            "say": say,
+            "greeting": say.fill("hello_name", name=invitation.customer.name)
             if invitation.customer.name
-            else _("Hello,"),
+            else say["hello"],
             "question": fill(pick(wording.text, language, fallbacks), **names),
             "low_label": pick(wording.low_label, language, fallbacks),
             "high_label": pick(wording.high_label, language, fallbacks),
@@ -46,7 +48,7 @@ def compose(invitation: Invitation, organisation: Organisation, wording: Wording
             "accent": colours.readable(accent, colours.GROUND),
             "accent_in_dark": colours.readable(accent, colours.DARK_GROUND),
         }
-        subject = _("How was it? %(touchpoint)s – %(organisation)s") % names
+        subject = say.fill("subject", **names)
         return Letter(
             to=address,
             subject=" ".join(subject.split())[:200],

@@ -26,6 +26,7 @@ from surveys.models import (
     Invitation,
     QuarantinedEvent,
     Response,
+    ResponseChange,
     SentMessage,
     Suppression,
     Ticket,
@@ -85,6 +86,9 @@ def _erase_invitations(customer: Customer, now: datetime) -> None:
 def _erase_answers(customer: Customer) -> None:
     Answer.objects.filter(response__customer=customer).exclude(text="").update(text="")
     Response.objects.filter(customer=customer).exclude(comment="").update(comment="")
+    Response.objects.filter(customer=customer).update(reference="", facts={})
+    # Of what was answered before, the score alone says nothing of anybody.
+    ResponseChange.objects.filter(response__customer=customer).update(answers={})
 
 
 def _erase_mails(customer: Customer) -> None:
@@ -181,8 +185,8 @@ def _invitations(customer: Customer) -> Any:
 
 
 def _responses(customer: Customer) -> Any:
-    rows = _of(Response, customer).select_related("touchpoint", "version__instrument")
-    return rows.prefetch_related("answers__question").order_by("id")
+    rows = _of(Response, customer).select_related("touchpoint", "version__instrument", "privacy_notice")
+    return rows.prefetch_related("answers__question", "changes").order_by("id")
 
 
 def _slug(row: Any) -> str | None:
@@ -216,17 +220,16 @@ def _invitation(row: Invitation) -> dict[str, Any]:
 
 
 def _response(row: Response) -> dict[str, Any]:
-    plain = ("mode", "segment", "location", "language", "day", "responded_at", "changed_at", "excluded_at")
+    times = ("responded_at", "completed_at", "changed_at", "excluded_at")
+    plain = ("mode", "segment", "location", "language", "day", "reference", "facts", *times)
     return {
         "id": row.client_id,
         "touchpoint": row.touchpoint.slug,
         "instrument": row.version.instrument.slug,
         **{name: getattr(row, name) for name in plain},
-        "answers": {answer.question.key: _answer(answer) for answer in row.answers.all()},
+        "answers": {answer.question.key: answer.value for answer in row.answers.all()},
+        "earlier_answers": [
+            {"replaced_at": change.replaced_at, "answers": change.answers} for change in row.changes.all()
+        ],
+        "privacy_notice": row.privacy_notice.texts if row.privacy_notice else None,
     }
-
-
-def _answer(answer: Answer) -> Any:
-    if answer.score is not None:
-        return answer.score
-    return answer.text or answer.choices

@@ -12,7 +12,7 @@ from django.db import connection
 
 from surveys.flow.prepared import Prepared
 from surveys.flow.segments import SEGMENT_SQL, segment_of
-from surveys.models import Customer, InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.models import Customer, Instrument, InstrumentVersion, Invitation, Organisation, Response, Touchpoint
 from surveys.models.customers import OTHER_SEGMENT
 
 CLOSED = frozenset({Invitation.Status.EXPIRED, Invitation.Status.CANCELLED, Invitation.Status.WITHHELD})
@@ -49,11 +49,12 @@ def follow_token(token: str, version_id: int = 0) -> Link | None:
     if row is None:
         return None
     values = iter(row)
-    organisation, invitation, customer, touchpoint, version, response = (
+    organisation, invitation, customer, touchpoint, version, instrument, response = (
         _made(model, names, [next(values) for _name in names]) for model, _alias, names in _READ
     )
     known_segment = next(values)
     invitation.customer, invitation.touchpoint = customer, touchpoint
+    version.instrument = instrument
     segment = segment_of(customer.segment, customer.attributes, organisation)
     is_known = segment in ("", OTHER_SEGMENT, known_segment)
     return Link(organisation, invitation, version, response if response.pk else None, segment if is_known else None)
@@ -78,20 +79,22 @@ def _columns(model: Any, *names: str) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname in names)
 
 
+_OF_PAGES = ("privacy", "privacy_notice_id", "accent", "radius", "scheme", "logo_id", "phrases")
 _OF_INVITATION = ("id", "customer_id", "touchpoint_id", "instrument_id", "mode", "status", "language", "location")
 _READ: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (
         Organisation,
         "o",
-        _columns(Organisation, "id", "name", "languages", "time_zone", "privacy", "segment_attribute"),
+        _columns(Organisation, "id", "name", "languages", "time_zone", "segment_attribute", *_OF_PAGES),
     ),
     (Invitation, "i", _columns(Invitation, *_OF_INVITATION, "expires_at", "opened_at")),
     (Customer, "c", _columns(Customer, "id", "segment", "attributes")),
     (Touchpoint, "t", _columns(Touchpoint, "id", "slug", "name")),
     (InstrumentVersion, "v", _columns(InstrumentVersion, "id", "number", "answered", "instrument_id")),
+    (Instrument, "n", _columns(Instrument, "id", "metric", "points", "max_questions")),
     (Response, "r", _columns(Response, "id", "invitation_id", "client_id")),
 )
-_JSON = frozenset({"name", "languages", "privacy", "attributes"})
+_JSON = frozenset({"name", "languages", "privacy", "attributes", "phrases"})
 _LINK = Prepared(
     "cx_link",
     f"""
@@ -100,6 +103,7 @@ FROM surveys_invitation i
 JOIN surveys_organisation o ON o.id = 1
 JOIN surveys_customer c ON c.id = i.customer_id AND c.erased_at IS NULL
 JOIN surveys_touchpoint t ON t.id = i.touchpoint_id
+JOIN surveys_instrument n ON n.id = i.instrument_id
 CROSS JOIN LATERAL (
     SELECT * FROM surveys_instrumentversion WHERE instrument_id = i.instrument_id
     ORDER BY id = %(version)s DESC, number DESC LIMIT 1

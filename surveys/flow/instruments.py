@@ -12,10 +12,12 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from surveys.models import Instrument, InstrumentVersion, Question, Wording
-from surveys.models.instruments import KEY, Kind
+from surveys.models.instruments import KEY, NO, YES, Display, Kind
 from surveys.scales import SCALES, scale_for
 
 Texts = Mapping[str, str]
+
+MOST_PICTURES = 7  # eleven stars or faces fit on no phone
 
 SCORE_KEY = "score"  # the question that carries the instrument's own metric
 
@@ -25,7 +27,8 @@ class QuestionTerms:
     """One question as a version is to ask it. Texts are maps of language to string.
 
     `metric` and `points` are for scales only and, left out there, are the instrument's. `show_if` maps keys of earlier questions
-    to the values at which this one is shown; `options` maps option keys to texts, in order.
+    to the values at which this one is shown; `options` maps option keys to texts, in order. `by_band` maps bands of the
+    instrument's own scale to the text that is asked there in place of `text`. `display` is how a scale is drawn.
     """
 
     key: str
@@ -38,6 +41,8 @@ class QuestionTerms:
     options: Mapping[str, Texts] = field(default_factory=dict)
     metric: str = ""
     points: int = 0
+    by_band: Mapping[str, Texts] = field(default_factory=dict)
+    display: str = Display.NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ def _own_faults(
             )
         )
         return faults
-    if not any(question.text.values()):
+    if not any(question.text.values()) and question.kind != Kind.CONTACT:  # which has a standard text
         faults.append(("text", _("A question needs a text.")))
     is_scale = question.kind == Kind.SCALE
     if question.key == SCORE_KEY and not is_scale:
@@ -124,6 +129,8 @@ def _own_faults(
         faults += [
             (name, _("Only a scale has labels at its ends.")) for name in ("low", "high") if getattr(question, name)
         ]
+    faults += [("by_band", text) for text in _band_faults(question, metric, points)]
+    faults += [("display", text) for text in _display_faults(question, metric, points)]
     if question.kind in (Kind.CHOICE, Kind.CHOICES):
         if not question.options:
             faults.append(("options", _("A question with choices needs options.")))
@@ -137,6 +144,35 @@ def _own_faults(
     for key, values in question.show_if.items():
         faults += [("show_if", text) for text in _condition_faults(key, values, metric, points, earlier)]
     return faults
+
+
+def _band_faults(question: QuestionTerms, metric: str, points: int) -> list[str]:
+    if not question.by_band or (metric, points) not in SCALES:
+        return []
+    if question.key == SCORE_KEY:
+        return [_("“%(key)s” is asked before its band is known.") % {"key": SCORE_KEY}]
+    bands = [band for band, _lowest in scale_for(metric, points).bands]
+    return [
+        _("“%(band)s” is not a band of this scale; it has %(bands)s.") % {"band": band, "bands": ", ".join(bands)}
+        for band in question.by_band
+        if band not in bands
+    ]
+
+
+def _display_faults(question: QuestionTerms, metric: str, points: int) -> list[str]:
+    if question.display not in Display.values:
+        return [
+            _("“%(display)s” is not a way to draw a scale; there are %(displays)s.")
+            % {"display": question.display, "displays": ", ".join(Display.values)}
+        ]
+    if question.display == Display.NUMBERS:
+        return []
+    if question.kind != Kind.SCALE:
+        return [_("Only a scale is drawn as stars or faces.")]
+    own = (question.metric or metric, question.points or points)
+    if own in SCALES and scale_for(*own).points > MOST_PICTURES:
+        return [_("A scale of %(points)d points is drawn as numbers.") % {"points": scale_for(*own).points}]
+    return []
 
 
 def _condition_faults(
@@ -160,6 +196,12 @@ def _condition_faults(
             _("%(value)s is not an option of “%(key)s”.") % {"value": repr(value), "key": key}
             for value in values
             if value not in asked.options
+        ]
+    if asked.kind in (Kind.YES_NO, Kind.CONTACT):
+        return [
+            _("%(value)s is not “yes” or “no”, as “%(key)s” is answered.") % {"value": repr(value), "key": key}
+            for value in values
+            if value not in (YES, NO)
         ]
     return (
         [_("“%(key)s” is an open text; only scales and choices can be tested.") % {"key": key}]
@@ -207,6 +249,8 @@ def _wording(version: InstrumentVersion, question: Question, position: int, term
         required=terms.required,
         show_if={key: list(values) for key, values in terms.show_if.items()},
         options={key: dict(texts) for key, texts in terms.options.items()},
+        by_band={band: dict(texts) for band, texts in terms.by_band.items()},
+        display=terms.display,
     )
 
 
@@ -274,6 +318,8 @@ def terms_of_version(version: InstrumentVersion) -> list[QuestionTerms]:
             options=row.options,
             metric=row.question.metric,
             points=row.question.points,
+            by_band=row.by_band,
+            display=row.display,
         )
         for row in rows
     ]

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from surveys.flow.follow import CLOSED
 from surveys.flow.prepared import Prepared
 from surveys.flow.segments import SEGMENT_SQL, counted_segment
+from surveys.flow.suspect import RUSH, SUSPECTED_BOT, is_suspect
 from surveys.models import (
     Answer,
     Customer,
@@ -24,6 +25,7 @@ from surveys.models import (
     Organisation,
     Question,
     Response,
+    ResponseChange,
     ScoreLedger,
     Touchpoint,
     Watcher,
@@ -60,6 +62,12 @@ class Submission:
     invitation: Invitation | None = None
     responded_at: datetime | None = None
     body_hash: str = ""
+    complete: bool = True  # "Send" was pressed; else the page recorded a touch by itself
+    edit: int = 0  # the page's own clock, in ms
+    from_scanner: bool = False  # out of a network in which links of letters are looked at by machines
+    privacy_notice_id: int | None = None
+    reference: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
     # What the caller has read already; left out, they are read here.
     organisation: Organisation | None = None
     segment: str | None = None
@@ -87,7 +95,13 @@ def record_response(submission: Submission, now: datetime) -> Recorded:
 
     InvitationExpired past the link's end; BodyConflict where `body_hash` is given and differs from the recorded one.
     """
-    response = _create(submission, now)
+    if is_suspect(submission.complete, submission.from_scanner):
+        with transaction.atomic():
+            response = _create(submission, now)
+            if response is not None:
+                _suspect(response, now)
+    else:
+        response = _create(submission, now)
     if response is not None:
         return Recorded(response, created=True)
     with transaction.atomic():
@@ -96,7 +110,7 @@ def record_response(submission: Submission, now: datetime) -> Recorded:
             if existing.body_hash != submission.body_hash:
                 raise BodyConflict
             return Recorded(existing, created=False)
-        return Recorded(existing, created=False, changed=_change(existing, submission.answers, now))
+        return Recorded(existing, created=False, changed=_change(existing, submission, now))
 
 
 def _create(submission: Submission, now: datetime) -> Response | None:
@@ -119,6 +133,11 @@ def _create(submission: Submission, now: datetime) -> Response | None:
         responded_at=submission.responded_at or now,
         recorded_at=now,
         body_hash=submission.body_hash,
+        completed_at=now if submission.complete else None,
+        edit=submission.edit,
+        privacy_notice_id=submission.privacy_notice_id,
+        reference=submission.reference,
+        facts=dict(submission.facts),
         **_shown(submission.answers),
     )
     answers = submission.answers
@@ -128,6 +147,7 @@ def _create(submission: Submission, now: datetime) -> Response | None:
             {
                 "invitation": response.invitation_id,
                 **{name: getattr(response, name) for name in _COLUMNS},
+                "facts": json.dumps(response.facts),
                 **_given(answers, now),
             },
         )
@@ -155,6 +175,11 @@ _COLUMNS = {
     "score": "smallint",
     "comment": "text",
     "body_hash": "text",
+    "completed_at": "timestamptz",
+    "edit": "bigint",
+    "privacy_notice_id": "bigint",
+    "reference": "text",
+    "facts": "jsonb",
 }
 _ANSWERS = {
     "questions": "bigint[]",
@@ -247,14 +272,18 @@ _ANSWER_LINK = _recording(
         "CASE WHEN o.languages ? %(language)s THEN %(language)s ELSE i.language END AS language",
     ),
     """link.id, gen_random_uuid(), link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
-       link.language, %(day)s, %(now)s, %(score)s, %(comment)s, ''""",
+       link.language, %(day)s, %(now)s, %(score)s, %(comment)s, '', %(completed_at)s, %(edit)s,
+       (SELECT n.id FROM surveys_privacynotice n WHERE n.id = %(privacy_notice_id)s), '', '{}'""",
     "FROM link",
     {"token": "text", "version": "bigint", "zone": "text", "day": "date", "language": "text"}
-    | {name: _COLUMNS[name] for name in ("score", "comment")},
+    | {name: _COLUMNS[name] for name in ("score", "comment", "completed_at", "edit", "privacy_notice_id")},
 )
 
 
-def answer_link(token: str, version_id: int, answers: Sequence[Given], language: str, zone: str, now: datetime) -> bool:
+def answer_link(
+    token: str, version_id: int, answers: Sequence[Given], language: str, zone: str, now: datetime,
+    *, complete: bool = True, edit: int = 0, privacy_notice_id: int | None = None,
+) -> bool:  # fmt: skip
     """Record the first answer to an open link, as one statement that commits by itself, without reading the link before.
 
     That is what most answers are. False, and nothing recorded, for all others, which go the long way: a link that is unknown,
@@ -270,6 +299,9 @@ def answer_link(token: str, version_id: int, answers: Sequence[Given], language:
                 "zone": zone,
                 "day": now.astimezone(ZoneInfo(zone)).date(),
                 "language": language,
+                "completed_at": now if complete else None,
+                "edit": edit,
+                "privacy_notice_id": privacy_notice_id,
                 **_shown(answers),
                 **_given(answers, now),
             },
@@ -298,15 +330,33 @@ def _locked(submission: Submission, now: datetime) -> Response:
     return responses.get(invitation=invitation)
 
 
-def _change(response: Response, answers: Sequence[Given], now: datetime) -> bool:
-    """Replace the answers of a locked response; False where they say the same."""
-    rows = {answer.question_id: answer for answer in response.answers.all()}
+def _change(response: Response, submission: Submission, now: datetime) -> bool:
+    """Replace the answers of a locked response and keep the former ones as a ResponseChange; False where they say the same."""
+    answers = submission.answers
+    if not submission.complete and submission.edit <= response.edit:
+        return False  # what a page recorded by itself, overtaken by what came after it
+    if is_suspect(submission.complete, submission.from_scanner, _is_rushed(response, answers, now)):
+        if response.completed_at is not None:
+            return False  # a machine that follows the link of somebody who has answered
+        if response.suspected_at is None:
+            _suspect(response, now)
+    elif submission.complete:
+        _complete(response, now)
+    response.edit = max(response.edit, submission.edit)
+    response.save(update_fields=["edit"])
+    rows = {answer.question_id: answer for answer in response.answers.select_related("question")}
     before = {key: (row.score, tuple(row.choices), row.text) for key, row in rows.items()}
     after = {given.question.pk: (given.score, given.choices, given.text) for given in answers}
     if before == after:
         return False
     old = {key: row.score for key, row in rows.items() if row.score is not None}
     new = _scores(answers)
+    ResponseChange.objects.create(
+        response=response,
+        replaced_at=now,
+        score=response.score,
+        answers={row.question.key: row.value for row in rows.values()},
+    )
     Answer.objects.filter(response=response).delete()
     _write_answers(response, answers)
     if response.excluded_at is None:
@@ -318,6 +368,31 @@ def _change(response: Response, answers: Sequence[Given], now: datetime) -> bool
     response.save(update_fields=["score", "comment", "changed_at"])
     _note_bad_news(response, answers, now)
     return True
+
+
+def _is_rushed(response: Response, answers: Sequence[Given], now: datetime) -> bool:
+    """Another score than the one that was recorded a moment ago: a machine tries them all."""
+    score = _shown(answers)["score"]
+    return score != response.score and now - (response.changed_at or response.recorded_at) < RUSH
+
+
+def _suspect(response: Response, now: datetime) -> None:
+    """Leave it out until staff decide, or "Send" is pressed."""
+    response.suspected_at = now
+    if response.excluded_at is None:
+        _append(response, _recorded_scores(response), -1)
+        response.excluded_at, response.excluded_reason = now, SUSPECTED_BOT
+    response.save(update_fields=["suspected_at", "excluded_at", "excluded_reason"])
+
+
+def _complete(response: Response, now: datetime) -> None:
+    """A press of "Send" is an answer: what was only suspected counts again, unless staff have decided."""
+    if response.completed_at is None:
+        response.completed_at = now
+    if response.excluded_reason == SUSPECTED_BOT and response.excluded_by_id is None:
+        _append(response, _recorded_scores(response), +1)
+        response.excluded_at, response.excluded_reason = None, ""
+    response.save(update_fields=["completed_at", "excluded_at", "excluded_reason"])
 
 
 def _shown(answers: Sequence[Given]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from surveys.models.customers import Customer, Segment, Suppression
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
 from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule
-from surveys.models.journeys import Channel, Journey, Organisation, Stage, Touchpoint
+from surveys.models.journeys import Channel, Journey, Logo, Organisation, PrivacyNotice, Stage, Touchpoint
 from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
 from surveys.models.messages import SentMessage
-from surveys.models.responses import Answer, Mode, Response
+from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
@@ -26,11 +26,14 @@ __all__ = [
     "Invitation",
     "InvitationRule",
     "Journey",
+    "Logo",
     "Mode",
     "Organisation",
+    "PrivacyNotice",
     "QuarantinedEvent",
     "Question",
     "Response",
+    "ResponseChange",
     "ScoreLedger",
     "Segment",
     "SentMessage",

@@ -33,6 +33,14 @@ class Instrument(Named):
     metric = models.CharField(_("metric"), max_length=4, choices=Metric.choices)
     points = models.PositiveSmallIntegerField(_("points of the scale"), help_text=_("NPS 11, CSAT 5 or 7, CES 7."))
     builtin = models.BooleanField(_("built-in"), default=False, editable=False)
+    # The form asks no more than so many questions of one person, whatever `show_if` would reveal.
+    max_questions = models.PositiveSmallIntegerField(
+        _("questions at most"), default=0, help_text=_("Asked of one person; 0 for all that apply.")
+    )
+    # {"detractors": {"title": {…}, "text": {…}, "links": [{"label": {…}, "url": "https://…"}]}}, and "any" for the others.
+    thanks = models.JSONField(_("thank-you page"), default=dict, blank=True)
+    # {"label": {…}, "url": "https://…"}: shown to everyone alike, whatever they answered.
+    share = models.JSONField(_("share link"), default=dict, blank=True)
     active = models.BooleanField(_("active"), default=True)
 
     versions: "RelatedManager[InstrumentVersion]"
@@ -86,6 +94,19 @@ class Kind(models.TextChoices):
     CHOICE = "choice", _("One choice")
     CHOICES = "choices", _("Several choices")
     VERBATIM = "verbatim", _("Open text")
+    YES_NO = "yes_no", _("Yes or no")
+    CONTACT = "contact", _("Contact permission")
+
+
+YES, NO = "yes", "no"  # the two answers of YES_NO and CONTACT
+
+
+class Display(models.TextChoices):
+    """How a scale is drawn."""
+
+    NUMBERS = "numbers", _("Numbers")
+    STARS = "stars", _("Stars")
+    FACES = "faces", _("Faces")
 
 
 class Question(models.Model):
@@ -150,6 +171,9 @@ class Wording(models.Model):
     question = models.ForeignKey(Question, on_delete=models.PROTECT, related_name="wordings")
     position = models.PositiveSmallIntegerField(_("position"))
     text = models.JSONField(_("text"), default=dict, validators=[validate_texts])
+    # {"detractors": {"en": "What went wrong?"}}: in place of `text` once the instrument's score lies in that band.
+    by_band = models.JSONField(_("text by band"), default=dict, blank=True)
+    display = models.CharField(_("drawn as"), max_length=8, choices=Display.choices, default=Display.NUMBERS)
     low_label = models.JSONField(_("label at the low end"), default=dict, blank=True, validators=[validate_texts])
     high_label = models.JSONField(_("label at the high end"), default=dict, blank=True, validators=[validate_texts])
     required = models.BooleanField(_("required"), default=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
@@ -63,6 +64,50 @@ class Named(models.Model):
         return self.name_in(translation.get_language() or "en")
 
 
+class Scheme(models.TextChoices):
+    """Whether respondents' pages are light or dark."""
+
+    AUTO = "auto", _("As the device has it")
+    LIGHT = "light", _("Light")
+    DARK = "dark", _("Dark")
+
+
+class PrivacyNotice(models.Model):
+    """One row per wording of the privacy notice; never changed, since answers were given under it. Its id is its version."""
+
+    texts = models.JSONField(_("text"), validators=[validate_texts])
+    created_at = models.DateTimeField(_("since"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("privacy notice")
+        verbose_name_plural = _("privacy notices")
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+    @classmethod
+    def of(cls, texts: dict[str, str]) -> "PrivacyNotice":
+        """The row of these texts; going back to a former wording goes back to its version."""
+        return cls.objects.filter(texts=texts).first() or cls.objects.create(texts=texts)
+
+
+class Logo(models.Model):
+    """One row per picture that was ever the organisation's logo, named by what is in it, so that its address never changes."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    content_type = models.CharField(max_length=40)
+    data = models.BinaryField()
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+
+    class Meta:
+        verbose_name = _("logo")
+        verbose_name_plural = _("logos")
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
 class Organisation(Named):
     """One row per installation: whose programme this is, its clock, its languages and its policy."""
 
@@ -73,7 +118,20 @@ class Organisation(Named):
         _("ticket events"), default=dict, blank=True, help_text=_("Your event type to ours, such as ticket.resolved.")
     )
     privacy = models.JSONField(_("privacy notice"), default=dict, blank=True, validators=[validate_texts])
+    # The notice as it stands now, kept for good since answers were given under it.
+    privacy_notice = models.ForeignKey(
+        "surveys.PrivacyNotice", on_delete=models.PROTECT, null=True, blank=True, related_name="+", editable=False
+    )
     accent = models.CharField(_("accent colour"), max_length=7, default="#0f766e")
+    radius = models.PositiveSmallIntegerField(
+        _("corner radius"), default=10, validators=[MaxValueValidator(24)], help_text=_("In pixels, 0 to 24.")
+    )
+    scheme = models.CharField(_("light or dark"), max_length=5, choices=Scheme.choices, default=Scheme.AUTO)
+    logo = models.ForeignKey(
+        "surveys.Logo", on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
+    )
+    # {"fr": {"send": "Envoyer ma réponse"}}: in place of surveys/phrases.py's own.
+    phrases = models.JSONField(_("own phrases"), default=dict, blank=True)
     floor_s = models.PositiveIntegerField(_("floor between two messages (s)"), default=DAY_S)
     resting_same_s = models.PositiveIntegerField(_("resting, same touchpoint (s)"), default=90 * DAY_S)
     resting_any_s = models.PositiveIntegerField(_("resting, any touchpoint (s)"), default=30 * DAY_S)
@@ -86,6 +144,15 @@ class Organisation(Named):
         verbose_name = _("organisation")
         verbose_name_plural = _("organisation")
         constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="organisation_is_one")]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Another privacy notice is a new version of it, kept beside the former ones."""
+        held = self.privacy_notice.texts if self.privacy_notice else {}
+        if self.privacy != held:
+            self.privacy_notice = PrivacyNotice.of(self.privacy) if self.privacy else None
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "privacy_notice"}
+        super().save(*args, **kwargs)
 
     @classmethod
     def current(cls) -> "Organisation":

@@ -1,8 +1,12 @@
 """What customers answered."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from surveys.models.instruments import Kind
 
 
 class Mode(models.TextChoices):
@@ -52,6 +56,19 @@ class Response(models.Model):
     comment = models.TextField(_("comment"), blank=True, default="")
     # SHA-256 of the canonical body of POST responses/: the same id with another body is a conflict.
     body_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
+    # When "Send" was pressed; null while only single touches were recorded, which is a partial response.
+    completed_at = models.DateTimeField(_("completed"), null=True, blank=True)
+    # The page's own clock (ms) at its last recording, so that an older one that comes late changes nothing.
+    edit = models.BigIntegerField(default=0, editable=False)
+    privacy_notice = models.ForeignKey(
+        "surveys.PrivacyNotice", on_delete=models.PROTECT, null=True, blank=True, related_name="+",
+        verbose_name=_("privacy notice"), db_index=False,
+    )  # fmt: skip
+    # What the page that embeds the form said of itself.
+    reference = models.CharField(_("reference"), max_length=200, blank=True, default="")
+    facts = models.JSONField(_("facts"), default=dict, blank=True)
+    # Looked like a machine's: left out until staff decide, or "Send" is pressed.
+    suspected_at = models.DateTimeField(_("suspected"), null=True, blank=True)
     excluded_at = models.DateTimeField(_("excluded"), null=True, blank=True)
     excluded_reason = models.CharField(_("why excluded"), max_length=300, blank=True, default="")
     excluded_by = models.ForeignKey(
@@ -74,6 +91,11 @@ class Response(models.Model):
             models.Index(fields=["touchpoint", "-responded_at"], name="response_of_touchpoint"),
             models.Index(fields=["customer", "-responded_at"], name="response_of_customer"),
             models.Index(fields=["day"], name="response_day"),
+            models.Index(
+                fields=["-suspected_at"],
+                name="response_suspected",
+                condition=models.Q(suspected_at__isnull=False, excluded_by__isnull=True, excluded_at__isnull=False),
+            ),
             models.Index(
                 fields=["excluded_by"], name="response_excluded", condition=models.Q(excluded_by__isnull=False)
             ),
@@ -99,3 +121,29 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.response_id} {self.question_id}"
+
+    @property
+    def value(self) -> Any:
+        """As the form and the API have it: a score, a list of option keys, "yes" or "no", or a text."""
+        if self.score is not None:
+            return self.score
+        if self.choices and self.question.kind in (Kind.YES_NO, Kind.CONTACT):
+            return self.choices[0]
+        return self.choices or self.text
+
+
+class ResponseChange(models.Model):
+    """One row per state that a response had before it was changed. The response itself says what counts."""
+
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="changes")
+    replaced_at = models.DateTimeField(_("replaced"))
+    score = models.PositiveSmallIntegerField(_("score"), null=True, blank=True)
+    answers = models.JSONField(_("answers"), default=dict)  # {"score": 9, "reason": ["price"], "comment": "…"}
+
+    class Meta:
+        verbose_name = _("change")
+        verbose_name_plural = _("changes")
+        ordering = ["response", "replaced_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.response_id} {self.replaced_at:%Y-%m-%d %H:%M}"

@@ -341,3 +341,24 @@ def test_a_page_and_a_letter_run_from_right_to_left_and_their_scale_from_left_to
         assert low["left"] - left <= 3  # under the first score
         assert right - high["right"] <= 3
         assert_fits(page)
+
+
+@pytest.mark.parametrize(
+    ("language", "font", "breaks"),
+    [
+        ("zh-hans", "PingFang SC", "normal"),
+        ("zh-hant", "PingFang TC", "normal"),
+        ("ja", "Hiragino Sans", "auto-phrase"),
+        ("ko", "Apple SD Gothic Neo", "keep-all"),
+    ],
+)
+def test_each_east_asian_language_has_its_own_font_and_breaks_its_lines_where_readers_expect(
+    site, open_page, language, font, breaks
+):
+    """In a Chinese font Japanese looks foreign; lines that end in the middle of a word read badly in both."""
+    make_organisation(languages=["en", language])
+    page = open_page(f"{site}{form()}?lang={language}")
+    family, word_break = page.evaluate(
+        "() => (({ fontFamily, wordBreak }) => [fontFamily, wordBreak])(getComputedStyle(document.body))"
+    )
+    assert (font in family, word_break) == (True, breaks)

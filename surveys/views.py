@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -19,14 +19,24 @@ from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import Instrument, InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.look import look_of
+from surveys.models import (
+    Instrument,
+    InstrumentVersion,
+    Invitation,
+    Logo,
+    Mode,
+    Organisation,
+    Response,
+    Touchpoint,
+)
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import accepted_languages, fill, match_language, pick
 
 View = Callable[..., HttpResponse]
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
-DEFAULT_ACCENT = Organisation._meta.get_field("accent").default  # form.css has it
+KEPT_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def respondent(view: View) -> View:
@@ -79,12 +89,11 @@ def choose_language(request: HttpRequest, organisation: Organisation, *known: st
 def _page(
     request: HttpRequest, template: str, organisation: Organisation, language: str, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """One page with what all of them have: the organisation's name and colour, and the language switch."""
+    """One page with what all of them have: the organisation's name and theme, and the language switch."""
     fallbacks = [organisation.default_language, "en"]
-    own_accent = organisation.accent != DEFAULT_ACCENT and colours.is_colour(organisation.accent)
     shared = {
         "organisation": pick(organisation.name, language, fallbacks),
-        "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
+        **look_of(organisation),
         "language": language,
         "say": _say(organisation),
         "languages": _switch(request, organisation, language) if request.method != "POST" or template == "form" else [],
@@ -123,21 +132,24 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
     with translation.override(_shown(language)):
         if link is None:
             return _unknown(request, organisation, language)
-        if link.is_closed(now):
-            return _expired(request, organisation, language)
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        if request.method == "GET":
+        is_closed = link.is_closed(now)
+        if request.method == "GET" and not is_closed:
             note_opened(invitation, now)
-        if request.method != "POST":
-            if "done" in request.GET and link.response is not None:
-                return _thanks(request, visit, version.instrument_id, link.response)
-            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given], press: forms.Press) -> Submission:
             return forms.submission_of_link(link, answers, language, press)
 
-        return _submit(request, visit, version, submission)
+        if is_closed:
+            page = _expired(request, organisation, language)
+        elif request.method == "POST":
+            page = _submit(request, visit, version, submission)
+        elif "done" in request.GET and link.response is not None:
+            page = _thanks(request, visit, version.instrument_id, link.response)
+        else:
+            page = _form(request, visit, version, response=link.response)
+        return _may_be_framed(page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -176,9 +188,21 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
-        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
-        return page
+        return _may_be_framed(page, touchpoint)
+
+
+def _may_be_framed(page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+    """By pages of the touchpoint's allowed origins, and by nobody else's."""
+    page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+    return page
+
+
+def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
+    if request.GET.get("via") != "web" and "origin" not in request.GET:
+        return {}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": visit.touchpoint.allowed_origins}
 
 
 def _submit(
@@ -203,13 +227,13 @@ def _submit(
     query = {"lang": visit.language}
     if _is_test(request):
         score = next((given.score for given in checked.answers if given.question.key == SCORE_KEY), None)
-        return _taken(request, press, query | _way(request) | ({} if score is None else {"score": str(score)}))
+        return _taken(request, press, query | ({} if score is None else {"score": str(score)}))
     try:
         recorded = record_response(submission(checked.answers, press), timezone.now())
     except InvitationExpired:
         return _expired(request, visit.organisation, visit.language)
     if recorded.response.invitation_id is None:
-        query |= _way(request) | {"form": str(recorded.response.client_id)}
+        query |= {"form": str(recorded.response.client_id)}
     return _taken(request, press, query)
 
 
@@ -221,7 +245,7 @@ def _taken(request: HttpRequest, press: forms.Press, query: Mapping[str, str]) -
     """After "Send" the thank-you page; the page that has recorded a touch by itself stays where it is."""
     if not press.complete:
         return HttpResponse(status=204)
-    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query, **_kept(request)})}", status=303)
 
 
 def _is_test(request: HttpRequest) -> bool:
@@ -230,9 +254,9 @@ def _is_test(request: HttpRequest) -> bool:
     return request.GET.get("test") == "1" and match is not None and match.url_name == "public"
 
 
-def _way(request: HttpRequest) -> dict[str, str]:
-    """How somebody came to an open form; every further page of it keeps that."""
-    return {name: request.GET[name] for name in ("via", "loc", "test") if name in request.GET}
+def _kept(request: HttpRequest) -> dict[str, str]:
+    """How and where somebody came here: every address of the same visit says it again."""
+    return {name: request.GET[name] for name in ("via", "loc", "origin", "test") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -304,6 +328,7 @@ def _form(
             values = {**values, first.key: score}  # preselected, never recorded by looking
     most = version.instrument.max_questions
     questions = forms.asked_at_most(questions, most)
+    forms.draw(questions, _say(visit.organisation))
     script = _for_script(questions, _say(visit.organisation), most)
     for question in questions:
         question.text = question.text_for(values.get(SCORE_KEY))
@@ -327,6 +352,7 @@ def _form(
         privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
+        **_frame(request, visit),
     )
 
 
@@ -365,13 +391,17 @@ def _thanks(request: HttpRequest, visit: Visit, instrument_id: int, response: Re
     """By the band of the score: the manager's own words, else ours. The share link is the same for everyone."""
     instrument = Instrument.objects.only("metric", "points", "thanks", "share").get(pk=instrument_id)
     fallbacks = [visit.organisation.default_language, "en"]
+    query = {"lang": visit.language, **_kept(request)}
+    if response is not None and response.invitation_id is None:
+        query["form"] = str(response.client_id)
     score = _whole(request.GET.get("score", "")) if response is None else response.score
     return _page(
         request,
         "thanks",
         visit.organisation,
         visit.language,
-        change_url=f"{request.path}?{urlencode({'lang': visit.language, **_way_back(request, response)})}",
+        change_url=f"{request.path}?{urlencode(query)}",
+        **_frame(request, visit),
         **forms.thanks_for(
             instrument,
             score,
@@ -384,13 +414,6 @@ def _thanks(request: HttpRequest, visit: Visit, instrument_id: int, response: Re
 def _whole(text: str) -> int | None:
     """A score out of an address."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else None
-
-
-def _way_back(request: HttpRequest, response: Response | None) -> dict[str, str]:
-    """To the form of this answer. An invited customer's token is all it needs."""
-    if response is None:
-        return _way(request)
-    return {} if response.invitation_id is not None else {**_way(request), "form": str(response.client_id)}
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
@@ -428,10 +451,26 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def accent(request: HttpRequest, colour: str) -> HttpResponse:
-    """/accent/{rrggbb}.css: the organisation's colour, made readable. A file of its own, since pages allow no inline style."""
-    response = HttpResponse(colours.stylesheet(f"#{colour}"), content_type="text/css; charset=utf-8")
-    response["Cache-Control"] = "public, max-age=31536000, immutable"
+def theme(request: HttpRequest, name: str) -> HttpResponse:
+    """/theme/{rrggbb}-{radius}-{scheme}-{digest}.css: the organisation's own look. A file, since pages allow no inline style."""
+    accent, radius, scheme, _digest = name.split("-")
+    own = (f"#{accent}", int(radius), scheme)
+    response = HttpResponse(colours.stylesheet(*own), content_type="text/css; charset=utf-8")
+    # Another release may make another sheet of the same colours: while both run, neither may be kept under the other's name.
+    response["Cache-Control"] = KEPT_FOR_GOOD if name == colours.stylesheet_name(*own) else "no-cache"
+    return response
+
+
+@require_http_methods(["GET", "HEAD"])
+def logo(request: HttpRequest, digest: str) -> HttpResponse:
+    """/logo/{digest}: a manager's picture. Opened by itself it is a document, and may do nothing but be seen."""
+    found = Logo.objects.filter(pk=digest).first()
+    if found is None:
+        return HttpResponseNotFound()
+    response = HttpResponse(bytes(found.data), content_type=found.content_type)
+    response["Cache-Control"] = KEPT_FOR_GOOD
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from metrics import formulas
 from metrics.formulas import NOTHING, Estimate
 from metrics.queries import MatrixRow, Measured
+from metrics.reach import Reach
 from metrics.significance import difference, is_significant
 from metrics.slices import Interval
 from surveys.scales import scale_for
@@ -431,6 +432,40 @@ def breakdown(measured: Measured) -> list[Share]:
         _share(band_title(band), count, measured.n, tones.get(band, "middle"))
         for band, count in measured.breakdown.items()
     ]
+
+
+@dataclass(frozen=True)
+class ReachRow:
+    """One period of the widget: a dash for what was not counted. `state` of the rate: value, few or nothing."""
+
+    label: str
+    shown: str
+    started: str
+    answered: str
+    dismissed: str
+    rate: str
+    state: str
+    n_text: str
+    interval_text: str
+
+
+def reach_row(label: str, reach: Reach) -> ReachRow:
+    if reach.views is None:
+        return ReachRow(label, *(DASH,) * 5, "nothing", "", "")
+    counts = (reach.shown, reach.of("started"), reach.answered, reach.of("dismissed"))
+    rate = reach.rate
+    low, high, said = "", "", ""
+    if rate.value is None:
+        state, text = "nothing", DASH
+    elif rate.n < MIN_N:
+        state, text = "few", too_few(rate.n)
+    else:
+        state, text = "value", f"{rounded(rate.value)}%"
+        low, high = (f"{rounded(end or 0)}%" for end in (rate.low, rate.high))
+        said = _("95%% interval: %(low)s to %(high)s") % {"low": low, "high": high}
+    return ReachRow(
+        label, *(f"{count:,}" for count in counts), text, state, count_text(rate.n) if state == "value" else "", said
+    )
 
 
 def score_text(metric: str, points: int, score: int | None) -> str:

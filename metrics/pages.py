@@ -451,10 +451,9 @@ class ReachRow:
 
 def reach_row(label: str, reach: Reach) -> ReachRow:
     if reach.views is None:
-        return ReachRow(label, *(DASH,) * 5, "nothing", "", "")
-    counts = (reach.shown, reach.of("started"), reach.answered, reach.of("dismissed"))
+        return ReachRow(label, DASH, DASH, DASH, DASH, DASH, "nothing", "", "")
     rate = reach.rate
-    low, high, said = "", "", ""
+    said = ""
     if rate.value is None:
         state, text = "nothing", DASH
     elif rate.n < MIN_N:
@@ -463,9 +462,9 @@ def reach_row(label: str, reach: Reach) -> ReachRow:
         state, text = "value", f"{rounded(rate.value)}%"
         low, high = (f"{rounded(end or 0)}%" for end in (rate.low, rate.high))
         said = _("95%% interval: %(low)s to %(high)s") % {"low": low, "high": high}
-    return ReachRow(
-        label, *(f"{count:,}" for count in counts), text, state, count_text(rate.n) if state == "value" else "", said
-    )
+    shown, started, dismissed = (f"{reach.of(event):,}" for event in ("shown", "started", "dismissed"))
+    n_text = count_text(rate.n) if state == "value" else ""
+    return ReachRow(label, shown, started, f"{reach.answered:,}", dismissed, text, state, n_text, said)
 
 
 def score_text(metric: str, points: int, score: int | None) -> str:

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -32,6 +33,7 @@ from surveys.admin.configuration import (
 from surveys.admin.fields import OriginsField, TargetsField
 from surveys.admin.records import NOTHING, chip
 from surveys.admin.texts import language_name, languages_of
+from surveys.admin.widget import WidgetPages
 from surveys.flow.fixed import has_answers, keeps_slug
 from surveys.flow.links import embed_snippet, public_url, qr_svg
 from surveys.models import InvitationRule, Journey, Response, Stage, Touchpoint, Watcher
@@ -135,7 +137,7 @@ class TouchpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Touchpoint)
-class TouchpointAdmin(ConfigAdmin):
+class TouchpointAdmin(WidgetPages):
     form = TouchpointForm
     list_display = [
         "named",
@@ -207,6 +209,7 @@ class TouchpointAdmin(ConfigAdmin):
             "public_url": public_url(row),
             "qr": qr_svg(public_url(row, "qr")),
             "snippet": embed_snippet(row),
+            "widget_url": reverse("admin:surveys_touchpoint_widget", args=[row.pk]),
             "scores_url": scores_url(row.slug) if request.user.has_perm(SEES_SCORES) else "",
             "answers_url": list_url(Response, f"?touchpoint__id__exact={row.pk}") if sees_answers else "",
             "rules": list(row.rules.order_by("slug")) if request.user.has_perm("surveys.view_invitationrule") else [],

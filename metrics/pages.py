@@ -446,25 +446,25 @@ class ReachRow:
     rate: str
     state: str
     n_text: str
-    interval_text: str
+    whisker: Whisker | None
 
 
 def reach_row(label: str, reach: Reach) -> ReachRow:
     if reach.views is None:
-        return ReachRow(label, DASH, DASH, DASH, DASH, DASH, "nothing", "", "")
+        return ReachRow(label, DASH, DASH, DASH, DASH, DASH, "nothing", "", None)
     rate = reach.rate
-    said = ""
-    if rate.value is None:
+    n_text, whisker = "", None
+    if rate.value is None or rate.low is None or rate.high is None:
         state, text = "nothing", DASH
     elif rate.n < MIN_N:
         state, text = "few", too_few(rate.n)
     else:
-        state, text = "value", f"{rounded(rate.value)}%"
-        low, high = (f"{rounded(end or 0)}%" for end in (rate.low, rate.high))
-        said = _("95%% interval: %(low)s to %(high)s") % {"low": low, "high": high}
+        state, text, n_text = "value", f"{rounded(rate.value)}%", count_text(rate.n)
+        ends = {"low": f"{rounded(rate.low)}%", "high": f"{rounded(rate.high)}%"}
+        said = _("95%% interval: %(low)s to %(high)s") % ends
+        whisker = Whisker(round(rate.low, 2), round(rate.high, 2), round(rate.value, 2), None, said)
     shown, started, dismissed = (f"{reach.of(event):,}" for event in ("shown", "started", "dismissed"))
-    n_text = count_text(rate.n) if state == "value" else ""
-    return ReachRow(label, shown, started, f"{reach.answered:,}", dismissed, text, state, n_text, said)
+    return ReachRow(label, shown, started, f"{reach.answered:,}", dismissed, text, state, n_text, whisker)
 
 
 def score_text(metric: str, points: int, score: int | None) -> str:

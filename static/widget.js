@@ -50,8 +50,9 @@
     ask();
   });
   phone.addEventListener("change", width);
-  document.querySelector("[data-again]").addEventListener("click", () => {
+  document.addEventListener("click", ({ target }) => {
+    if (!target.closest("[data-again]")) return;
     const frame = document.querySelector(".cx-sample");
-    if (frame) frame.src = frame.getAttribute("src");
+    frame.src = frame.getAttribute("src");
   });
 })();

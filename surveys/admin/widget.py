@@ -136,7 +136,13 @@ class WidgetForm(forms.Form):
     @property
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {"field": field, "name": field.name, "used": self.is_used(field.name), "is_box": field.name in ("debug",)}
+            {
+                "field": field,
+                "name": field.name,
+                "used": self.is_used(field.name),
+                "is_box": field.name == "debug",
+                "is_half": field.name in ("cap_times", "cap_days"),
+            }
             for field in self
         ]
 
@@ -238,6 +244,7 @@ class WidgetPages(ConfigAdmin):
             "original": row,
             "form": form,
             "snippet": form.snippet(row) if is_whole else "",
+            "is_open": row.public and row.active and row.instrument_id is not None,
             "sample_query": urlencode({**form.data}) if is_whole else "",
             "test_url": f"{public_url(row, 'web')}&test=1",
             "origins_url": reverse("admin:surveys_touchpoint_change", args=[row.pk]) + "#id_allowed_origins"

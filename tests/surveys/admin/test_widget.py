@@ -160,7 +160,10 @@ def test_what_stands_in_the_way_is_said(manager, shop):
         ({"active": True, "instrument": None}, "It has no instrument"),
     ):
         Touchpoint.objects.update(**fields)
-        assert said in page_of(manager, shop)
+        page = page_of(manager, shop)
+        assert said in page
+        # What cannot be shown has no preview and no test.
+        assert ("Show it again" in page) == ("test=1" in page) == ("allowed_origins" in fields)
 
 
 # --- Who may ---------------------------------------------------------------------------------------------------------

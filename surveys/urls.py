@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from surveys import views, widget
+from surveys import embed, views, widget
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -11,5 +11,7 @@ urlpatterns = [
     path("w/<str:public_key>/ask/", widget.ask, name="widget_ask"),
     path("w/<str:public_key>/seen/", widget.seen, name="widget_seen"),
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    path("embed.js", embed.embed, name="embed"),
+    path("embed-card.js", embed.card, name="embed_card"),
     re_path(r"^accent/(?P<colour>[0-9a-f]{6})\.css$", views.accent, name="accent"),
 ]

@@ -19,7 +19,7 @@ from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import match_language, pick
 
@@ -118,21 +118,24 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
     with translation.override(_shown(language)):
         if link is None:
             return _unknown(request, organisation, language)
-        if link.is_closed(now):
-            return _expired(request, organisation, language)
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        if request.method == "GET":
+        is_closed = link.is_closed(now)
+        if request.method == "GET" and not is_closed:
             note_opened(invitation, now)
-        if request.method != "POST":
-            if "done" in request.GET and link.response is not None:
-                return _thanks(request, visit, link.response)
-            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given], press: forms.Press) -> Submission:
             return forms.submission_of_link(link, answers, language, press)
 
-        return _submit(request, visit, version, submission)
+        if is_closed:
+            page = _expired(request, organisation, language)
+        elif request.method == "POST":
+            page = _submit(request, visit, version, submission)
+        elif "done" in request.GET and link.response is not None:
+            page = _thanks(request, visit, link.response)
+        else:
+            page = _form(request, visit, version, response=link.response)
+        return _may_be_framed(page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -171,9 +174,21 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
-        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
-        return page
+        return _may_be_framed(page, touchpoint)
+
+
+def _may_be_framed(page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+    """By pages of the touchpoint's allowed origins, and by nobody else's."""
+    page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+    return page
+
+
+def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
+    if request.GET.get("via") != "web" and "origin" not in request.GET:
+        return {}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": visit.touchpoint.allowed_origins}
 
 
 def _submit(
@@ -197,13 +212,17 @@ def _submit(
         return _expired(request, visit.organisation, visit.language)
     query = {"lang": visit.language}
     if recorded.response.invitation_id is None:
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
         query["form"] = str(recorded.response.client_id)
     return _to_thanks(request, query)
 
 
 def _to_thanks(request: HttpRequest, query: Mapping[str, str]) -> HttpResponse:
-    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query, **_kept(request)})}", status=303)
+
+
+def _kept(request: HttpRequest) -> dict[str, str]:
+    """How and where somebody came here: every address of the same visit says it again."""
+    return {name: request.GET[name] for name in ("via", "loc", "origin") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -290,6 +309,7 @@ def _form(
         privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
+        **_frame(request, visit),
     )
 
 
@@ -317,9 +337,8 @@ def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpRespo
     query = {"lang": visit.language}
     if response.invitation_id is None:
         query["form"] = str(response.client_id)
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
-    change_url = f"{request.path}?{urlencode(query)}"
-    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url)
+    change_url = f"{request.path}?{urlencode({**query, **_kept(request)})}"
+    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url, **_frame(request, visit))
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from surveys.admin.codes import PrintsCodes
 from surveys.admin.configuration import (
     SEES_SCORES,
     ConfigAdmin,
@@ -137,7 +138,7 @@ class TouchpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Touchpoint)
-class TouchpointAdmin(WidgetPages):
+class TouchpointAdmin(PrintsCodes, WidgetPages):
     form = TouchpointForm
     list_display = [
         "named",
@@ -208,6 +209,7 @@ class TouchpointAdmin(WidgetPages):
         return {
             "public_url": public_url(row),
             "qr": qr_svg(public_url(row, "qr")),
+            "codes_url": reverse("admin:surveys_touchpoint_codes", args=[row.pk]),
             "snippet": embed_snippet(row),
             "widget_url": reverse("admin:surveys_touchpoint_widget", args=[row.pk]),
             "scores_url": scores_url(row.slug) if request.user.has_perm(SEES_SCORES) else "",

@@ -150,6 +150,15 @@ def test_the_sample_page_is_a_test_in_a_frame_of_ours(manager, shop):
     assert not WidgetCount.objects.exists()
 
 
+def test_a_page_of_ours_may_frame_the_form_in_a_test_and_only_then(client, shop):
+    for query, ours in (("?via=web&test=1", True), ("?via=web", False), ("?via=web&test=0", False)):
+        page = client.get(f"/t/KEY/{query}")
+        policy = page["Content-Security-Policy"]
+        assert "https://shop.example.com" in policy
+        assert ("frame-ancestors https://shop.example.com http://testserver" in policy) == ours
+        assert ("http://testserver" in re.search(r'data-origins="([^"]*)"', page.content.decode())[1]) == ours
+
+
 def test_what_stands_in_the_way_is_said(manager, shop):
     assert "No site may show it yet" not in page_of(manager, shop)
     assert "https://shop.example.com" in page_of(manager, shop)

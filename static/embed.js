@@ -132,19 +132,20 @@
   // A known customer: the server decides. What it refused is not asked again in this tab for the same person.
   const ask = async (w) => {
     const slot = "cx:refused:" + w.touchpoint;
-    let who, answer;
+    let who, response, answer;
     try { who = parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub + " "; } catch (_) { who = token; }
     const refused = first(recall("sessionStorage", slot), "");
     if (refused.startsWith(who)) return withhold(w, refused.slice(who.length), "as the server said before");
     say(w, "asking the server");
     try {
-      const body = stringify({ token, ...told(w) });
-      answer = await (await fetch(BASE + "w/" + w.touchpoint + "/ask/", { __proto__: null, method: "POST", body, credentials: "omit" })).json();
+      const body = stringify({ token, location: w.location });
+      response = await fetch(BASE + "w/" + w.touchpoint + "/ask/", { __proto__: null, method: "POST", body, credentials: "omit" });
+      answer = await response.json();
     } catch (_) { /* no answer */ }
     if (own(answer, "show") === true) return new URL(own(answer, "url"), BASE).pathname.slice(1);
     const reason = own(answer, "reason");
-    // A stale token is no decision about the customer.
-    if (reason && !/_token$/.test(reason)) remember("sessionStorage", slot, who + reason);
+    // A stale token, or too many questions, is no decision about the customer.
+    if (reason && response.ok && !/_token$/.test(reason)) remember("sessionStorage", slot, who + reason);
     return withhold(w, first(reason, "failed"), "says the server. Is " + location.origin + " among the allowed origins?");
   };
 

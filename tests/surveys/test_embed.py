@@ -456,7 +456,7 @@ def test_a_single_page_app_asks_where_its_address_changes_to_and_keeps_its_own_h
     assert withheld(page) == "url"
     page.evaluate("history.replaceState(null, '', '/basket')")
     assert "shown" not in names(page)
-    page.evaluate("""{ const ours = history.pushState;
+    page.evaluate("""() => { const ours = history.pushState;
       history.pushState = function (...all) { calls.push('later'); return ours.apply(this, all); }; }""")
     page.evaluate("history.pushState(null, '', '/done/7')")
     told(page, "shown")

@@ -42,6 +42,7 @@ class AskIn(Struct):
 
     token: Annotated[str, Meta(min_length=1)]
     location: Annotated[str, Meta(max_length=100)] | None = None
+    lang: Annotated[str, Meta(max_length=100)] | None = None  # the page's own
     reference: Any = None
     facts: Any = None
 
@@ -98,8 +99,14 @@ def _ask(request: HttpRequest, touchpoint: Touchpoint) -> HttpResponse:
         response = _no("too_often", status=429)
         response["Retry-After"] = str(RETRY_AFTER_S)
         return response
-    location = storable(given.location or "")
-    row = ask_customer(external_id, touchpoint, touchpoint.instrument, now, location=location)
+    row = ask_customer(
+        external_id,
+        touchpoint,
+        touchpoint.instrument,
+        now,
+        location=storable(given.location or ""),
+        language=given.lang or "",
+    )
     if row.status == Invitation.Status.WITHHELD:
         return _no(row.reason)
     return JsonResponse({"show": True, "url": settings.BASE_URL + reverse("invited", args=[row.token])})

@@ -18,18 +18,26 @@ from surveys.flow.invite import Histories, terms_of
 from surveys.models import Customer, Instrument, Invitation, Mode, Organisation, Suppression, Touchpoint
 from surveys.models.invitations import make_token
 from surveys.models.journeys import DAY_S
+from surveys.texts import match_language
 
 EXPIRES_S = 14 * DAY_S
 SAME_REFUSAL = timedelta(hours=24)
 
 
 def ask_customer(
-    external_id: str, touchpoint: Touchpoint, instrument: Instrument, now: datetime, *, location: str = ""
+    external_id: str,
+    touchpoint: Touchpoint,
+    instrument: Instrument,
+    now: datetime,
+    *,
+    location: str = "",
+    language: str = "",
 ) -> Invitation:
     """The invitation of a customer who is looking at a page, decided under their lock; they are made where nobody knows them.
 
     One that is open still is given again, if they may still be asked: two tabs, or two visits, are one occasion. A refusal for the
     same reason as within the last 24 hours is that row again: a page that asks at every view writes no history of its own.
+    `language` is the page's, for a customer whose own nobody knows.
     """
     organisation = Organisation.current()
     with transaction.atomic():
@@ -53,7 +61,7 @@ def ask_customer(
             "instrument": instrument,
             "mode": Mode.WEB,
             "location": location,
-            "language": customer.language,  # "": the page's own, which is where they are
+            "language": customer.language or _spoken(language, organisation),
             "decided_at": now,
         }
         if decision.ok:
@@ -73,6 +81,11 @@ def ask_customer(
         return same or Invitation.objects.create(
             **about, status=Invitation.Status.WITHHELD, reason=decision.reason, detail=detail
         )
+
+
+def _spoken(language: str, organisation: Organisation) -> str:
+    """The one of the organisation's languages that a page in `language` would have; "" for none, and then the browser says."""
+    return (match_language(language, organisation.languages) if language.strip() else None) or ""
 
 
 def _has_unsubscribed(customer: Customer) -> bool:

@@ -100,6 +100,24 @@ def test_the_place_that_the_page_names_goes_with_the_invitation(shop):
     assert Invitation.objects.get().location == "sh-014"
 
 
+@pytest.mark.parametrize(
+    ("own", "page", "expected"),
+    [
+        ("zh-hans", "en", "zh-hans"),  # what is known of the customer goes before the page
+        ("", "en-GB", "en"),
+        ("", "zh-CN", "zh-hans"),
+        ("", "xx", ""),
+        ("", "  \x00<b>", ""),
+        ("", "", ""),
+        ("", None, ""),
+    ],
+)
+def test_the_language_is_the_customers_then_the_pages(shop, own, page, expected):
+    make_customer("C-1", language=own)
+    assert post(shop, {"token": sign(), "lang": page}).status_code == 200
+    assert Invitation.objects.get().language == expected
+
+
 def test_an_open_invitation_is_given_again_and_no_second_one(shop):
     first = ask(shop)
     Client().get(first["url"].removeprefix("http://127.0.0.1:8000"))

@@ -9,7 +9,7 @@ from surveys.flow.identify import renew_secret
 from surveys.models import Customer, IdentitySecret, Invitation, Response, Suppression, Touchpoint, WidgetCount
 from tests.factories import make_customer
 from tests.stack import until
-from tests.surveys.test_embed import answer, card, host, shop, told, visit, withheld  # noqa: F401
+from tests.surveys.test_embed import answer, card, form, host, shop, told, visit, withheld  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,9 +26,10 @@ def counts() -> dict[str, int]:
 
 
 def test_a_known_customers_answer_is_theirs_with_what_the_page_said(visit):  # noqa: F811
-    customer = make_customer("C-1", segment="gold")
-    page = visit("""data-reference="cart-7" data-facts='{"items": 3}'""", before=identify())
+    customer = make_customer("C-1", language="zh-hans", segment="gold")
+    page = visit("""data-reference="cart-7" data-facts='{"items": 3}' data-location="sh-014" """, before=identify())
     told(page, "shown")
+    assert form(page).locator("html").get_attribute("lang") == "zh-hans"  # the customer's language, on an English page
     row = Invitation.objects.get()
     assert (row.customer, row.mode, row.attempted_at is not None) == (customer, "web", True)
     answer(page, 9)
@@ -36,6 +37,7 @@ def test_a_known_customers_answer_is_theirs_with_what_the_page_said(visit):  # n
     response = Response.objects.get()
     assert (response.customer, response.invitation, response.mode, response.score) == (customer, row, "web", 9)
     assert (response.reference, response.facts, response.segment) == ("cart-7", {"items": 3}, "gold")
+    assert response.location == "sh-014"
     until(lambda: counts().get("shown") == 1, 10, lambda: str(counts()))
     # On another device nothing of this visit is known, but the server knows.
     again = visit(before=identify())

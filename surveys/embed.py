@@ -35,7 +35,7 @@ class Script:
     version: str
 
 
-def strip(source: str) -> str:
+def stripped(source: str) -> str:
     """JavaScript without indents, empty lines and lines that are a comment alone. No such line may stand in a text."""
     lines = (line.strip() for line in source.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith(("//", "/** ")))
@@ -43,7 +43,7 @@ def strip(source: str) -> str:
 
 def labels() -> dict[str, str]:
     """What the side tab says, by the first part of a language's tag; Chinese has two."""
-    found = {}
+    found: dict[str, str] = {}
     for language in LANGUAGES:
         with translation.override(language):
             text = STANDARD["feedback"]
@@ -61,25 +61,25 @@ def script(name: str) -> Script:
         words = re.sub(r'"(\w+)":', r"\1:", json.dumps(labels(), ensure_ascii=False, separators=(",", ":")))
         address = f"embed-card.js?v={script('embed-card.js').version}"
         source = source.replace(LABELS, f"const LABELS = {words};").replace(CARD, f'const CARD = "{address}";')
-    plain = strip(source).encode()
+    plain = stripped(source).encode()
     return Script(plain, gzip.compress(plain, 9, mtime=0), hashlib.sha256(plain).hexdigest()[:12])
 
 
 @require_http_methods(["GET", "HEAD"])
-def embed(request: HttpRequest) -> HttpResponseBase | None:
+def embed(request: HttpRequest) -> HttpResponseBase:
     """/embed.js: kept for an hour, since its address never changes; asked again with its ETag after that."""
     return _served(request, script("embed.js"), f"public, max-age={HOUR}, stale-while-revalidate={DAY}")
 
 
 @require_http_methods(["GET", "HEAD"])
-def card(request: HttpRequest) -> HttpResponseBase | None:
+def card(request: HttpRequest) -> HttpResponseBase:
     """/embed-card.js?v=…: its address changes with it, so whoever asks for this one may keep it."""
     found = script("embed-card.js")
     is_current = request.GET.get("v") == found.version
     return _served(request, found, f"public, max-age={YEAR}, immutable" if is_current else "no-cache")
 
 
-def _served(request: HttpRequest, found: Script, cache_control: str) -> HttpResponseBase | None:
+def _served(request: HttpRequest, found: Script, cache_control: str) -> HttpResponseBase:
     takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
     etag = f'"{found.version}{"-gz" if takes_gzip else ""}"'
     response = HttpResponse(
@@ -97,4 +97,4 @@ def _served(request: HttpRequest, found: Script, cache_control: str) -> HttpResp
     )
     if takes_gzip:
         response["Content-Encoding"] = "gzip"
-    return get_conditional_response(request, etag, None, response)
+    return get_conditional_response(request, etag, None, response) or response

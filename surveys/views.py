@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -19,14 +19,15 @@ from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Mode, Organisation, Response, Touchpoint
+from surveys.look import look_of
+from surveys.models import InstrumentVersion, Invitation, Logo, Mode, Organisation, Response, Touchpoint
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import match_language, pick
 
 View = Callable[..., HttpResponse]
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
-DEFAULT_ACCENT = Organisation._meta.get_field("accent").default  # form.css has it
+KEPT_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def respondent(view: View) -> View:
@@ -75,12 +76,11 @@ def choose_language(request: HttpRequest, organisation: Organisation, *known: st
 def _page(
     request: HttpRequest, template: str, organisation: Organisation, language: str, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """One page with what all of them have: the organisation's name and colour, and the language switch."""
+    """One page with what all of them have: the organisation's name and theme, and the language switch."""
     fallbacks = [organisation.default_language, "en"]
-    own_accent = organisation.accent != DEFAULT_ACCENT and colours.is_colour(organisation.accent)
     shared = {
         "organisation": pick(organisation.name, language, fallbacks),
-        "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
+        **look_of(organisation),
         "language": language,
         "say": _say(organisation),
         "languages": _switch(request, organisation, language) if request.method != "POST" or status == 422 else [],
@@ -289,6 +289,7 @@ def _form(
     wordings = forms.wordings_of(version)
     fallbacks = [visit.organisation.default_language, "en"]
     questions = forms.questions_in(wordings, visit.language, fallbacks, visit.names, _say(visit.organisation))
+    forms.draw(questions, _say(visit.organisation))
     if values is None:
         values = forms.earlier_values(list(response.answers.select_related("question"))) if response else {}
         score = request.GET.get("score", "")
@@ -382,10 +383,26 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def accent(request: HttpRequest, colour: str) -> HttpResponse:
-    """/accent/{rrggbb}.css: the organisation's colour, made readable. A file of its own, since pages allow no inline style."""
-    response = HttpResponse(colours.stylesheet(f"#{colour}"), content_type="text/css; charset=utf-8")
-    response["Cache-Control"] = "public, max-age=31536000, immutable"
+def theme(request: HttpRequest, name: str) -> HttpResponse:
+    """/theme/{rrggbb}-{radius}-{scheme}-{digest}.css: the organisation's own look. A file, since pages allow no inline style."""
+    accent, radius, scheme, _digest = name.split("-")
+    own = (f"#{accent}", int(radius), scheme)
+    response = HttpResponse(colours.stylesheet(*own), content_type="text/css; charset=utf-8")
+    # Another release may make another sheet of the same colours: while both run, neither may be kept under the other's name.
+    response["Cache-Control"] = KEPT_FOR_GOOD if name == colours.stylesheet_name(*own) else "no-cache"
+    return response
+
+
+@require_http_methods(["GET", "HEAD"])
+def logo(request: HttpRequest, digest: str) -> HttpResponse:
+    """/logo/{digest}: a manager's picture. Opened by itself it is a document, and may do nothing but be seen."""
+    found = Logo.objects.filter(pk=digest).first()
+    if found is None:
+        return HttpResponseNotFound()
+    response = HttpResponse(bytes(found.data), content_type=found.content_type)
+    response["Cache-Control"] = KEPT_FOR_GOOD
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

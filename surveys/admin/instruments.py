@@ -9,7 +9,6 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -34,8 +33,10 @@ from surveys.admin.texts import language_name, languages_of, missing_languages
 from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
+from surveys.look import look_of
 from surveys.models import Instrument, InstrumentVersion, Organisation, Touchpoint, Wording
 from surveys.models.instruments import Kind, Metric
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.scales import SCALES, scale_for
 from surveys.texts import match_language, pick
 
@@ -304,15 +305,21 @@ def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
         "touchpoint": version.instrument.name_in(language),
     }
     wordings = respondent_forms.wordings_of(version)
-    shown = match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
+    shown = match_language(language, LANGUAGES) or "en"
+    say = Phrases(organisation.phrases.get(shown))
     with translation.override(shown):
+        questions = respondent_forms.questions_in(wordings, language, fallbacks, names, say)
+        respondent_forms.draw(questions, say)
         response = render(
             request,
             "respondent/form.html",
             {
                 **names,
                 "language": language,
-                "questions": respondent_forms.questions_in(wordings, language, fallbacks, names),
+                "questions": questions,
+                "tells_optional": any(question.required for question in questions),
+                "say": say,
+                **look_of(organisation),
                 "version": version.number,
                 "privacy": pick(organisation.privacy, language),
                 "is_preview": True,

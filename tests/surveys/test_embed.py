@@ -48,7 +48,7 @@ class Host:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                html, headers = pages.get(self.path.split("?")[0], ("", {}))
+                html, headers = pages.get(self.path.partition("?")[0], ("", {}))
                 self.send_response(200 if html else 404)
                 for name, value in {"Content-Type": "text/html; charset=utf-8", **headers}.items():
                     self.send_header(name, value)
@@ -111,16 +111,20 @@ def visit(browser, host, shop, live_server) -> Iterator[Callable]:
         html = (
             f"<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>Shop</title>{html}"
         )
-        host.pages["/"] = host.pages[path.split("?")[0]] = (html, headers or {})
+        host.pages["/"] = host.pages[path.partition("?")[0]] = (html, headers or {})
         context = browser.new_context(viewport={"width": width, "height": 800}, **{"locale": "en", **options})
         contexts.append(context)
         context.set_default_timeout(6000)
         page = context.new_page()
         for script in (BEFORE, DOOR if door else "", before):
             page.add_init_script(script)
-        noted = lambda text: print(text) or complaints.append(text) if not re.search(forgiven, text) else None  # noqa: E731
-        page.on("pageerror", lambda error: noted(str(error.stack)))
-        page.on("console", lambda message: message.type == "error" and noted(message.text))
+
+        def note(text: str) -> None:
+            if not re.search(forgiven, text):
+                complaints.append(text)
+
+        page.on("pageerror", lambda error: note(str(error.stack)))
+        page.on("console", lambda message: message.type == "error" and note(message.text))
         page.asked = []
         page.on("request", lambda request: request.url.startswith(live_server.url) and page.asked.append(request.url))
         page.goto(host.url + path)
@@ -202,10 +206,10 @@ def test_the_second_script_may_be_kept_for_ever_under_the_address_that_the_first
 
 
 def test_only_lines_of_comment_and_indents_are_left_out_of_what_is_served():
-    assert embed.strip("  a();\n\n  // why\n/** What. */\n  b(); // c\n") == "a();\nb(); // c"
+    assert embed.stripped("  a();\n\n  // why\n/** What. */\n  b(); // c\n") == "a();\nb(); // c"
     for name in ("embed.js", "embed-card.js"):
         source = (embed.SOURCES / name).read_text()
-        kept = embed.strip(source).splitlines()
+        kept = embed.stripped(source).splitlines()
         for number, line in enumerate(source.splitlines()):
             if line.strip() and line.strip() not in kept:
                 before = "\n".join(source.splitlines()[:number])
@@ -402,7 +406,9 @@ def test_on_touch_exit_is_a_fast_way_back_up_or_a_tab_that_was_left(visit):
     phone = {"has_touch": True, "is_mobile": True, "width": PHONE}
     page = visit("data-trigger=exit", **phone)
     page.wait_for_function("cx.widget")
-    scroll = "(y) => new Promise((done) => { addEventListener('scroll', () => requestAnimationFrame(done), { once: true }); scrollTo(0, y); })"
+    scroll = """(y) => new Promise((done) => {
+      addEventListener('scroll', () => requestAnimationFrame(done), { once: true });
+      scrollTo(0, y); })"""
     page.evaluate(scroll, 2000)
     page.evaluate(scroll, 1700)
     assert names(page) == []
@@ -449,7 +455,8 @@ def test_only_addresses_that_match_a_pattern_ask(visit):
 
 @pytest.mark.parametrize("tells", [True, False], ids=["navigation", "history"])
 def test_a_single_page_app_asks_where_its_address_changes_to_and_keeps_its_own_history_functions(visit, tells):
-    before = "window.calls = []; { const push = history.pushState; history.pushState = function (...all) { calls.push(all[2]); return push.apply(this, all); }; }"
+    before = """window.calls = []; { const push = history.pushState;
+      history.pushState = function (...all) { calls.push(all[2]); return push.apply(this, all); }; }"""
     if not tells:
         before += "Object.defineProperty(window, 'navigation', { value: undefined });"
     page = visit("data-url='/done*'", before=before)
@@ -562,7 +569,8 @@ def test_a_test_is_shown_however_often_and_records_nothing(visit):
 
 
 def test_a_page_without_storage_asks_all_the_same(visit):
-    broken = "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, { get() { throw new Error('no'); } });"
+    broken = """for (const name of ['localStorage', 'sessionStorage']) {
+      Object.defineProperty(window, name, { get() { throw new Error('no'); } }); }"""
     page = visit("data-sample=0.99", before=broken + "Math.random = () => 0.5;")
     told(page, "shown")
     page.keyboard.press("Escape")
@@ -667,7 +675,8 @@ def test_who_wants_less_motion_and_who_has_a_dark_page_gets_that(visit):
 
 def test_calls_before_the_script_has_come_are_kept_and_listeners_can_be_taken_off(visit, shop):
     calls = f"""window.mine = []; const add = () => mine.push(1); cx('init', {{ touchpoint: '{shop.public_key}', trigger: 'code' }});
-      cx('on', 'shown', add); cx('on', 'ready', add); cx('off', 'ready', add); cx('on', 'shown', () => {{ throw new Error('theirs'); }}); cx('show');"""
+      cx('on', 'shown', add); cx('on', 'ready', add); cx('off', 'ready', add);
+      cx('on', 'shown', () => {{ throw new Error('theirs'); }}); cx('show');"""
     html = f"{BODY}<script>{calls}</script>{visit.tag('data-touchpoint=').replace('data-touchpoint= ', '')}"
     page = visit(html=html, forgiven="theirs")
     told(page, "shown")
@@ -829,7 +838,8 @@ def test_an_apps_web_view_gets_the_same_messages_as_text(page, shop, live_server
 # --- Hosts and networks that are not kind ----------------------------------------------------------------------------
 
 
-HOSTILE_CSS = "<style>* { all: unset !important; } iframe, div, cx-survey { display: none !important; } html { font-size: 40px; direction: ltr; }</style>"
+HOSTILE_CSS = """<style>* { all: unset !important; } iframe, div, cx-survey { display: none !important; }
+html { font-size: 40px; direction: ltr; }</style>"""
 HOSTILE = """
 Object.prototype.foo = "bar"; Object.prototype.once = true; Object.prototype.passive = "x"; Object.prototype.sample = 0;
 Object.prototype.url = "/nowhere"; Object.prototype.widget = true; Object.prototype.q = [["show"]]; Object.prototype.show = false;

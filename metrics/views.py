@@ -17,7 +17,7 @@ from django.db.models import Count, Model, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -27,6 +27,7 @@ from metrics import pages, slices
 from metrics.pages import Column
 from metrics.periods import KEYS, Period, read_period
 from metrics.queries import Catalogue, MatrixRow, Measured, Slice, measure, measure_matrix, measure_trend
+from metrics.reach import measure_reach, reach_interval
 from surveys.flow import links
 from surveys.models import (
     Channel,
@@ -459,9 +460,12 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "trend_tabs": _trend_tabs(request, columns, column),
             **_evidence(request, frame, filters, measured.total, now),
         }
+    if not filters.chosen["segment"] and filters.chosen["mode"] in ("", Mode.WEB):
+        context |= _reach(touchpoint, frame, filters)
     if request.user.has_perm("surveys.view_touchpoint"):
         context |= {
             "may_open": True,
+            "widget_url": _widget_url(touchpoint),
             "public_url": links.public_url(touchpoint),
             "codes_url": reverse("admin:surveys_touchpoint_codes", args=[touchpoint.pk]),
             "snippet": links.embed_snippet(touchpoint),
@@ -469,6 +473,27 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "settings_url": _row_url(Touchpoint, touchpoint.pk) if _may_view(request, Touchpoint) else "",
         }
     return _page(request, "staff/touchpoint.html", frame, context)
+
+
+def _reach(touchpoint: Touchpoint, frame: Frame, filters: Filters) -> dict[str, Any]:
+    """Who saw the widget and who answered it; nothing where it was not seen. A view has no segment to filter by."""
+    first, last = filters.period.first, filters.period.last
+    total, periods = measure_reach(touchpoint.pk, first, last, *filters.moments(frame.organisation))
+    if total.views is None:
+        return {}
+    interval = reach_interval(first, last)
+    return {
+        "reach": pages.reach_row(_("All"), total),
+        "reach_periods": [pages.reach_row(pages.period_label(start, interval), part) for start, part in periods],
+        "reach_heading": _("Week from") if interval == "week" else _("Month"),
+    }
+
+
+def _widget_url(touchpoint: Touchpoint) -> str:
+    try:
+        return reverse("admin:surveys_touchpoint_widget", args=[touchpoint.pk])
+    except NoReverseMatch:
+        return ""
 
 
 def _figure(row: MatrixRow, touchpoint: Touchpoint) -> pages.Figure:

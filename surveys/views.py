@@ -149,7 +149,7 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
             page = _thanks(request, visit, version.instrument_id, link.response)
         else:
             page = _form(request, visit, version, response=link.response)
-        return _may_be_framed(page, visit.touchpoint) if invitation.mode == Mode.WEB else page
+        return _may_be_framed(request, page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -188,12 +188,18 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        return _may_be_framed(page, touchpoint)
+        return _may_be_framed(request, page, touchpoint)
 
 
-def _may_be_framed(page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+def _framers(request: HttpRequest, touchpoint: Touchpoint) -> list[str]:
+    """The touchpoint's allowed origins; for a test our own as well, where the manager's preview stands."""
+    own = [f"{request.scheme}://{request.get_host()}"] if request.GET.get("test") == "1" else []
+    return [*touchpoint.allowed_origins, *own]
+
+
+def _may_be_framed(request: HttpRequest, page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
     """By pages of the touchpoint's allowed origins, and by nobody else's."""
-    page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page._csp_replace = {"frame-ancestors": _framers(request, touchpoint) or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
     page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
     return page
 
@@ -202,7 +208,7 @@ def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
     """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
     if request.GET.get("via") != "web" and "origin" not in request.GET:
         return {}
-    return {"framed": True, "key": visit.touchpoint.public_key, "origins": visit.touchpoint.allowed_origins}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": _framers(request, visit.touchpoint)}
 
 
 def _submit(

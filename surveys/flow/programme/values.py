@@ -47,7 +47,8 @@ def origin_of(text: str) -> str:
     if not is_origin or parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"“{text}” is not an origin such as https://shop.example.com.")
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+    is_usual = port == {"http": 80, "https": 443}[parts.scheme]  # which browsers leave out
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and not is_usual else "")
 
 
 def is_link(text: str) -> bool:

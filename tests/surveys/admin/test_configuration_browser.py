@@ -124,6 +124,7 @@ def test_pressing_send_in_a_preview_sends_nothing(page, site, complaints):
     page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
     page.goto(site + reverse("admin:surveys_instrument_change", args=[row.pk]))
     frame = page.frame_locator("iframe.cx-preview")
+    frame.locator(".status").wait_for(state="attached")  # its script has run, and it is painted
     frame.locator("input[value='9']").check(force=True)
     frame.locator(".send").click()
     frame.locator("textarea").fill("tea")
@@ -139,7 +140,9 @@ def test_even_a_form_forced_in_a_preview_is_stopped_by_its_policy(page, site, co
     sent: list[str] = []
     page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
     page.goto(site + reverse("admin:surveys_instrument_preview", args=[row.pk]))
-    page.evaluate("() => { const form = document.querySelector('form'); form.method = 'post'; form.submit(); }")
+    page.evaluate(
+        "() => { const form = document.querySelector('form'); form.method = 'post'; HTMLFormElement.prototype.submit.call(form); }"
+    )
     page.wait_for_load_state("networkidle")
     assert sent == []
     assert any("sandbox" in text or "form-action" in text for text in complaints)

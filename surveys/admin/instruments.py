@@ -9,7 +9,6 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -28,14 +27,17 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from surveys import forms as respondent_forms
 from surveys.admin.configuration import ConfigAdmin, link_to, list_url
-from surveys.admin.questions import QuestionFormSet, form_set_of, seen_of, terms_in
+from surveys.admin.questions import QuestionFormSet, bands_shown, form_set_of, seen_of, standard_contact, terms_in
 from surveys.admin.records import moment, noted
 from surveys.admin.texts import language_name, languages_of, missing_languages
+from surveys.admin.thanks import LinkField, ThanksField
 from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
+from surveys.flow.thanks import ANY, bands_of
 from surveys.models import Instrument, InstrumentVersion, Organisation, Touchpoint, Wording
-from surveys.models.instruments import Kind, Metric
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.scales import SCALES, scale_for
 from surveys.texts import match_language, pick
 
@@ -79,7 +81,28 @@ class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg]
         metric, _colon, points = str(cleaned.get("scale", "")).partition(":")
         if points:
             self.instance.metric, self.instance.points = metric, int(points)
+            if "thanks" in cleaned:  # another scale has other bands: what was written for all others stays
+                known = bands_of(self.instance.metric, self.instance.points)
+                cleaned["thanks"] = {band: block for band, block in cleaned["thanks"].items() if band in known}
         return cleaned
+
+
+def _thanks(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    """One block for each band of the instrument whose page this is (`get_form`)."""
+    row: Any = getattr(request, "_cx_instrument", None)
+    bands = {**(bands_shown(row) if row is not None else {}), ANY: _("All others, and without a score")}
+    said = _(
+        "After “Send”. Links of a band are for help or a call; asking only the happy ones for public reviews misleads."
+    )
+    return ThanksField(bands, languages=languages_of(request), **{**options, "help_text": said, "required": False})
+
+
+def _share(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    said = _(
+        "On the thank-you page of everyone alike, whatever they answered: sending only happy customers to a review site is review"
+        " gating, which misleads readers and which review sites forbid."
+    )
+    return LinkField(languages=languages_of(request), **{**options, "help_text": said, "required": False})
 
 
 @admin.register(Instrument)
@@ -91,6 +114,7 @@ class InstrumentAdmin(ConfigAdmin):
     search_fields = ["slug", "name"]
     search_help_text = gettext_lazy("Slug or name")
     change_form_outer_after_template = "staff/instrument.html"
+    own_fields = {"thanks": _thanks, "share": _share}
     empty_text = gettext_lazy("An instrument is what customers are asked: one scale, and questions that follow it.")
 
     # --- The list -----------------------------------------------------------------------------------------------------
@@ -124,10 +148,14 @@ class InstrumentAdmin(ConfigAdmin):
 
     def sections(self, request: HttpRequest, obj: Instrument | None = None) -> list[tuple[Any, list[str]]]:
         scale = "scale_shown" if obj is not None and not self.may_rescale(request, obj) else "scale"
-        return [(None, ["name", "slug", scale, "active"])]
+        first = (None, ["name", "slug", scale, "max_questions", "active"])
+        if obj is None:  # its bands are not known yet
+            return [first]
+        return [first, (_("After the answer"), ["thanks", "share"])]
 
     def get_form(self, request: HttpRequest, obj: Instrument | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Without `scale` once it is fixed: a field that a form declares is read from whatever is posted."""
+        request._cx_instrument = obj  # type: ignore[attr-defined]
         if obj is not None and not self.may_rescale(request, obj):
             kwargs["form"] = forms.ModelForm
         return super().get_form(request, obj, change=change, **kwargs)
@@ -176,10 +204,11 @@ class InstrumentAdmin(ConfigAdmin):
         terms = terms_of_version(current) if current else []
         offered = languages_of(request)
         first = match_language(language, offered)
+        standard = standard_contact([language])
         return {
             "preview_first": f"{_preview_url(row)}?language={first or offered[0]}",
             "current_version": current,
-            "asked": [_told(one, terms, language) for one in terms],
+            "asked": [_told(row, one, terms, language, standard[language]) for one in terms],
             "missing": [language_name(tag) for tag in _missing(terms, languages_of(request))],
             "versions": [
                 {"version": version, "at": moment(version.created_at), "answers": version.response_count}
@@ -304,7 +333,8 @@ def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
         "touchpoint": version.instrument.name_in(language),
     }
     wordings = respondent_forms.wordings_of(version)
-    shown = match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
+    shown = match_language(language, LANGUAGES) or "en"
+    say = Phrases(organisation.phrases.get(shown))
     with translation.override(shown):
         response = render(
             request,
@@ -312,7 +342,9 @@ def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
             {
                 **names,
                 "language": language,
-                "questions": respondent_forms.questions_in(wordings, language, fallbacks, names),
+                "say": say,
+                "questions": respondent_forms.questions_in(wordings, language, fallbacks, names, say),
+                "most": version.instrument.max_questions,
                 "version": version.number,
                 "privacy": pick(organisation.privacy, language),
                 "is_preview": True,
@@ -326,7 +358,9 @@ def _preview_url(row: Instrument) -> str:
     return reverse("admin:surveys_instrument_preview", args=[row.pk])
 
 
-def _told(terms: QuestionTerms, all_terms: list[QuestionTerms], language: str) -> dict[str, Any]:
+def _told(
+    row: Instrument, terms: QuestionTerms, all_terms: list[QuestionTerms], language: str, standard: str
+) -> dict[str, Any]:
     """One question, as a line of the instrument's page."""
     texts = {one.key: one for one in all_terms}
     conditions = []
@@ -334,9 +368,12 @@ def _told(terms: QuestionTerms, all_terms: list[QuestionTerms], language: str) -
         options: Mapping[str, Any] = texts[key].options if key in texts else {}
         named = [pick(options[str(value)], language) if str(value) in options else str(value) for value in values]
         conditions.append(f"{key}: {', '.join(named)}")
+    bands = bands_shown(row)
     return {
         "terms": terms,
-        "text": pick(terms.text, language),
+        "text": pick(terms.text, language) or standard,
+        "display": Display(terms.display).label if terms.display != Display.NUMBERS else "",
+        "by_band": [(bands.get(band, band), pick(texts, language)) for band, texts in terms.by_band.items()],
         "kind": scale_word(terms.metric, terms.points) if terms.kind == Kind.SCALE else Kind(terms.kind).label,
         "options": [pick(option, language) or key for key, option in terms.options.items()],
         "conditions": conditions,
@@ -346,6 +383,8 @@ def _told(terms: QuestionTerms, all_terms: list[QuestionTerms], language: str) -
 def _missing(terms: list[QuestionTerms], languages: list[str]) -> list[str]:
     found: dict[str, None] = {}
     for one in terms:
-        for texts in (one.text, *one.options.values()):
+        for texts in (one.text, *one.options.values(), *one.by_band.values()):
+            if not texts:
+                continue  # a contact permission has our words
             found.update(dict.fromkeys(missing_languages(texts, languages)))
     return list(found)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from surveys.flow.follow import Link
 from surveys.flow.respond import SCORE_KEY, Given, Submission
-from surveys.models import InstrumentVersion, Mode, Organisation, Touchpoint, Wording
+from surveys.models import Instrument, InstrumentVersion, Mode, Organisation, Touchpoint, Wording
 from surveys.models.instruments import NO, YES, Kind
 from surveys.phrases import STANDARD, Phrases
 from surveys.texts import fill, pick
@@ -248,7 +248,7 @@ def posted_press(data: QueryDict, from_scanner: bool) -> Press:
         facts = json.loads(data.get("facts", "")[:FACTS_MAX])
     except ValueError:
         facts = {}
-    kept = {key: value for key, value in facts.items() if _is_fact(key, value)} if isinstance(facts, dict) else {}
+    kept = {key: value for key, value in facts.items() if is_fact(key, value)} if isinstance(facts, dict) else {}
     return Press(
         complete="partial" not in data,
         edit=_whole(data.get("edit", "")),
@@ -263,7 +263,8 @@ def _whole(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
-def _is_fact(key: str, value: Any) -> bool:
+def is_fact(key: str, value: Any) -> bool:
+    """A text, a number, a flag or null, under a name that can be kept."""
     if isinstance(value, str) and (len(value) > 500 or storable(value) != value.strip()):
         return False
     is_plain = (
@@ -275,6 +276,23 @@ def _is_fact(key: str, value: Any) -> bool:
 def storable(text: str) -> str:
     """Without what PostgreSQL does not store, and without space around it."""
     return text.encode("utf-8", "ignore").decode().replace("\x00", "").strip()
+
+
+def thanks_in(
+    instrument: Instrument, score: int | None, language: str, fallbacks: Sequence[str], say: Phrases
+) -> dict[str, Any]:
+    """What to say after an answer with this score: the manager's own words for its band, else for any, else the standard ones."""
+    own = instrument.thanks.get(instrument.scale.band(score) if score is not None else "any")
+    own = own or instrument.thanks.get("any") or {}
+    return {
+        "title": pick(own.get("title", {}), language, fallbacks) or say["thanks"],
+        "text": pick(own.get("text", {}), language, fallbacks) or say["thanks_text"],
+        "links": [link_in(link, language, fallbacks) for link in own.get("links", [])],
+    }
+
+
+def link_in(link: Mapping[str, Any], language: str, fallbacks: Sequence[str]) -> dict[str, str]:
+    return {"label": pick(link["label"], language, fallbacks), "url": link["url"]}
 
 
 def submission_of_link(link: Link, answers: Sequence[Given], language: str, press: Press = SEND) -> Submission:

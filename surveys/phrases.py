@@ -81,6 +81,26 @@ PHRASES: Mapping[str, Any] = {
 PLACE = re.compile(r"%\((\w+)\)[sd]")
 
 
+class _Named(dict[str, Any]):
+    """Fills any place, and remembers which there were."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = 1
+        return 1
+
+
+def places_of(key: str) -> set[str]:
+    """The places of a phrase, such as "count". KeyError for an unknown key."""
+    named = _Named()
+    str(PHRASES[key] % named)
+    return set(named)
+
+
+def strange_places(key: str, text: str) -> list[str]:
+    """The places in `text` that the phrase has none of. KeyError for an unknown key."""
+    return [name for name in PLACE.findall(text) if name not in places_of(key)]
+
+
 class Phrases:
     """The phrases of the language that is active, an organisation's own in place of ours.
 

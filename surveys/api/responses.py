@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
+from django.utils import timezone, translation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -41,12 +42,28 @@ from surveys.api.documents import (
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
-from surveys.forms import check, questions_in, wordings_of
+from surveys.forms import (
+    FACTS_COUNT,
+    REFERENCE_MAX,
+    check,
+    is_fact,
+    link_in,
+    questions_in,
+    thanks_in,
+    wordings_of,
+)
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
-from surveys.models.instruments import Metric
-from surveys.texts import normalise_tag, pick, picked_language
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.phrases import LANGUAGES, Phrases
+from surveys.texts import match_language, normalise_tag, pick, picked_language
 
 _SCORE = {"type": "integer"}
+FACTS = {
+    "type": "object",
+    "description": f"What the page or app says of itself: at most {FACTS_COUNT} texts, numbers, flags or nulls.",
+    "maxProperties": FACTS_COUNT,
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
 RESPONSE_IN_SCHEMA = {
     "type": "object",
     "required": ["id", "touchpoint", "answers"],
@@ -64,6 +81,8 @@ RESPONSE_IN_SCHEMA = {
         "location": NAME,
         "customer": {"oneOf": [CUSTOMER, {"type": "null"}]},
         "answers": ANSWERS,
+        "reference": {**NAME, "maxLength": REFERENCE_MAX, "description": "What the answer is about, such as an order."},
+        "facts": FACTS,
         "responded_at": {**MOMENT_OR_NULL, "description": "At most 24 h ahead; the arrival where it is left out."},
     },
     "example": {
@@ -90,7 +109,11 @@ _RESPONSE = {
     "day": {"type": "string", "format": "date", "description": "Of the organisation's time zone; it never changes."},
     "responded_at": MOMENT,
     "recorded_at": MOMENT,
+    "completed_at": {**MOMENT_OR_NULL, "description": "null: only touches were recorded, “Send” was not pressed."},
     "changed_at": MOMENT_OR_NULL,
+    "suspected": {"type": "boolean", "description": "Looked like a machine's; excluded until staff decide."},
+    "reference": TEXT,
+    "facts": FACTS,
     "excluded": {"type": "boolean", "description": "Taken out of every metric by staff."},
     "answers": ANSWERS,
 }
@@ -102,8 +125,18 @@ RESPONSE_SCHEMA = {
 }
 _QUESTION = {
     "key": TEXT,
-    "kind": {"type": "string", "enum": ["scale", "choice", "choices", "verbatim"]},
+    "kind": {"type": "string", "enum": list(Kind.values)},
     "text": TEXT,
+    "text_by_score": {
+        "type": "array",
+        "description": "Asked in place of `text` once the instrument's score lies in the span.",
+        "items": {
+            "type": "object",
+            "required": ["low", "high", "text"],
+            "properties": {"low": _SCORE, "high": _SCORE, "text": TEXT},
+        },
+    },
+    "display": {"type": "string", "enum": list(Display.values), "description": "How a scale is drawn."},
     "required": {"type": "boolean"},
     "low_label": TEXT,
     "high_label": TEXT,
@@ -118,6 +151,22 @@ _QUESTION = {
         "additionalProperties": {"type": "array", "items": {"type": ["integer", "string"]}},
     },
 }
+_LINK = {
+    "type": ["object", "null"],
+    "required": ["label", "url"],
+    "properties": {"label": TEXT, "url": {"type": "string", "format": "uri"}},
+}
+_THANKS = {
+    "type": "object",
+    "required": ["low", "high", "title", "text", "links"],
+    "properties": {
+        "low": _SCORE,
+        "high": _SCORE,
+        "title": TEXT,
+        "text": TEXT,
+        "links": {"type": "array", "items": {**_LINK, "type": "object"}},
+    },
+}
 _INSTRUMENT = {
     "slug": TEXT,
     "metric": {"type": "string", "enum": list(Metric.values)},
@@ -127,6 +176,10 @@ _INSTRUMENT = {
         "type": "string",
         "description": "In which the questions are: another where the asked one is not written.",
     },
+    "direction": {"type": "string", "enum": ["ltr", "rtl"]},
+    "max_questions": {"type": "integer", "description": "Asked of one person at most; 0 for all that apply."},
+    "thanks": {"type": "array", "items": _THANKS, "description": "What to say after the answer, by its score."},
+    "share": {**_LINK, "description": "Shown to everyone alike, whatever they answered."},
     "questions": {
         "type": "array",
         "items": {
@@ -174,6 +227,8 @@ class ResponseIn(Struct, forbid_unknown_fields=True):
     language: Annotated[str, Meta(max_length=20)] = ""
     location: Annotated[str, Meta(max_length=100)] = ""
     customer: dict[str, Any] | UnsetType | None = UNSET
+    reference: Annotated[str, Meta(max_length=REFERENCE_MAX)] = ""
+    facts: dict[str, Any] | None = None
     responded_at: str | None = None
 
 
@@ -258,7 +313,14 @@ class InstrumentView(CxView):
         if "touchpoint" in request.query_params:
             names["touchpoint"] = pick(_named_touchpoint(request.query_params).name, language, fallbacks)
         wordings = wordings_of(version)
-        questions = questions_in(wordings, language, fallbacks, names)
+        shown_in = match_language(language, LANGUAGES) or "en"
+        with translation.override(shown_in):
+            say = Phrases(organisation.phrases.get(shown_in))
+            questions = questions_in(wordings, language, fallbacks, names, say)
+            thanks = [
+                {"low": scores[0], "high": scores[-1], **thanks_in(instrument, scores[0], language, fallbacks, say)}
+                for scores in (instrument.scale.scores_of(band) for band, _lowest in instrument.scale.bands)
+            ]
         return Answered(
             {
                 "slug": instrument.slug,
@@ -266,11 +328,19 @@ class InstrumentView(CxView):
                 "scale": {"low": instrument.scale.low, "high": instrument.scale.high},
                 "version": version.number,
                 "language": picked_language(wordings[0].text, language, fallbacks),
+                "direction": "rtl" if shown_in in settings.LANGUAGES_BIDI else "ltr",
+                "max_questions": instrument.max_questions,
+                "thanks": thanks,
+                "share": link_in(instrument.share, language, fallbacks) if instrument.share else None,
                 "questions": [
                     {
                         "key": question.key,
                         "kind": question.kind,
                         "text": question.text,
+                        "text_by_score": [
+                            {"low": low, "high": high, "text": text} for low, high, text in question.by_band
+                        ],
+                        "display": question.display,
                         "required": question.required,
                         "low_label": question.low_label,
                         "high_label": question.high_label,
@@ -346,6 +416,12 @@ def read_submission(body: Any, now: datetime) -> Submission:
     errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
     checked = check(wordings, given.answers)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
+    facts = given.facts or {}
+    errors += [
+        (f"/facts/{escape_pointer(key)}", "is not a plain value.") for key in facts if not is_fact(key, facts[key])
+    ]
+    if len(facts) > FACTS_COUNT:
+        errors.append(("/facts", f"has more than {FACTS_COUNT} facts."))
     profile = None
     if given.customer is not UNSET and given.customer is not None:
         customer_in = shaped_customer(given.customer, "/customer")
@@ -371,6 +447,8 @@ def read_submission(body: Any, now: datetime) -> Submission:
         customer=customer,
         responded_at=responded_at,
         body_hash=hash_of(body),
+        reference=given.reference,
+        facts=facts,
     )
 
 
@@ -402,7 +480,11 @@ def shown(row: Response) -> dict[str, Any]:
         "day": row.day.isoformat(),
         "responded_at": row.responded_at.isoformat(),
         "recorded_at": row.recorded_at.isoformat(),
+        "completed_at": row.completed_at.isoformat() if row.completed_at else None,
         "changed_at": row.changed_at.isoformat() if row.changed_at else None,
+        "suspected": row.suspected_at is not None and row.excluded_at is not None,
+        "reference": row.reference,
+        "facts": row.facts,
         "excluded": row.excluded_at is not None,
         "answers": answers,
     }

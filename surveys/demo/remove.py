@@ -202,7 +202,8 @@ def _restore(organisation: Organisation) -> None:
                 setattr(organisation, name, value)
     organisation.save()
     given_under = Response.objects.filter(privacy_notice=OuterRef("pk"))
-    PrivacyNotice.objects.exclude(pk=organisation.privacy_notice_id).filter(~Exists(given_under)).delete()
+    held = [organisation.privacy_notice_id] if organisation.privacy_notice_id else []
+    PrivacyNotice.objects.exclude(pk__in=held).filter(~Exists(given_under)).delete()
 
 
 class _OnlyTried(Exception):

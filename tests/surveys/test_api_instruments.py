@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from surveys.flow.builtins import load_builtins
-from surveys.flow.instruments import publish_version, terms_of_version
+from surveys.flow.instruments import QuestionTerms, publish_version, terms_of_version
 from surveys.models import Instrument
 from surveys.scales import SCALES
 from tests.factories import make_instrument, make_organisation, make_touchpoint
@@ -31,6 +31,19 @@ def test_a_question_has_all_that_is_needed_to_draw_it(api):
         "scale": {"low": 0, "high": 10},
         "version": 1,
         "language": "zh-hans",
+        "direction": "ltr",
+        "max_questions": 0,
+        "share": None,
+        "thanks": [
+            {
+                "low": low,
+                "high": high,
+                "title": "谢谢您",
+                "text": "我们已收到您的回答，它会帮助我们做得更好。",
+                "links": [],
+            }
+            for low, high in ((0, 6), (7, 8), (9, 10))
+        ],
     }
     assert [(question["key"], question["kind"], question["required"]) for question in questions] == [
         ("score", "scale", True),
@@ -40,6 +53,30 @@ def test_a_question_has_all_that_is_needed_to_draw_it(api):
     assert questions[0]["scores"] == list(range(11))
     assert questions[0]["text"] == "score？"
     assert questions[1]["options"] == [{"key": "price", "text": "价格"}, {"key": "speed", "text": "速度"}]
+
+
+def test_it_says_how_questions_are_worded_and_drawn_and_what_follows_them(api):
+    instrument = make_instrument("visit", metric="csat", points=5)
+    instrument.max_questions = 2
+    instrument.share = {"label": {"en": "Tell others"}, "url": "https://reviews.example.com/"}
+    link = {"label": {"en": "Help"}, "url": "https://shop.example.com/help"}
+    instrument.thanks = {"dissatisfied": {"title": {"en": "Sorry"}, "text": {}, "links": [link]}}
+    instrument.save()
+    score = QuestionTerms(key="score", kind="scale", text={"en": "How was it?"}, display="stars")
+    contact = QuestionTerms(key="contact", kind="contact", text={})
+    comment = QuestionTerms("comment", "verbatim", {"en": "Why?"}, by_band={"satisfied": {"en": "What was good?"}})
+    publish_version(instrument, [score, contact, comment])
+    found = api.get("instruments/visit/", language="ar")
+    assert (found["direction"], found["max_questions"]) == ("rtl", 2)
+    assert found["share"] == {"label": "Tell others", "url": "https://reviews.example.com/"}
+    assert found["thanks"][0]["title"] == "Sorry"
+    assert found["thanks"][0]["links"] == [{"label": "Help", "url": "https://shop.example.com/help"}]
+    assert found["thanks"][1]["title"] not in ("", "Sorry")
+    first, second, third = found["questions"]
+    assert (first["display"], second["display"]) == ("stars", "numbers")
+    assert second["text"]  # nobody wrote one
+    assert [option["key"] for option in second["options"]] == ["yes", "no"]
+    assert third["text_by_score"] == [{"low": 4, "high": 5, "text": "What was good?"}]
 
 
 @pytest.mark.parametrize("slug", ["nps", "csat5", "csat7", "ces"])
@@ -67,7 +104,9 @@ def test_every_built_in_instrument_is_there_in_every_shipped_language(api, slug,
         ("zh", "zh-hans"),
         ("ZH-Hans-CN", "zh-hans"),
         ("en-GB", "en"),
-        ("de", "en"),
+        ("zh-TW", "zh-hant"),
+        ("de-AT", "de"),
+        ("cy", "en"),
         ("", "en"),
         ("not a language", "en"),
     ],
@@ -81,7 +120,7 @@ def test_a_language_falls_back_and_says_which_it_is(api, asked, told):
 def test_without_a_language_it_is_the_organisations(api):
     make_organisation(languages=["zh-hans", "en"])
     assert api.get("instruments/nps/")["language"] == "zh-hans"
-    assert api.get("instruments/nps/", language="fr")["language"] == "zh-hans"
+    assert api.get("instruments/nps/", language="cy")["language"] == "zh-hans"
 
 
 def test_an_organisation_is_named_in_the_readers_language(api):

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from metrics.rollup import roll_up
-from surveys.flow.instruments import publish_version, terms_of_version
+from surveys.flow.instruments import QuestionTerms, publish_version, terms_of_version
 from surveys.flow.respond import exclude_response
 from surveys.models import Answer, Customer, Instrument, Response, ScoreLedger, Touchpoint
 from tests.factories import make_api_key, make_customer, make_instrument, make_organisation, make_touchpoint
@@ -48,6 +48,7 @@ def test_an_answer_is_recorded_shown_and_counted(api):
     recorded = api.post(URL, sent)
     assert recorded == api.get(f"responses/{sent['id']}/") == api.get(URL)["results"][0]
     assert datetime.fromisoformat(recorded.pop("responded_at")) == datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
+    assert recorded.pop("completed_at") == recorded["recorded_at"]
     assert datetime.fromisoformat(recorded.pop("recorded_at")) <= timezone.now()
     assert recorded == {
         "id": sent["id"],
@@ -63,12 +64,45 @@ def test_an_answer_is_recorded_shown_and_counted(api):
         "customer": "C-42",
         "day": "2026-11-20",
         "changed_at": None,
+        "suspected": False,
         "excluded": False,
+        "reference": "",
+        "facts": {},
         "answers": {"score": 9, "reason": ["price"], "comment": "很好"},
     }
     roll_up()
     found = api.get("metrics/nps/", segment="gold", location="sh-014", mode="app", touchpoint="checkout")
     assert (found["value"], found["n"]) == (100.0, 1)
+
+
+def test_an_app_says_what_the_answer_is_about(api):
+    facts = {"basket": 42.5, "plan": "pro", "beta": False, "coupon": None}
+    recorded = api.post(URL, body(reference="ord-1001", facts=facts))
+    assert (recorded["reference"], recorded["facts"]) == ("ord-1001", facts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"reference": "x" * 201}, "/reference"),
+        ({"reference": 7}, "/reference"),
+        ({"facts": ["a"]}, "/facts"),
+        ({"facts": {"a/b": {}}}, "/facts/a~1b"),
+        ({"facts": {"a": "x" * 501}}, "/facts/a"),
+        ({"facts": {f"f{number}": 1 for number in range(51)}}, "/facts"),
+    ],
+)
+def test_what_is_no_plain_fact_is_pointed_at(api, changes, pointer):
+    assert api.pointers(URL, body(**changes)) == [pointer]
+
+
+@pytest.mark.parametrize("given", [True, "yes"])
+def test_yes_and_no_may_be_flags(api, given):
+    score = QuestionTerms(key="score", kind="scale", text={"en": "?"})
+    contact = QuestionTerms(key="contact", kind="contact", text={})
+    publish_version(Instrument.objects.get(slug="nps-x"), [score, contact])
+    assert api.post(URL, body(answers={"score": 9, "contact": given}))["answers"] == {"score": 9, "contact": "yes"}
+    assert api.pointers(URL, body(answers={"score": 9, "contact": 1})) == ["/answers/contact"]
 
 
 def test_the_same_body_again_changes_and_counts_nothing(api):

@@ -116,6 +116,73 @@ def test_what_is_left_out_takes_its_default_when_new():
     assert mine.points == 7
 
 
+RESPONDENTS = """\
+organisation: {radius: 4, scheme: dark, privacy: {en: Yours.}, phrases: {pt_BR: {send: Enviar já, too_long: "Até %(count)d."}}}
+instruments:
+  - slug: visit
+    metric: csat
+    scale: 5
+    max_questions: 3
+    thanks:
+      dissatisfied: {title: Sorry, text: {en: We call you.}, links: [{label: {en: Help}, url: "https://shop.example.com/help"}]}
+      any: {text: {en: See you}}
+    share: {label: {en: Tell others, zh-hans: 告诉大家}, url: "https://reviews.example.com/shop"}
+    questions:
+      - {key: score, kind: scale, text: How was it?, display: faces}
+      - {key: solved, kind: yes_no, text: Was it solved?}
+      - {key: contact, kind: contact, show_if: {solved: [no]}}
+      - {key: comment, kind: verbatim, text: Anything else?, by_band: {dissatisfied: {en: What went wrong?}}}
+"""
+
+
+def test_what_respondents_see_is_part_of_the_file():
+    import_programme(RESPONDENTS)
+    organisation = Organisation.current()
+    assert (organisation.radius, organisation.scheme) == (4, "dark")
+    assert organisation.phrases == {"pt-br": {"send": "Enviar já", "too_long": "Até %(count)d."}}
+    assert organisation.privacy_notice.texts == {"en": "Yours."}
+    visit = Instrument.objects.get(slug="visit")
+    assert visit.max_questions == 3
+    help_link = {"label": {"en": "Help"}, "url": "https://shop.example.com/help"}
+    assert visit.thanks == {
+        "dissatisfied": {"title": {"en": "Sorry"}, "text": {"en": "We call you."}, "links": [help_link]},
+        "any": {"title": {}, "text": {"en": "See you"}, "links": []},
+    }
+    assert visit.share["url"] == "https://reviews.example.com/shop"
+    score, solved, contact, comment = Wording.objects.filter(version__instrument=visit).order_by("position")
+    assert (score.display, solved.question.kind, contact.question.kind) == ("faces", "yes_no", "contact")
+    assert (contact.text, contact.show_if) == ({}, {"solved": ["no"]})
+    assert comment.by_band == {"dissatisfied": {"en": "What went wrong?"}}
+    exported = export_programme()
+    assert import_programme(exported).is_empty
+    assert export_programme() == exported
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("radius: 4", "radius: 25", "A number from 0 to 24 is wanted here."),
+        ("scheme: dark", "scheme: night", "“night” is not known here; it is one of auto, light, dark."),
+        ("pt_BR: {", "xx: {", "There are no phrases in “xx”"),
+        ("send: Enviar", "sent: Enviar", "The key “sent” is not known here. Do you mean “send”?"),
+        ("%(count)d.", "%(number)d.", "%(number)s is no place of this phrase."),
+        ("max_questions: 3", "max_questions: -1", "A number from 0 to 50 is wanted here."),
+        ("dissatisfied: {title", "detractors: {title", "The key “detractors” is not known here."),
+        ("https://shop.example.com/help", "javascript:alert(1)", "“javascript:alert(1)” is not a link"),
+        ("{label: {en: Help}, url", "{url", "A link needs its “label”."),
+        ("display: faces", "display: smileys", "“smileys” is not known here; it is one of numbers, stars, faces."),
+        ("text: Was it solved?", "display: stars, text: Was it solved?", "Only a scale is drawn as stars or faces."),
+        ("solved: [no]", "solved: [maybe]", "'maybe' is not “yes” or “no”, as “solved” is answered."),
+        ("by_band: {dissatisfied", "by_band: {difficult", "The key “difficult” is not known here."),
+    ],
+)
+def test_what_respondents_see_is_checked(old, new, message):
+    assert RESPONDENTS.count(old) == 1
+    faults = faults_of(RESPONDENTS.replace(old, new))
+    assert [text for _line, text in faults if text.startswith(message)], faults
+    assert not Instrument.objects.filter(slug="visit").exists()
+
+
 def test_a_plain_text_counts_for_the_first_language():
     import_programme("organisation: {name: 港湾茶, languages: [zh-CN, en]}\njourneys: [{slug: buying, name: 购买}]")
     assert Organisation.current().name == {"zh-hans": "港湾茶"}

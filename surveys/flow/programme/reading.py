@@ -21,13 +21,17 @@ from surveys.flow.programme.document import Fault, Faults, Place, each_once, rea
 from surveys.flow.programme.values import (
     COLOUR,
     LABEL,
+    LINKS,
     NAME,
     NOTICE,
     PUBLIC_KEY,
+    QUESTIONS,
+    RADIUS,
     SENT_MODES,
     SENTENCE,
     TARGETS,
     is_hours,
+    is_link,
     is_rising,
     origin_of,
     reminders_fit,
@@ -42,9 +46,11 @@ from surveys.models import (
     Stage,
     Touchpoint,
 )
-from surveys.models.instruments import Kind, Metric
-from surveys.models.journeys import DAY_S, time_zone_names
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.models.journeys import DAY_S, Scheme, time_zone_names
+from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
+from surveys.texts import normalise_tag
 
 SECTIONS = ("organisation", "ticket_events", "journeys", "touchpoints", "instruments", "rules", "policy")
 
@@ -154,7 +160,18 @@ class _Import:
     # --- Organisation and policy ---
 
     def read_organisation(self, place: Place) -> None:
-        keys = place.keys(("name", "time_zone", "languages", "segment_attribute", "privacy", "accent"))
+        known = (
+            "name",
+            "time_zone",
+            "languages",
+            "segment_attribute",
+            "privacy",
+            "accent",
+            "radius",
+            "scheme",
+            "phrases",
+        )
+        keys = place.keys(known)
         if keys is None:
             return
         values: dict[str, Any] = {}
@@ -165,6 +182,9 @@ class _Import:
         _read(keys, "time_zone", _time_zone, values)
         _read(keys, "segment_attribute", lambda at: "" if at.is_null else at.text(100, empty=True), values)
         _read(keys, "accent", _colour, values)
+        _read(keys, "radius", lambda at: at.number(0, RADIUS), values)
+        _read(keys, "scheme", lambda at: at.choice(Scheme.values), values)
+        _read(keys, "phrases", _phrases, values)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
         self.save(self.organisation, "organisation", "", values)
@@ -238,7 +258,8 @@ class _Import:
 
     def read_instruments(self, place: Place) -> None:
         rows = {row.slug: row for row in Instrument.objects.all()}
-        for slug, at, keys in _rows_in(place, ("slug", "name", "metric", "scale", "active", "questions")):
+        known = ("slug", "name", "metric", "scale", "active", "max_questions", "thanks", "share", "questions")
+        for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
             before = len(at.faults)
             scale = self._scale_of(row, at, keys)
@@ -246,6 +267,9 @@ class _Import:
             values: dict[str, Any] = {}
             _read(keys, "name", lambda at: at.texts(self.language, NAME), values)
             _read(keys, "active", Place.flag, values)
+            _read(keys, "max_questions", lambda at: at.number(0, QUESTIONS), values)
+            _read(keys, "thanks", lambda at, scale=scale: self._thanks(at, scale), values)  # type: ignore[misc]
+            _read(keys, "share", self._share_link, values)
             if len(at.faults) > before or scale is None:
                 continue
             metric, points = scale
@@ -291,17 +315,24 @@ class _Import:
         return [terms for item in items if (terms := self._question(item, scale)) is not None]
 
     def _question(self, place: Place, scale: tuple[str, int]) -> QuestionTerms | None:
-        known = ("key", "kind", "text", "low", "high", "required", "show_if", "options", "metric", "scale")
+        known = (
+            *("key", "kind", "text", "by_band", "low", "high", "display"),
+            *("required", "show_if", "options", "metric", "scale"),
+        )
         keys = place.keys(known)
         if keys is None:
             return None
-        for name in ("key", "kind", "text"):
-            if name not in keys:
-                place.fail(f"A question needs “{name}”.")
         values: dict[str, Any] = {}
         _read(keys, "key", lambda at: at.text(40), values)
         _read(keys, "kind", lambda at: at.choice(Kind.values), values)
-        _read(keys, "text", lambda at: at.texts(self.language, SENTENCE), values)
+        if values.get("kind") == Kind.CONTACT:
+            values["text"] = {}  # it has a standard text
+        for name in ("key", "kind", "text"):
+            if name not in keys and name not in values:
+                place.fail(f"A question needs “{name}”.")
+        _read(keys, "text", lambda at: self._words(at, SENTENCE), values)
+        _read(keys, "by_band", lambda at: self._by_band(at, scale), values)
+        _read(keys, "display", lambda at: at.choice(Display.values), values)
         _read(keys, "required", Place.flag, values)
         for name in ("low", "high"):
             _read(keys, name, lambda at: {} if _is_nothing(at) else at.texts(self.language, LABEL), values)
@@ -320,6 +351,49 @@ class _Import:
                 low, high = standard_labels(metric, points)
                 values = {"low": low, "high": high, **values}
         return QuestionTerms(**values)
+
+    def _words(self, place: Place, longest: int) -> dict[str, str] | None:
+        """Texts, or none at all."""
+        return {} if _is_nothing(place) else place.texts(self.language, longest)
+
+    def _by_band(self, place: Place, scale: tuple[str, int]) -> dict[str, dict[str, str]] | None:
+        keys = {} if _is_nothing(place) else place.keys(_bands(scale))
+        if keys is None:
+            return None
+        read = {band: at.texts(self.language, SENTENCE) for band, at in keys.items()}
+        return {band: texts for band, texts in read.items() if texts is not None}
+
+    def _thanks(self, place: Place, scale: tuple[str, int] | None) -> dict[str, Any] | None:
+        keys = {} if _is_nothing(place) else place.keys((*_bands(scale), "any"))
+        if keys is None or scale is None:
+            return None
+        found: dict[str, Any] = {}
+        for band, at in keys.items():
+            said = at.keys(("title", "text", "links")) or {}
+            page: dict[str, Any] = {}
+            _read(said, "title", lambda at: self._words(at, LABEL), page)
+            _read(said, "text", lambda at: self._words(at, SENTENCE), page)
+            _read(said, "links", lambda at: [] if at.is_null else at.list_of(self._link), page)
+            if len(page.get("links", ())) > LINKS:
+                said["links"].fail(f"A thank-you page has at most {LINKS} links.")
+            if any(page.values()):
+                found[band] = {"title": {}, "text": {}, "links": [], **page}
+        return found
+
+    def _link(self, place: Place) -> dict[str, Any] | None:
+        keys = place.keys(("label", "url"))
+        if keys is None:
+            return None
+        for name in ("label", "url"):
+            if name not in keys:
+                place.fail(f"A link needs its “{name}”.")
+        found: dict[str, Any] = {}
+        _read(keys, "label", lambda at: at.texts(self.language, LABEL), found)
+        _read(keys, "url", _link_address, found)
+        return found if len(found) == 2 else None
+
+    def _share_link(self, place: Place) -> dict[str, Any] | None:
+        return {} if _is_nothing(place) else self._link(place)
 
     def _options(self, place: Place) -> dict[str, dict[str, str]] | None:
         entries = {} if place.is_null else place.entries()
@@ -585,6 +659,41 @@ def _colour(place: Place) -> str | None:
         place.fail(f'“{value}” is not a colour such as "#0f766e".')
         return None
     return value
+
+
+def _bands(scale: tuple[str, int] | None) -> tuple[str, ...]:
+    """The bands of an instrument's scale; none where it is not known, whose fault has been told."""
+    return tuple(band for band, _lowest in SCALES[scale].bands) if scale is not None and scale in SCALES else ()
+
+
+def _link_address(place: Place) -> str | None:
+    value = place.text(500)
+    if value is not None and not is_link(value):
+        place.fail(f"“{value}” is not a link such as https://shop.example.com/help.")
+        return None
+    return value
+
+
+def _phrases(place: Place) -> dict[str, dict[str, str]] | None:
+    """Language to key to text, each with the places that ours has."""
+    entries = {} if place.is_null else place.entries()
+    if entries is None:
+        return None
+    found: dict[str, dict[str, str]] = {}
+    for name, at in entries.items():
+        tag = normalise_tag(name)
+        if tag not in LANGUAGES:
+            at.fail(f"There are no phrases in “{name}”; there are some in {', '.join(LANGUAGES)}.")
+            continue
+        found[tag] = {}
+        for key, written in (at.keys(tuple(PHRASES)) or {}).items():
+            text = written.text(SENTENCE)
+            strange = strange_places(key, text or "")
+            if strange:
+                written.fail(f"%({strange[0]})s is no place of this phrase.")
+            elif text:
+                found[tag][key] = text
+    return {tag: texts for tag, texts in found.items() if texts}
 
 
 def _quiet_hours(place: Place) -> dict[str, str] | None:

@@ -16,6 +16,8 @@ TARGETS: Mapping[str, tuple[float, float]] = {
     "ttr_hours": (0, 100_000),
 }
 NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
+RADIUS, QUESTIONS, LINKS = 24, 50, 3  # at most: pixels, questions asked of one person, links of a thank-you page
+LINK_SCHEMES = ("https", "http", "mailto", "tel")
 PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")
@@ -46,6 +48,21 @@ def origin_of(text: str) -> str:
         raise ValueError(f"“{text}” is not an origin such as https://shop.example.com.")
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+
+
+def is_link(text: str) -> bool:
+    """An address that a page may lead to, never a script.
+
+    >>> is_link("https://shop.example.com/help"), is_link("mailto:care@example.com"), is_link("javascript:alert(1)")
+    (True, True, False)
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    if parts.scheme not in LINK_SCHEMES or any(not letter.isprintable() or letter.isspace() for letter in text):
+        return False
+    return bool(parts.hostname) if parts.scheme.startswith("http") else bool(parts.path)
 
 
 def is_rising(spans: Sequence[int]) -> bool:

@@ -60,6 +60,9 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "segment_attribute": row.segment_attribute,
         "privacy": _texts(row.privacy),
         "accent": row.accent,
+        "radius": row.radius,
+        "scheme": row.scheme,
+        "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
     }
 
 
@@ -96,7 +99,7 @@ def _is_standard(row: Instrument) -> bool:
     current = row.current_version()
     standard = standard_terms(row.slug)
     held = terms_of_version(current) if current else []
-    return same_terms(held, standard)
+    return same_terms(held, standard) and not (row.max_questions or row.thanks or row.share)
 
 
 def _instrument(row: Instrument) -> dict[str, Any]:
@@ -107,16 +110,37 @@ def _instrument(row: Instrument) -> dict[str, Any]:
         "metric": row.metric,
         "scale": row.points,
         "active": row.active,
+        "max_questions": row.max_questions,
+        "thanks": {band: _thanks(row.thanks[band]) for band in _bands(row) if band in row.thanks},
+        "share": _link(row.share) if row.share else None,
         "questions": [_question(terms, row) for terms in terms_of_version(current)] if current else [],
     }
 
 
+def _bands(row: Instrument) -> tuple[str, ...]:
+    return (*(band for band, _lowest in row.scale.bands), "any")
+
+
+def _thanks(page: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": _texts(page["title"]),
+        "text": _texts(page["text"]),
+        "links": [_link(link) for link in page["links"]],
+    }
+
+
+def _link(link: Mapping[str, Any]) -> dict[str, Any]:
+    return {"label": _texts(link["label"]), "url": link["url"]}
+
+
 def _question(terms: QuestionTerms, instrument: Instrument) -> dict[str, Any]:
     found: dict[str, Any] = {"key": terms.key, "kind": terms.kind, "text": _texts(terms.text)}
+    if terms.by_band:
+        found["by_band"] = {band: _texts(terms.by_band[band]) for band in _bands(instrument) if band in terms.by_band}
     if terms.kind == Kind.SCALE:
         if (terms.metric, terms.points) != (instrument.metric, instrument.points):
             found |= {"metric": terms.metric, "scale": terms.points}
-        found |= {"low": _texts(terms.low), "high": _texts(terms.high)}
+        found |= {"low": _texts(terms.low), "high": _texts(terms.high), "display": terms.display}
     found["required"] = terms.required
     if terms.show_if:
         found["show_if"] = {key: list(values) for key, values in sorted(terms.show_if.items())}

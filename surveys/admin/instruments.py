@@ -23,10 +23,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from surveys import forms as respondent_forms
-from surveys.admin.configuration import ConfigAdmin, link_to, list_url
+from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
 from surveys.admin.questions import QuestionFormSet, bands_shown, form_set_of, seen_of, standard_contact, terms_in
 from surveys.admin.records import moment, noted
 from surveys.admin.texts import language_name, languages_of, missing_languages
@@ -34,6 +34,7 @@ from surveys.admin.thanks import LinkField, ThanksField
 from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
+from surveys.flow.programme.values import QUESTIONS
 from surveys.flow.thanks import ANY, bands_of
 from surveys.models import Instrument, InstrumentVersion, Organisation, Touchpoint, Wording
 from surveys.models.instruments import Display, Kind, Metric
@@ -87,6 +88,11 @@ class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+class _Most(forms.IntegerField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=QUESTIONS, widget=UnfoldAdminIntegerFieldWidget(), **options)
+
+
 def _thanks(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
     """One block for each band of the instrument whose page this is (`get_form`)."""
     row: Any = getattr(request, "_cx_instrument", None)
@@ -114,7 +120,7 @@ class InstrumentAdmin(ConfigAdmin):
     search_fields = ["slug", "name"]
     search_help_text = gettext_lazy("Slug or name")
     change_form_outer_after_template = "staff/instrument.html"
-    own_fields = {"thanks": _thanks, "share": _share}
+    own_fields = {"thanks": _thanks, "share": _share, "max_questions": made(_Most)}
     empty_text = gettext_lazy("An instrument is what customers are asked: one scale, and questions that follow it.")
 
     # --- The list -----------------------------------------------------------------------------------------------------

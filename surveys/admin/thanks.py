@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from unfold.widgets import INPUT_CLASSES
 
 from surveys.admin.texts import TextsField, TextsWidget
-from surveys.flow.programme.values import LABEL, NAME, SENTENCE
-from surveys.flow.thanks import LONGEST_URL, MOST_LINKS, link_faults
+from surveys.flow.programme.values import LABEL, LINKS, SENTENCE
+from surveys.flow.thanks import LONGEST_URL, link_faults
 
 PLACEHOLDER = "https://"
 
@@ -76,14 +76,14 @@ class LinkField(forms.Field):
 
 
 class ThanksWidget(forms.Widget):
-    """For each band a title, a text and up to MOST_LINKS links. `bands`: a key to its label."""
+    """For each band a title, a text and up to LINKS links. `bands`: a key to its label."""
 
     template_name = "staff/widgets/thanks.html"
 
     def __init__(self, bands: Mapping[str, Any], languages: Sequence[str]) -> None:
         super().__init__()
         self.bands = dict(bands)
-        self.title, self.text = TextsWidget(languages, NAME), TextsWidget(languages, SENTENCE, 3)
+        self.title, self.text = TextsWidget(languages, LABEL), TextsWidget(languages, SENTENCE, 3)
         self.link = LinkWidget(languages)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class ThanksWidget(forms.Widget):
                 "text": self.text.value_from_datadict(data, files, f"{name}__{band}__text"),
                 "links": [
                     self.link.value_from_datadict(data, files, f"{name}__{band}__link{number}")
-                    for number in range(MOST_LINKS)
+                    for number in range(LINKS)
                 ],
             }
             for band in self.bands
@@ -114,7 +114,7 @@ class ThanksWidget(forms.Widget):
         return context
 
     def _block(self, name: str, label: Any, block: Mapping[str, Any]) -> dict[str, Any]:
-        links = [*block.get("links", []), *({} for _empty in range(MOST_LINKS))][:MOST_LINKS]
+        links = [*block.get("links", []), *({} for _empty in range(LINKS))][:LINKS]
         return {
             "label": label,
             "is_filled": any(block.get("title", {}).values())
@@ -130,12 +130,12 @@ class ThanksWidget(forms.Widget):
 
 
 class ThanksField(forms.Field):
-    """{"detractors": {"title": {…}, "text": {…}, "links": […]}}; what is empty is left out."""
+    """{"detractors": {"title": {…}, "text": {…}, "links": […]}}; a block without anything is left out."""
 
     widget: ThanksWidget
 
     def __init__(self, bands: Mapping[str, Any], *, languages: Sequence[str], **options: Any) -> None:
-        self.title = TextsField(languages=languages, longest=NAME, required=False)
+        self.title = TextsField(languages=languages, longest=LABEL, required=False)
         self.text = TextsField(languages=languages, longest=SENTENCE, required=False)
         self.link = LinkField(languages=languages, required=False)
         super().__init__(widget=ThanksWidget(bands, languages), **options)
@@ -163,7 +163,7 @@ class ThanksField(forms.Field):
             "text": self.text.clean(given.get("text")),
             "links": [link for link in links if link],
         }
-        return {name: part for name, part in parts.items() if part}
+        return parts if any(parts.values()) else {}
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
@@ -172,5 +172,5 @@ class ThanksField(forms.Field):
             return True
 
     def _known(self, held: Mapping[str, Any]) -> dict[str, Any]:
-        blocks = {band: {name: part for name, part in block.items() if part} for band, block in held.items()}
-        return {band: block for band, block in blocks.items() if block}
+        blocks = {band: {"title": {}, "text": {}, "links": [], **block} for band, block in held.items()}
+        return {band: block for band, block in blocks.items() if any(block.values())}

@@ -29,10 +29,11 @@ from surveys import forms as respondent_forms
 from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
 from surveys.admin.questions import QuestionFormSet, bands_shown, form_set_of, seen_of, standard_contact, terms_in
 from surveys.admin.records import moment, noted
-from surveys.admin.texts import language_name, languages_of, missing_languages
+from surveys.admin.texts import language_name, languages_of
 from surveys.admin.thanks import LinkField, ThanksField
 from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
+from surveys.flow.gaps import serves, texts_of_instrument
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
 from surveys.flow.programme.values import QUESTIONS
 from surveys.flow.thanks import ANY, bands_of
@@ -215,7 +216,7 @@ class InstrumentAdmin(ConfigAdmin):
             "preview_first": f"{_preview_url(row)}?language={first or offered[0]}",
             "current_version": current,
             "asked": [_told(row, one, terms, language, standard[language]) for one in terms],
-            "missing": [language_name(tag) for tag in _missing(terms, languages_of(request))],
+            "missing": [language_name(tag) for tag in _missing(row, terms, languages_of(request))],
             "versions": [
                 {"version": version, "at": moment(version.created_at), "answers": version.response_count}
                 for version in row.versions.annotate(response_count=Count("responses")).order_by("-number")[:20]
@@ -386,11 +387,6 @@ def _told(
     }
 
 
-def _missing(terms: list[QuestionTerms], languages: list[str]) -> list[str]:
-    found: dict[str, None] = {}
-    for one in terms:
-        for texts in (one.text, *one.options.values(), *one.by_band.values()):
-            if not texts:
-                continue  # a contact permission has our words
-            found.update(dict.fromkeys(missing_languages(texts, languages)))
-    return list(found)
+def _missing(row: Instrument, terms: list[QuestionTerms], languages: list[str]) -> list[str]:
+    texts = [written for _gap, written in texts_of_instrument(row, terms)]
+    return [language for language in languages if not all(serves(written, language) for written in texts)]

@@ -17,7 +17,7 @@ from unfold.widgets import INPUT_CLASSES, TEXTAREA_CLASSES
 
 from surveys.flow.programme.document import TAG, UNSTORABLE
 from surveys.models import Organisation
-from surveys.texts import match_language, normalise_tag
+from surveys.texts import normalise_tag
 
 MAX_LANGUAGES = 100
 OPEN_LANGUAGES = 4  # of more, those beyond are folded away: twenty-six inputs for each text are no form
@@ -199,9 +199,3 @@ class KeyedTextsField(forms.Field):
     def has_changed(self, initial: Any, data: Any) -> bool:
         held: Mapping[str, Any] = initial or {}
         return any(self.texts.has_changed(held.get(key), texts) for key, texts in (data or {}).items())
-
-
-def missing_languages(texts: Mapping[str, str], languages: Sequence[str]) -> list[str]:
-    """The organisation's languages that these texts do not serve."""
-    there = [tag for tag, text in texts.items() if text]
-    return [language for language in languages if match_language(language, there) is None]

@@ -306,3 +306,59 @@ def test_no_word_of_the_other_language_is_left_on_a_page(site, open_page, langua
         text = text.replace("Li Na", "").replace("nps", "")
         other = r"[A-Za-z]{2,}" if language == "zh-hans" else r"[一-鿿]"
         assert re.findall(other, text) == []
+
+
+# Where words and scores stand: the page's direction, the scores from left to right, and the ends' left and right edges.
+PLACES = """() => {
+  const edges = (element) => {
+    const text = document.createRange();
+    text.selectNodeContents(element);
+    const { left, right } = text.getBoundingClientRect();
+    return { left, right };
+  };
+  const scores = [...document.querySelectorAll('.score')].sort(
+    (a, b) => a.getBoundingClientRect().left - b.getBoundingClientRect().left);
+  const row = scores[0].closest('.scale, table').getBoundingClientRect();
+  const first = document.querySelector('h1');
+  return {
+    direction: getComputedStyle(first).direction, scores: scores.map((e) => +e.textContent),
+    row: [row.left, row.right], ends: [...document.querySelectorAll('.ends span, td[align=left], td[align=right]')].map(edges),
+  };
+}"""
+
+
+@pytest.mark.parametrize("language", ["ar", "he", "fa"])
+def test_a_page_and_a_letter_run_from_right_to_left_and_their_scale_from_left_to_right(site, open_page, language):
+    make_organisation(languages=["en", language])
+    waiting = invite(language)
+    for page in (open_page(f"{site}/s/{waiting.token}/"), open_page(html=letter(waiting).html)):
+        places = page.evaluate(PLACES)
+        assert places["direction"] == "rtl"
+        assert places["scores"] == list(range(11))
+        low, high = places["ends"]
+        left, right = places["row"]
+        assert low["right"] < high["left"]
+        assert low["left"] - left <= 3  # under the first score
+        assert right - high["right"] <= 3
+        assert_fits(page)
+
+
+@pytest.mark.parametrize(
+    ("language", "font", "breaks"),
+    [
+        ("zh-hans", "PingFang SC", "normal"),
+        ("zh-hant", "PingFang TC", "normal"),
+        ("ja", "Hiragino Sans", "auto-phrase"),
+        ("ko", "Apple SD Gothic Neo", "keep-all"),
+    ],
+)
+def test_each_east_asian_language_has_its_own_font_and_breaks_its_lines_where_readers_expect(
+    site, open_page, language, font, breaks
+):
+    """In a Chinese font Japanese looks foreign; lines that end in the middle of a word read badly in both."""
+    make_organisation(languages=["en", language])
+    page = open_page(f"{site}{form()}?lang={language}")
+    family, word_break = page.evaluate(
+        "() => (({ fontFamily, wordBreak }) => [fontFamily, wordBreak])(getComputedStyle(document.body))"
+    )
+    assert (font in family, word_break) == (True, breaks)

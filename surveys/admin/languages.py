@@ -40,6 +40,9 @@ ON_ITS_OWN_PAGE = (
 )  # of an instrument; all else is among its questions
 
 
+SHORT_LIST = 4  # longer ones are folded
+
+
 @dataclass(frozen=True)
 class Place:
     """A row with what is missing in its texts. `url`: where it is written, "" for whoever may not."""
@@ -47,6 +50,10 @@ class Place:
     title: str
     url: str
     missing: Sequence[str]
+
+    @property
+    def is_short(self) -> bool:
+        return len(self.missing) <= SHORT_LIST
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,9 @@ def told(gap: Gap) -> str:
 
 def _title(gap: Gap) -> str:
     if isinstance(gap.row, Instrument):
-        return _("Instrument %(name)s") % {"name": gap.row.label}
+        if gap.what[0] in ON_ITS_OWN_PAGE:
+            return _("After the answer: %(name)s") % {"name": gap.row.label}
+        return _("Questions: %(name)s") % {"name": gap.row.label}
     if isinstance(gap.row, Touchpoint):
         return _("Touchpoint %(name)s") % {"name": gap.row.label}
     return _("Organisation")

@@ -45,7 +45,7 @@ from surveys.models import Organisation, Response, Wording
 from surveys.models.instruments import NO, YES, Kind
 from surveys.models.responses import SUSPECT
 from surveys.phrases import LANGUAGES, Phrases
-from surveys.texts import match_language, pick
+from surveys.texts import fill, match_language, pick
 
 EXCLUDES = "surveys.change_response"
 LEFT_OUT = gettext_lazy("Left out: it looks like a machine’s.")
@@ -163,7 +163,9 @@ class ResponseAdmin(PeopleAdmin):
     def comment_shown(self, row: Response) -> SafeString | str:
         told = format_html('<span class="rec-verbatim" dir="auto">{}</span>', Truncator(row.comment).chars(160))
         chips = state_chips(row)
-        return format_html("{} {}", chips, told) if chips else told if row.comment else NOTHING
+        if not row.comment:
+            return chips or NOTHING
+        return format_html("{} {}", chips, told) if chips else told
 
     @admin.display(description=gettext_lazy("touchpoint"))
     def touchpoint_shown(self, row: Response) -> str:
@@ -342,15 +344,15 @@ class ResponseAdmin(PeopleAdmin):
         if obj.reference and sees_people:
             about.append((_("Reference"), obj.reference))
         instrument = version.instrument
-        wordings = wordings_of(obj)
+        wordings, organisation = wordings_of(obj), Organisation.current()
         reader = translation.get_language() or "en"
         return {
             "title": _("Answer of %(at)s") % {"at": moment(obj.responded_at)},
             "row": obj,
             "score": score_chip(instrument.metric, instrument.points, obj.score),
             "chips": state_chips(obj),
-            "lines": answered_lines(obj, wordings),
-            "earlier": earlier_states(obj, wordings),
+            "lines": answered_lines(obj, wordings, organisation),
+            "earlier": earlier_states(obj, wordings, organisation),
             "notice": pick(obj.privacy_notice.texts, obj.language or reader) if obj.privacy_notice else "",
             "notice_language": obj.language or reader,
             # What the site that shows the form says of its page may name its customer.
@@ -396,7 +398,7 @@ def wordings_of(response: Response) -> list[Wording]:
     return list(rows.order_by("position"))
 
 
-def answered_lines(response: Response, wordings: Sequence[Wording]) -> list[Line]:
+def answered_lines(response: Response, wordings: Sequence[Wording], organisation: Organisation) -> list[Line]:
     """Each answered question of a response in the wording of its version: in the reader's language, and as the customer saw it."""
     reader = translation.get_language() or "en"
     answers = {answer.question_id: answer for answer in response.answers.all()}
@@ -405,25 +407,26 @@ def answered_lines(response: Response, wordings: Sequence[Wording]) -> list[Line
         answer = answers.get(wording.question_id)
         if answer is None:
             continue
-        question = asked_text(wording, response, reader)
-        shown = asked_text(wording, response, response.language or reader)
+        question = asked_text(wording, response, reader, organisation)
+        shown = asked_text(wording, response, response.language or reader, organisation)
         told = told_value(answer.value, wording, reader)
         is_text = bool(answer.text)
         lines.append(Line(question, "" if shown == question else shown, response.language, told, is_text))
     return lines
 
 
-def asked_text(wording: Wording, response: Response, language: str) -> str:
+def asked_text(wording: Wording, response: Response, language: str, organisation: Organisation) -> str:
     """The question in a language, as it was asked in the band of the score; a contact permission may have our words."""
     instrument = response.version.instrument
     score = response.score
     band = instrument.scale.band(score) if score is not None and instrument.scale.contains(score) else ""
     text = pick(wording.by_band.get(band) or {}, language) or pick(wording.text, language)
     if text or wording.question.kind != Kind.CONTACT:
-        return text
+        names = {"organisation": organisation.name_in(language), "touchpoint": response.touchpoint.name_in(language)}
+        return fill(text, **names)
     spoken = match_language(language, LANGUAGES) or "en"
     with translation.override(spoken):
-        return Phrases(Organisation.current().phrases.get(spoken))["contact"]
+        return Phrases(organisation.phrases.get(spoken))["contact"]
 
 
 @dataclass(frozen=True)
@@ -434,14 +437,17 @@ class Earlier:
     lines: list[tuple[str, SafeString | str]]
 
 
-def earlier_states(response: Response, wordings: Sequence[Wording]) -> list[Earlier]:
+def earlier_states(response: Response, wordings: Sequence[Wording], organisation: Organisation) -> list[Earlier]:
     """The newest first. Of an erased customer's only the scores are left."""
     reader = translation.get_language() or "en"
     states = []
     for change in response.changes.all():
         answers = change.answers or ({SCORE_KEY: change.score} if change.score is not None else {})
         lines = [
-            (asked_text(wording, response, reader), told_value(answers[wording.question.key], wording, reader))
+            (
+                asked_text(wording, response, reader, organisation),
+                told_value(answers[wording.question.key], wording, reader),
+            )
             for wording in wordings
             if wording.question.key in answers
         ]

@@ -119,14 +119,18 @@ class ThanksWidget(forms.Widget):
             "label": label,
             "is_filled": any(block.get("title", {}).values())
             or any(block.get("text", {}).values())
-            or any(link.get("url") for link in links),
+            or any(map(_is_typed, links)),
             "title": self.title.render(f"{name}__title", block.get("title"), {"id": f"id_{name}__title"}),
             "text": self.text.render(f"{name}__text", block.get("text"), {"id": f"id_{name}__text"}),
             "links": [
-                self.link.render(f"{name}__link{number}", link, {"id": f"id_{name}__link{number}"})
+                (self.link.render(f"{name}__link{number}", link, {"id": f"id_{name}__link{number}"}), _is_typed(link))
                 for number, link in enumerate(links)
             ],
         }
+
+
+def _is_typed(link: Mapping[str, Any]) -> bool:
+    return bool(link.get("url")) or any(link.get("label", {}).values())
 
 
 class ThanksField(forms.Field):

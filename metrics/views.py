@@ -466,6 +466,7 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
         context |= {
             "may_open": True,
             "public_url": links.public_url(touchpoint),
+            "codes_url": reverse("admin:surveys_touchpoint_codes", args=[touchpoint.pk]),
             "snippet": links.embed_snippet(touchpoint),
             "qr": links.qr_svg(links.public_url(touchpoint, "qr")),
             "settings_url": _row_url(Touchpoint, touchpoint.pk) if _may_view(request, Touchpoint) else "",

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.http import QueryDict
@@ -16,13 +16,22 @@ from django.utils.translation import gettext as _
 from surveys.flow.follow import Link
 from surveys.flow.respond import SCORE_KEY, Given, Submission
 from surveys.models import Instrument, InstrumentVersion, Mode, Organisation, Touchpoint, Wording
-from surveys.models.instruments import NO, YES, Kind
+from surveys.models.instruments import NO, YES, Display, Kind
 from surveys.phrases import STANDARD, Phrases
+from surveys.pictures import pictures
 from surveys.texts import fill, pick
 
 MAX_TEXT = 5000
 FACTS_MAX, FACTS_COUNT, REFERENCE_MAX = 8_000, 50, 200  # characters, facts, characters
 OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}  # how people come to an open form; else by a link
+
+
+class Point(NamedTuple):
+    """One score as a page draws it."""
+
+    score: int
+    name: str  # what it is called where it is not seen
+    picture: str  # a path, "" for a number
 
 
 @dataclass(slots=True)
@@ -43,6 +52,9 @@ class Asked:
     by_band: list[tuple[int, int, str]] = field(default_factory=list)
     value: Any = None
     error: str = ""
+    # What only a page needs: see `draw`.
+    points: list[Point] = field(default_factory=list)
+    step: str = ""  # "Question 1 of 3"; "" where there is one question only
 
     @property
     def shown_for(self) -> str:
@@ -121,6 +133,30 @@ def questions_in(
         )
         for wording in wordings
     ]
+
+
+def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:
+    """Give each question what a page shows beside its text: its step, and its scores with their names and pictures."""
+    for number, question in enumerate(questions, 1):
+        if len(questions) > 1:
+            question.step = say.fill("progress", number=number, total=len(questions))
+        paths = pictures(question.display, question.scores)
+        question.points = [
+            Point(score, _name_of_score(question, score, say), path)
+            for score, path in zip(question.scores, paths, strict=True)
+        ]
+
+
+def _name_of_score(question: Asked, score: int, say: Phrases) -> str:
+    """Such as "3 of 5", "4 stars" or, at an end of the scale, "1 of 5, Very dissatisfied"."""
+    low, high = question.scores[0], question.scores[-1]
+    name = (
+        say.fill("stars", count=score)
+        if question.display == Display.STARS
+        else say.fill("score_of", score=score, high=high)
+    )
+    label = question.low_label if score == low else question.high_label if score == high else ""
+    return f"{name}{say['between_labels']}{label}" if label else name
 
 
 def posted_values(wordings: Sequence[Wording], data: QueryDict) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -19,14 +19,15 @@ from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.look import look_of
+from surveys.models import InstrumentVersion, Invitation, Logo, Mode, Organisation, Response, Touchpoint
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import match_language, pick
 
 View = Callable[..., HttpResponse]
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
-DEFAULT_ACCENT = Organisation._meta.get_field("accent").default  # form.css has it
+KEPT_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def respondent(view: View) -> View:
@@ -75,12 +76,11 @@ def choose_language(request: HttpRequest, organisation: Organisation, *known: st
 def _page(
     request: HttpRequest, template: str, organisation: Organisation, language: str, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """One page with what all of them have: the organisation's name and colour, and the language switch."""
+    """One page with what all of them have: the organisation's name and theme, and the language switch."""
     fallbacks = [organisation.default_language, "en"]
-    own_accent = organisation.accent != DEFAULT_ACCENT and colours.is_colour(organisation.accent)
     shared = {
         "organisation": pick(organisation.name, language, fallbacks),
-        "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
+        **look_of(organisation),
         "language": language,
         "say": _say(organisation),
         "languages": _switch(request, organisation, language) if request.method != "POST" or status == 422 else [],
@@ -118,21 +118,24 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
     with translation.override(_shown(language)):
         if link is None:
             return _unknown(request, organisation, language)
-        if link.is_closed(now):
-            return _expired(request, organisation, language)
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        if request.method == "GET":
+        is_closed = link.is_closed(now)
+        if request.method == "GET" and not is_closed:
             note_opened(invitation, now)
-        if request.method != "POST":
-            if "done" in request.GET and link.response is not None:
-                return _thanks(request, visit, link.response)
-            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given], press: forms.Press) -> Submission:
             return forms.submission_of_link(link, answers, language, press)
 
-        return _submit(request, visit, version, submission)
+        if is_closed:
+            page = _expired(request, organisation, language)
+        elif request.method == "POST":
+            page = _submit(request, visit, version, submission)
+        elif "done" in request.GET and link.response is not None:
+            page = _thanks(request, visit, link.response)
+        else:
+            page = _form(request, visit, version, response=link.response)
+        return _may_be_framed(page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -171,9 +174,21 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
-        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
-        return page
+        return _may_be_framed(page, touchpoint)
+
+
+def _may_be_framed(page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+    """By pages of the touchpoint's allowed origins, and by nobody else's."""
+    page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+    return page
+
+
+def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
+    if request.GET.get("via") != "web" and "origin" not in request.GET:
+        return {}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": visit.touchpoint.allowed_origins}
 
 
 def _submit(
@@ -197,13 +212,17 @@ def _submit(
         return _expired(request, visit.organisation, visit.language)
     query = {"lang": visit.language}
     if recorded.response.invitation_id is None:
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
         query["form"] = str(recorded.response.client_id)
     return _to_thanks(request, query)
 
 
 def _to_thanks(request: HttpRequest, query: Mapping[str, str]) -> HttpResponse:
-    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query, **_kept(request)})}", status=303)
+
+
+def _kept(request: HttpRequest) -> dict[str, str]:
+    """How and where somebody came here: every address of the same visit says it again."""
+    return {name: request.GET[name] for name in ("via", "loc", "origin") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -264,6 +283,7 @@ def _form(
     wordings = forms.wordings_of(version)
     fallbacks = [visit.organisation.default_language, "en"]
     questions = forms.questions_in(wordings, visit.language, fallbacks, visit.names, _say(visit.organisation))
+    forms.draw(questions, _say(visit.organisation))
     if values is None:
         values = forms.earlier_values(list(response.answers.select_related("question"))) if response else {}
         score = request.GET.get("score", "")
@@ -290,6 +310,7 @@ def _form(
         privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
+        **_frame(request, visit),
     )
 
 
@@ -317,9 +338,8 @@ def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpRespo
     query = {"lang": visit.language}
     if response.invitation_id is None:
         query["form"] = str(response.client_id)
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
-    change_url = f"{request.path}?{urlencode(query)}"
-    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url)
+    change_url = f"{request.path}?{urlencode({**query, **_kept(request)})}"
+    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url, **_frame(request, visit))
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
@@ -357,10 +377,26 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def accent(request: HttpRequest, colour: str) -> HttpResponse:
-    """/accent/{rrggbb}.css: the organisation's colour, made readable. A file of its own, since pages allow no inline style."""
-    response = HttpResponse(colours.stylesheet(f"#{colour}"), content_type="text/css; charset=utf-8")
-    response["Cache-Control"] = "public, max-age=31536000, immutable"
+def theme(request: HttpRequest, name: str) -> HttpResponse:
+    """/theme/{rrggbb}-{radius}-{scheme}-{digest}.css: the organisation's own look. A file, since pages allow no inline style."""
+    accent, radius, scheme, _digest = name.split("-")
+    own = (f"#{accent}", int(radius), scheme)
+    response = HttpResponse(colours.stylesheet(*own), content_type="text/css; charset=utf-8")
+    # Another release may make another sheet of the same colours: while both run, neither may be kept under the other's name.
+    response["Cache-Control"] = KEPT_FOR_GOOD if name == colours.stylesheet_name(*own) else "no-cache"
+    return response
+
+
+@require_http_methods(["GET", "HEAD"])
+def logo(request: HttpRequest, digest: str) -> HttpResponse:
+    """/logo/{digest}: a manager's picture. Opened by itself it is a document, and may do nothing but be seen."""
+    found = Logo.objects.filter(pk=digest).first()
+    if found is None:
+        return HttpResponseNotFound()
+    response = HttpResponse(bytes(found.data), content_type=found.content_type)
+    response["Cache-Control"] = KEPT_FOR_GOOD
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -10,6 +10,7 @@ import pytest
 import requests
 from django.apps import apps
 
+from tests.printed import blocks, indented
 from tests.stack import ROOT, Stack, until
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -17,18 +18,6 @@ ADDRESS = "http://127.0.0.1:8000"  # in every example
 DEMO = ROOT / "surveys/demo/programme.yaml"
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl to run the examples with")
-
-
-def blocks(page: str) -> list[str]:
-    """The page's ```sh blocks: those that are meant to be typed into one shell, in this order."""
-    return re.findall(r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-
-
-def indented(page: str, beginning: str) -> str:
-    """The indented block of a page whose first line begins so, as a script."""
-    found = re.search(rf"^ {{4}}{re.escape(beginning)}.*\n(?: {{4}}.*\n)*", (ROOT / page).read_text(), re.MULTILINE)
-    assert found, f"{page} has no block that begins with {beginning!r}"
-    return re.sub(r"^ {4}", "", found[0], flags=re.MULTILINE)
 
 
 def run(script: str, environment: dict[str, str]) -> str:

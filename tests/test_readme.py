@@ -7,14 +7,11 @@ import json
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, until
-
-ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+from tests.printed import blocks
+from tests.stack import ROOT, Stack, until
 
 pytestmark = pytest.mark.slow  # the demo takes half a minute to load
 
@@ -27,12 +24,6 @@ def demo(tmp_path_factory):
         yield running
     finally:
         running.stop()
-
-
-def blocks() -> list[str]:
-    """The shell blocks of the tour, in order."""
-    tour = README.split("## A five-minute tour")[1].split("\n## ")[0]
-    return re.findall(r"```sh\n(.*?)```", tour, re.DOTALL)
 
 
 class Shell:
@@ -64,7 +55,7 @@ def log_in(page, running: Stack) -> None:
 
 
 def test_the_tour_works_as_printed_and_once_more(demo, page):
-    make_key, happens, asked, score = blocks()
+    make_key, happens, asked, score = blocks("README.md", section="A five-minute tour")
     page.set_viewport_size({"width": 1440, "height": 1000})
     log_in(page, demo)
     counts = []

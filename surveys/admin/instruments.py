@@ -4,7 +4,8 @@ In: what a manager types. Out: rows; wording goes through flow/instruments.py, s
 renders the customers' own template and can neither be sent nor record anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -25,6 +26,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from surveys import colours
 from surveys import forms as respondent_forms
 from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
 from surveys.admin.questions import QuestionFormSet, bands_shown, form_set_of, seen_of, standard_contact, terms_in
@@ -35,10 +37,12 @@ from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
 from surveys.flow.gaps import serves, texts_of_instrument
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
-from surveys.flow.programme.values import QUESTIONS
+from surveys.flow.programme.values import QUESTIONS, RADIUS
 from surveys.flow.thanks import ANY, bands_of
+from surveys.look import look_of
 from surveys.models import Instrument, InstrumentVersion, Organisation, Touchpoint, Wording
 from surveys.models.instruments import Display, Kind, Metric
+from surveys.models.journeys import Scheme
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.scales import SCALES, scale_for
 from surveys.texts import match_language, pick
@@ -48,6 +52,7 @@ PREVIEW_POLICY = {
     "default-src": [NONE],
     "script-src": [SELF],
     "style-src": [SELF],
+    "img-src": [SELF],
     "connect-src": [NONE],
     "form-action": [NONE],
     "frame-ancestors": [SELF],
@@ -328,37 +333,65 @@ class InstrumentAdmin(ConfigAdmin):
         return version
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """In which language and under which names a preview is shown, as a customer's page would be."""
+
+    organisation: Organisation
+    language: str
+    say: Phrases
+    names: Mapping[str, str]
+    fallbacks: Sequence[str]
+
+    @classmethod
+    def of(cls, request: HttpRequest, instrument: Instrument) -> "_Seen":
+        organisation = _dressed(Organisation.current(), request)
+        offered = organisation.languages or ["en"]
+        language = match_language(request.GET.get("language", "") or offered[0], offered) or offered[0]
+        fallbacks = [organisation.default_language, "en"]
+        names = {
+            "organisation": pick(organisation.name, language, fallbacks),
+            "touchpoint": instrument.name_in(language),
+        }
+        shown = match_language(language, LANGUAGES) or "en"
+        return cls(organisation, language, Phrases(organisation.phrases.get(shown)), names, fallbacks)
+
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        shared = {**self.names, **look_of(self.organisation), "language": self.language, "say": self.say}
+        privacy = pick(self.organisation.privacy, self.language)
+        with translation.override(match_language(self.language, LANGUAGES) or "en"):
+            response = render(request, template, {**shared, "privacy": privacy, "is_preview": True, **context})
+        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]
+        return response
+
+
 @require_safe
 @xframe_options_sameorigin
 def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
-    organisation = Organisation.current()
-    offered = organisation.languages or ["en"]
-    language = match_language(request.GET.get("language", "") or offered[0], offered) or offered[0]
-    fallbacks = [organisation.default_language, "en"]
-    names = {
-        "organisation": pick(organisation.name, language, fallbacks),
-        "touchpoint": version.instrument.name_in(language),
-    }
-    wordings = respondent_forms.wordings_of(version)
-    shown = match_language(language, LANGUAGES) or "en"
-    say = Phrases(organisation.phrases.get(shown))
-    with translation.override(shown):
-        response = render(
-            request,
-            "respondent/form.html",
-            {
-                **names,
-                "language": language,
-                "say": say,
-                "questions": respondent_forms.questions_in(wordings, language, fallbacks, names, say),
-                "most": version.instrument.max_questions,
-                "version": version.number,
-                "privacy": pick(organisation.privacy, language),
-                "is_preview": True,
-            },
-        )
-    response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]
-    return response
+    seen = _Seen.of(request, version.instrument)
+    with translation.override(match_language(seen.language, LANGUAGES) or "en"):
+        wordings = respondent_forms.wordings_of(version)
+        questions = respondent_forms.questions_in(wordings, seen.language, seen.fallbacks, seen.names, seen.say)
+        respondent_forms.draw(questions, seen.say)
+    return seen.page(
+        request,
+        "respondent/form.html",
+        questions=questions,
+        tells_optional=any(question.required for question in questions),
+        version=version.number,
+    )
+
+
+def _dressed(organisation: Organisation, request: HttpRequest) -> Organisation:
+    """In the look that a manager is trying and has not saved; what makes no sense is passed over."""
+    accent, radius, scheme = (request.GET.get(name, "") for name in ("accent", "radius", "scheme"))
+    if colours.is_colour(accent):
+        organisation.accent = accent.lower()
+    if radius.isascii() and radius.isdigit() and len(radius) < 4 and int(radius) <= RADIUS:
+        organisation.radius = int(radius)
+    if scheme in Scheme.values:
+        organisation.scheme = scheme
+    return organisation
 
 
 def _preview_url(row: Instrument) -> str:

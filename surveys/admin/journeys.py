@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -20,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from surveys.admin.codes import PrintsCodes
 from surveys.admin.configuration import (
     SEES_SCORES,
     ConfigAdmin,
@@ -135,7 +137,7 @@ class TouchpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Touchpoint)
-class TouchpointAdmin(ConfigAdmin):
+class TouchpointAdmin(PrintsCodes):
     form = TouchpointForm
     list_display = [
         "named",
@@ -206,6 +208,7 @@ class TouchpointAdmin(ConfigAdmin):
         return {
             "public_url": public_url(row),
             "qr": qr_svg(public_url(row, "qr")),
+            "codes_url": reverse("admin:surveys_touchpoint_codes", args=[row.pk]),
             "snippet": embed_snippet(row),
             "scores_url": scores_url(row.slug) if request.user.has_perm(SEES_SCORES) else "",
             "answers_url": list_url(Response, f"?touchpoint__id__exact={row.pk}") if sees_answers else "",

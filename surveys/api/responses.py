@@ -338,7 +338,7 @@ class InstrumentView(CxView):
                         "kind": question.kind,
                         "text": question.text,
                         "text_by_score": [
-                            {"low": low, "high": high, "text": text} for low, high, text in question.by_band
+                            {"low": low, "high": high, "text": text} for low, high, text in sorted(question.by_band)
                         ],
                         "display": question.display,
                         "required": question.required,
@@ -414,7 +414,7 @@ def read_submission(body: Any, now: datetime) -> Submission:
     keys = {wording.question.key for wording in wordings}
     strange = [key for key in given.answers if key not in keys]
     errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
-    checked = check(wordings, given.answers)
+    checked = check(wordings, given.answers, most=version.instrument.max_questions)
     errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
     facts = given.facts or {}
     errors += [

@@ -17,6 +17,7 @@ from surveys.demo.people import EXTERNAL_ID, SEGMENTS
 from surveys.demo.plan import FIRST_ID, LAST_ID, SOURCE
 from surveys.demo.replay import KEY_NAME
 from surveys.flow.addresses import address_hash
+from surveys.flow.locks import lock_people
 from surveys.flow.programme import import_programme
 from surveys.models import (
     Answer,
@@ -94,7 +95,7 @@ def _remove_data(removed: Removed) -> None:
     erased = InteractionEvent.objects.filter(source__startswith=SOURCE).values("customer")
     people = Customer.objects.filter(Q(external_id__startswith=EXTERNAL_ID) | Q(erased_at__isnull=False, pk__in=erased))
     # Locked, so that whoever answers or edits right now is waited for, and seen.
-    customers = _locked(people)
+    customers = [person.pk for person in lock_people(people)]
     events = _locked(InteractionEvent.objects.filter(Q(source__startswith=SOURCE) | Q(customer__in=customers)))
     tickets = _locked(Ticket.objects.filter(Q(source__startswith=SOURCE) | Q(customer__in=customers)))
     invitations = _locked(Invitation.objects.filter(Q(event__in=events) | Q(customer__in=customers)))

@@ -21,7 +21,7 @@ from surveys.flow.eligibility import Decision, History, decide
 from surveys.flow.invite import Histories, terms_of
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
-from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Suppression, Wording
+from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, SentMessage, Suppression, Wording
 
 BATCH = 50
 ANY = Q()
@@ -102,7 +102,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         )
         if not due:
             return _Claim(0, [])
-        # Locked in one order. Whoever else wants one of these customers waits here, and then sees our attempted_at.
+        # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
+        # then sees our attempted_at.
         ids = sorted({invitation.customer_id for invitation in due})
         customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
         first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
@@ -134,6 +135,7 @@ def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
         return
     rows = Invitation.objects.filter(status=Invitation.Status.SCHEDULED)
     with transaction.atomic():
+        list(rows.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk"))  # in one order: see flow/locks.py
         rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
         rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
 
@@ -225,7 +227,6 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             # An answer may have come in before we heard the server's OK.
             row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
         elif outcome.result == "permanent":
-            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
             # Answered or erased meanwhile stays answered or erased.
             row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED,
@@ -233,6 +234,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
                 detail=outcome.detail,
                 lease_until=None,
             )
+            # The link before its address: see flow/locks.py.
+            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
@@ -241,6 +244,20 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
+        if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
+            _forget(invitation, letter)
+
+
+def _forget(invitation: Invitation, letter: Letter) -> None:
+    """The customer was erased while the letter was on its way: what came of it goes too, but that it went out.
+
+    An erasure that is under way has the link, so we waited for it and see it; one that comes later waits for us and sees this.
+    """
+    SentMessage.objects.filter(message_id=letter.message_id).delete()
+    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="")
+    Invitation.objects.filter(pk=invitation.pk).update(detail="")
+    address = SENDING[invitation.mode].address_of(invitation.customer)  # as it was when the letter was written
+    Suppression.objects.filter(address_hash=address_hash(address)).update(detail="")
 
 
 def _suppress(address: str, detail: str, now: datetime) -> None:

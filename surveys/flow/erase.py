@@ -14,10 +14,11 @@ from typing import Any
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from surveys.flow.addresses import address_hash
 from surveys.flow.customers import FIELDS
+from surveys.flow.locks import lock_people
 from surveys.models import (
     Answer,
     Customer,
@@ -40,11 +41,10 @@ class NoSuchCustomer(LookupError):
 def erase_customer(external_id: str, now: datetime) -> None:
     """Strip everything personal, in one transaction. NoSuchCustomer where there is nobody."""
     with transaction.atomic():
-        # Links before the person, in which order whoever answers needs them: the other way round each could wait for the other.
-        links = Invitation.objects.select_for_update().filter(customer=_find(external_id)).order_by("pk")
-        list(links.values_list("pk", flat=True))
-        # Whoever is recording something of this person finishes first, and is seen by the statements that follow.
-        customer = _find(external_id, lock=True)
+        # Whoever is recording, sending or answering something of this person finishes first, and is seen by what follows.
+        customer = next(iter(lock_people(_known(external_id))), None)
+        if customer is None:
+            raise NoSuchCustomer(external_id)
         addresses = {address for address in (customer.email, customer.phone) if address}
         _erase_invitations(customer, now)
         _erase_answers(customer)
@@ -64,10 +64,13 @@ def erase_customer(external_id: str, now: datetime) -> None:
         entries.update(object_repr=name, change_message="")
 
 
-def _find(external_id: str, lock: bool = False) -> Customer:
-    people = Customer.objects.select_for_update() if lock else Customer.objects.all()
-    known = people.filter(external_id=external_id, erased_at__isnull=True)
-    customer = known.first() if "\x00" not in external_id else None
+def _known(external_id: str) -> "QuerySet[Customer]":
+    known = Customer.objects.filter(erased_at__isnull=True)
+    return known.filter(external_id=external_id) if "\x00" not in external_id else known.none()
+
+
+def _find(external_id: str) -> Customer:
+    customer = _known(external_id).first()
     if customer is None:
         raise NoSuchCustomer(external_id)
     return customer

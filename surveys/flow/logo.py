@@ -1,4 +1,4 @@
-"""PURE: whether some bytes are a picture that may stand on respondents' pages as a logo. In: bytes. Out: what they are, or why not.
+"""Whether some bytes are a picture that may stand on respondents' pages as a logo. In: bytes. Out: what they are, or why not.
 
 What a file is, its content says, not its name. PNG, JPEG and WebP are walked from end to end, so that nothing else hides in them.
 An SVG is a program: only what draws is let in, and nothing that runs, moves, links or fetches. No picture is ever decoded here.

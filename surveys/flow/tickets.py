@@ -163,12 +163,17 @@ SELECT * FROM unnest(%s::text[], %s::date[], %s::bigint[], %s::text[], %s::text[
 # Of an interaction `e` that a reopening made void: what is asked about a later resolution stands.
 _VOID = """(e.time < reopened.time
  OR (e.time = reopened.time AND e.ticket_event IN ('ticket.opened', 'ticket.first_response')))"""
-# One that a worker holds right now is being sent.
+# One that a worker has a lease on is being sent. Nor is one waited for that somebody holds: we hold its customer already, whom they
+# may want (flow/locks.py). What still waits afterwards is refused when it is due, where reopenings are asked again.
 _CANCEL = f"""
-UPDATE {INVITATIONS} i SET status = 'cancelled', reason = 'reopened', lease_until = NULL
-FROM {EVENTS} e JOIN unnest(%s::bigint[], %s::timestamptz[]) AS reopened (ticket_id, time) USING (ticket_id)
-WHERE i.event_id = e.id AND i.status = 'scheduled' AND (i.lease_until IS NULL OR i.lease_until < %s)
-AND {_VOID}
+WITH held AS MATERIALIZED (
+    SELECT i.id FROM {INVITATIONS} i
+    JOIN {EVENTS} e ON e.id = i.event_id
+    JOIN unnest(%s::bigint[], %s::timestamptz[]) AS reopened (ticket_id, time) ON reopened.ticket_id = e.ticket_id
+    WHERE i.status = 'scheduled' AND (i.lease_until IS NULL OR i.lease_until < %s) AND {_VOID}
+    FOR NO KEY UPDATE OF i SKIP LOCKED
+)
+UPDATE {INVITATIONS} i SET status = 'cancelled', reason = 'reopened', lease_until = NULL FROM held WHERE i.id = held.id
 """
 _REOPENED = f"""
 SELECT DISTINCT e.id FROM {EVENTS} e

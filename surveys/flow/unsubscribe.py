@@ -5,12 +5,14 @@ from datetime import datetime
 from django.db import transaction
 
 from surveys.flow.addresses import address_hash
+from surveys.flow.locks import lock_scheduled_links
 from surveys.models import Customer, Invitation, Suppression
 
 
 def unsubscribe(invitation: Invitation, now: datetime) -> None:
     """Suppress the customer's addresses and withdraw what was scheduled. Twice is the same as once."""
     with transaction.atomic():
+        waiting = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
         customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
         for address in filter(None, (customer.email, customer.phone)):
             row, created = Suppression.objects.get_or_create(
@@ -19,8 +21,9 @@ def unsubscribe(invitation: Invitation, now: datetime) -> None:
             )
             if not created and row.reason == Suppression.Reason.BOUNCED:
                 Suppression.objects.filter(pk=row.pk).update(reason=Suppression.Reason.UNSUBSCRIBED, created_at=now)
-        waiting = Invitation.objects.filter(customer=customer, status=Invitation.Status.SCHEDULED)
-        waiting.update(status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None)
+        Invitation.objects.filter(pk__in=waiting).update(
+            status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None
+        )
 
 
 def lift_suppression(suppression_id: int) -> bool:

@@ -79,6 +79,25 @@ def test_it_says_how_questions_are_worded_and_drawn_and_what_follows_them(api):
     assert third["text_by_score"] == [{"low": 4, "high": 5, "text": "What was good?"}]
 
 
+def test_texts_by_score_run_from_low_to_high_and_what_is_beyond_the_most_need_not_be_answered(api):
+    instrument = make_instrument("nps-y")
+    instrument.max_questions = 1
+    instrument.save()
+    by_band = {"promoters": {"en": "What went well?"}, "detractors": {"en": "What went wrong?"}}
+    score = QuestionTerms("score", "scale", {"en": "How was it?"})
+    publish_version(
+        instrument, [score, QuestionTerms("comment", "verbatim", {"en": "Why?"}, required=True, by_band=by_band)]
+    )
+    spans = api.get("instruments/nps-y/")["questions"][1]["text_by_score"]
+    assert [(span["low"], span["high"]) for span in spans] == [(0, 6), (9, 10)]
+    make_touchpoint("checkout", instrument)
+    sent = {"id": str(uuid.uuid4()), "touchpoint": "checkout", "answers": {"score": 9}}
+    assert api.post("responses/", sent)["answers"] == {"score": 9}
+    instrument.max_questions = 2
+    instrument.save()
+    assert api.pointers("responses/", sent | {"id": str(uuid.uuid4())}) == ["/answers/comment"]
+
+
 @pytest.mark.parametrize("slug", ["nps", "csat5", "csat7", "ces"])
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
 def test_every_built_in_instrument_is_there_in_every_shipped_language(api, slug, language):

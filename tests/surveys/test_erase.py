@@ -124,6 +124,29 @@ def test_a_letter_to_a_former_address_goes_too(customer, settings):
     assert not SentMessage.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "reply", ["", "451 4.7.1 <li@example.com> try later", "550 5.1.1 <li@example.com> no such user"]
+)
+def test_a_letter_that_was_on_its_way_leaves_nothing_of_the_person_either(customer, settings, smtp_sink, reply):
+    """Erased after the letter was written and before the mail server's word on it came."""
+    if reply:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp_sink.port
+        smtp_sink.refuse_all = reply
+    else:
+        settings.EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
+    Suppression.objects.all().delete()
+    Invitation.objects.exclude(status="scheduled").update(attempted_at=None)
+    Response.objects.update(responded_at=NOW - timedelta(days=365))
+    asked = []
+    assert deliver_due(LATER, over=lambda: asked.append(1) or erase_customer("C 港/1", LATER))[0] == 1
+    assert asked == [1]
+    after = everything()
+    for word in ("Li Na", "li@example.com", "港"):
+        assert word not in after, word
+    assert DeliveryAttempt.objects.filter(message_id__contains="@").count() == 2  # that it went out is known
+
+
 def test_what_was_counted_stays(customer):
     kept = ("client_id", "score", "day", "touchpoint_id", "mode", "segment", "location", "body_hash", "responded_at")
     before = Response.objects.values(*kept).get()

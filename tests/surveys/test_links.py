@@ -1,15 +1,37 @@
 """Where a touchpoint can be answered: its address, the same as a QR code that a scanner reads, and a snippet for a page."""
 
 import html
+import io
 import re
+import uuid
+from datetime import timedelta
 
 import pytest
 import segno
+import zxingcpp
 from django.conf import settings as django_settings
+from PIL import Image
 
-from surveys.flow.links import embed_snippet, public_url, qr_svg
+from surveys.flow.links import (
+    PNG_SIDE,
+    embed_snippet,
+    known_locations,
+    public_url,
+    qr_code,
+    qr_png_file,
+    qr_svg,
+    qr_svg_file,
+    typed_url,
+)
 from surveys.models import Response
-from tests.factories import make_organisation, make_touchpoint
+from tests.factories import (
+    NOW,
+    make_customer,
+    make_event,
+    make_invitation,
+    make_organisation,
+    make_touchpoint,
+)
 
 
 @pytest.fixture
@@ -26,6 +48,58 @@ def test_an_address_leads_to_the_form_and_says_how_one_came(client, touchpoint, 
     assert client.get(path).status_code == 200
     assert client.post(path, {"score": "9", "version": "1"}).status_code == 303
     assert Response.objects.get().mode == mode
+
+
+def test_what_was_printed_years_ago_still_counts_where_it_hangs(client, touchpoint):
+    """Spelt out on purpose: this address hangs on walls. Whoever must change this test breaks every code that was ever printed."""
+    touchpoint.public_key = "Zq3-x_9fTe0kLm2a"
+    touchpoint.save()
+    printed = "/t/Zq3-x_9fTe0kLm2a/?via=qr&loc=%E4%B8%8A%E6%B5%B7+3%E5%8F%B7%E6%A1%8C+%26+bar"
+    assert public_url(touchpoint, "qr", "上海 3号桌 & bar") == django_settings.BASE_URL + printed
+    assert client.get(printed).status_code == 200
+    assert client.post(printed, {"score": "9", "version": "1"}).status_code == 303
+    assert Response.objects.values_list("mode", "location").get() == ("qr", "上海 3号桌 & bar")
+
+
+def test_the_address_to_type_is_short_and_leads_there(client, touchpoint, settings):
+    settings.BASE_URL = "https://cx.example.org"
+    typed = typed_url(touchpoint)
+    assert typed == f"cx.example.org/t/{touchpoint.public_key}"
+    answer = client.get(typed.removeprefix("cx.example.org"), follow=True)
+    assert answer.status_code == 200
+    assert "form" in answer.content.decode()
+
+
+def test_places_are_known_from_answers_events_and_invitations_the_newest_first(touchpoint):
+    other = make_touchpoint("other", public=True)
+    customer = make_customer()
+
+    def answered(place: str, days_ago: int, **fields) -> None:
+        Response.objects.create(
+            client_id=uuid.uuid4(), touchpoint=fields.pop("touchpoint", touchpoint), mode="qr", location=place,
+            version=touchpoint.instrument.current_version(), day=NOW.date(), recorded_at=NOW,
+            responded_at=NOW - timedelta(days=days_ago), score=9, **fields,
+        )  # fmt: skip
+
+    answered("till 1", 9)
+    answered("till 1", 5)
+    answered("till 1", 5, excluded_at=NOW, excluded_reason="a test")
+    answered("", 0)
+    answered("elsewhere", 0, touchpoint=other)
+    make_event(customer, touchpoint=touchpoint, location="till 2", time=NOW - timedelta(days=1))
+    make_event(customer, touchpoint=touchpoint, location="till 1", time=NOW - timedelta(days=2))
+    make_invitation(touchpoint, customer, location="till 3", decided_at=NOW - timedelta(days=30))
+    found = [(place.name, (NOW - place.latest_at).days, place.answers) for place in known_locations(touchpoint)]
+    assert found == [("till 2", 1, 0), ("till 1", 2, 2), ("till 3", 30, 0)]
+
+
+def test_a_file_holds_the_code_at_the_highest_error_correction_and_sharp(touchpoint):
+    address = public_url(touchpoint, "qr", "上海南京路店 3号桌")
+    assert qr_code(address).error == "H"
+    assert qr_svg_file(address).startswith(b"<?xml")
+    picture = Image.open(io.BytesIO(qr_png_file(address)))
+    assert picture.width == picture.height >= PNG_SIDE
+    assert [code.text for code in zxingcpp.read_barcodes(picture.convert("RGB"))] == [address]
 
 
 def test_a_public_key_is_long_enough_not_to_be_guessed(touchpoint):
@@ -55,7 +129,7 @@ def test_a_qr_code_is_one_svg_without_anything_from_elsewhere(touchpoint):
 def test_a_camera_reads_the_address_out_of_the_qr_code(page):
     """Drawn by a real browser, sampled module by module, it is the matrix that the encoder makes of the address."""
     address = "https://cx.example.org/t/QmFzZTY0LXVybC1rZXk/?via=qr"
-    wanted = [[bool(module) for module in row] for row in segno.make(address, error="m").matrix]
+    wanted = [[bool(module) for module in row] for row in segno.make(address, error="h").matrix]
     page.set_content(f'<div id="q" style="width:{10 * (len(wanted) + 8)}px">{qr_svg(address)}</div>')
     drawn = page.evaluate(
         """async (count) => {

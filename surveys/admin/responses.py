@@ -139,8 +139,8 @@ class ResponseAdmin(PeopleAdmin):
     list_select_related = ("touchpoint", "version__instrument", "customer")
     personal_columns = ("customer_shown",)
     search_fields = ("comment",)
-    personal_search = ("customer__external_id", "customer__name", "customer__email")
-    search_help_text = gettext_lazy("Comment or customer")
+    personal_search = ("customer__external_id", "customer__name", "customer__email", "reference")
+    search_help_text = gettext_lazy("Comment, customer or reference")
     ordering = ("-responded_at", "-id")
     actions = ("count_suspects", "leave_out_suspects", "exclude_selected", "include_selected")
     page_template = "staff/response.html"

@@ -265,7 +265,9 @@ def test_reference_facts_and_the_notice_of_that_day_are_told(manager, shop, orga
         assert text in page
     assert "Another one." not in page
     assert XSS not in page
+    assert found(manager, "?q=ord-1") == {row.pk}
     # What a site says of its page may name its customer.
+    assert found(sign_in("view_response"), "?q=ord-1") == set()
     blind = sign_in("view_response").get(page_url(row)).content.decode()
     assert "ord-1" not in blind
     assert "gold" not in blind

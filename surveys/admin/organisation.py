@@ -13,8 +13,9 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
-from surveys.admin.fields import ColourField, LanguagesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.fields import LanguagesField, QuietHoursField, SpanField, TicketEventsField
 from surveys.admin.languages import languages_page
+from surveys.admin.look import look_page
 from surveys.admin.notices import notices_page
 from surveys.admin.phrases import phrases_page
 from surveys.admin.texts import languages_of
@@ -45,7 +46,6 @@ class OrganisationAdmin(ConfigAdmin):
     own_fields = {
         "time_zone": _zones,
         "languages": _languages,
-        "accent": made(ColourField),
         "ticket_events": made(
             TicketEventsField, label=gettext_lazy("Ticket events"),
             help_text=gettext_lazy(
@@ -66,14 +66,14 @@ class OrganisationAdmin(ConfigAdmin):
 
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
-            (None, ["name", "languages", "time_zone", "accent", "privacy"]),
+            (None, ["name", "languages", "time_zone", "privacy"]),
             (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
         ]
 
     def get_urls(self) -> list[URLPattern]:
         """Pages beside the settings, one for each matter; see their modules."""
-        pages = {"languages": languages_page, "phrases": phrases_page, "notices": notices_page}
+        pages = {"look": look_page, "languages": languages_page, "phrases": phrases_page, "notices": notices_page}
         own = [
             path(f"{name}/", self.admin_site.admin_view(partial(page, self)), name=f"surveys_organisation_{name}")
             for name, page in pages.items()

@@ -45,7 +45,7 @@ from surveys.models.instruments import Display, Kind, Metric
 from surveys.models.journeys import Scheme
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.scales import SCALES, scale_for
-from surveys.texts import match_language, pick
+from surveys.texts import fill, match_language, pick
 
 # The form's own policy without a way out: framed by our pages only, scripts of ours, and nowhere to send anything.
 PREVIEW_POLICY = {
@@ -230,6 +230,10 @@ class InstrumentAdmin(ConfigAdmin):
                 {"tag": tag, "name": language_name(tag), "url": f"{_preview_url(row)}?language={tag}"}
                 for tag in languages_of(request)
             ],
+            "thanks_previews": [
+                {"name": label, "url": f"{_preview_url(row)}?thanks={band}"}
+                for band, label in {**bands_shown(row), ANY: _("without a score")}.items()
+            ],
             "preview_url": _preview_url(row),
             "questions_url": reverse("admin:surveys_instrument_questions", args=[row.pk]),
             "may_edit": self.has_change_permission(request, row),
@@ -320,6 +324,8 @@ class InstrumentAdmin(ConfigAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         version = self._version(request, pk)
+        if "thanks" in request.GET:
+            return _preview_thanks(request, version.instrument)
         return _preview(request, version)
 
     def _version(self, request: HttpRequest, pk: int) -> InstrumentVersion:
@@ -372,6 +378,7 @@ def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
     with translation.override(match_language(seen.language, LANGUAGES) or "en"):
         wordings = respondent_forms.wordings_of(version)
         questions = respondent_forms.questions_in(wordings, seen.language, seen.fallbacks, seen.names, seen.say)
+        questions = respondent_forms.asked_at_most(questions, version.instrument.max_questions)
         respondent_forms.draw(questions, seen.say)
     return seen.page(
         request,
@@ -380,6 +387,22 @@ def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
         tells_optional=any(question.required for question in questions),
         version=version.number,
     )
+
+
+@require_safe
+@xframe_options_sameorigin
+def _preview_thanks(request: HttpRequest, instrument: Instrument) -> HttpResponse:
+    """What comes after an answer in a band; "any" is what comes without a score."""
+    seen, band = _Seen.of(request, instrument), request.GET.get("thanks", "")
+    known = bands_of(instrument.metric, instrument.points)[:-1]
+    score = instrument.scale.scores_of(band)[0] if band in known else None
+
+    def text_of(texts: Mapping[str, str]) -> str:
+        return fill(pick(texts, seen.language, seen.fallbacks), **seen.names)
+
+    with translation.override(match_language(seen.language, LANGUAGES) or "en"):
+        told = respondent_forms.thanks_for(instrument, score, seen.say, text_of)
+    return seen.page(request, "respondent/thanks.html", change_url="#", **told)
 
 
 def _dressed(organisation: Organisation, request: HttpRequest) -> Organisation:

@@ -180,10 +180,11 @@ def test_a_logo_is_chosen_saved_and_seen_on_both_grounds(page, site, complaints)
     page.click("text=Save the look")
     shown = page.locator(".cx-logo img")
     shown.first.wait_for()
-    assert shown.evaluate_all("all => all.map(one => one.complete && one.naturalWidth)") == [80, 80]
+    widths = "[...document.querySelectorAll('.cx-logo img')].map(one => one.complete && one.naturalWidth).join()"
+    page.wait_for_function(f"{widths} === '80,80'")
     logo = page.frame_locator("figure[data-scheme=dark] iframe").locator(".logo")
     logo.wait_for()
-    assert logo.evaluate("one => one.naturalWidth") == 80
+    assert logo.evaluate("one => one.decode().then(() => one.naturalWidth)") == 80
     assert complaints == []
 
 

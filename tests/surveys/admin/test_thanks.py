@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from surveys.flow.groups import MANAGER
+from surveys.flow.groups import MANAGER, VIEWER
 from surveys.flow.instruments import QuestionTerms, publish_version, terms_of_version
 from surveys.flow.programme.values import is_link
 from surveys.flow.thanks import bands_of, link_faults
@@ -165,6 +165,28 @@ def test_another_scale_takes_its_bands_along(manager):
     row.refresh_from_db()
     assert row.metric == "nps"
     assert row.thanks == {"any": {"title": {"en": "Thanks"}, "text": {}, "links": []}}
+
+
+def test_the_page_after_an_answer_is_previewed_for_each_band_and_leads_nowhere(manager):
+    row = make_instrument()
+    row.thanks = {"detractors": {"title": {"en": "We are sorry", "zh-hans": "很抱歉"}}, "any": {"text": {"en": XSS}}}
+    row.share = {"label": {"en": "Tell others"}, "url": "https://reviews.example.com/"}
+    row.save()
+    shown = {band: manager.get(page(row, "preview"), {"thanks": band}) for band in ("detractors", "any", "junk", "")}
+    assert "We are sorry" in shown["detractors"].content.decode()
+    for band, response in shown.items():
+        text = response.content.decode()
+        assert ("We are sorry" in text) is (band == "detractors")
+        assert "Tell others" in text  # to everyone alike
+        assert XSS not in text
+        policy = response["Content-Security-Policy"]
+        assert "sandbox allow-scripts;" in policy + ";"
+        assert "form-action 'none'" in policy
+    chinese = manager.get(page(row, "preview"), {"thanks": "detractors", "language": "zh-hans"}).content.decode()
+    assert "很抱歉" in chinese
+    assert f"{page(row, 'preview')}?thanks=detractors" in manager.get(page(row)).content.decode()
+    assert sign_in_as(VIEWER).get(page(row, "preview"), {"thanks": "any"}).status_code == 403
+    assert manager.post(page(row, "preview") + "?thanks=any").status_code == 405
 
 
 def test_why_a_share_link_is_for_everyone_is_said(manager):

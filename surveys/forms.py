@@ -14,6 +14,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from surveys.flow.follow import Link
+from surveys.flow.programme.values import is_link
 from surveys.flow.respond import SCORE_KEY, Given, Submission
 from surveys.models import Instrument, InstrumentVersion, Mode, Organisation, Touchpoint, Wording
 from surveys.models.instruments import NO, YES, Display, Kind
@@ -156,17 +157,13 @@ def thanks_for(
     band = instrument.scale.band(score) if instrument.scale.contains(score) else ""  # type: ignore[arg-type]
     own = {**instrument.thanks.get("any", {}), **{k: v for k, v in instrument.thanks.get(band, {}).items() if v}}
     links = [(text_of(link.get("label", {})) or link["url"], link["url"]) for link in own.get("links", [])]
-    share = instrument.share if _is_web(instrument.share.get("url", "")) else {}
+    share = instrument.share if is_link(instrument.share.get("url", "")) else {}
     return {
         "title": text_of(own.get("title", {})) or say["thanks"],
         "text": text_of(own.get("text", {})) or say["thanks_text"],
-        "links": [(label, url) for label, url in links if _is_web(url)],
+        "links": [(label, url) for label, url in links if is_link(url)],
         "share": (text_of(share.get("label", {})) or share["url"], share["url"]) if share else None,
     }
-
-
-def _is_web(url: str) -> bool:
-    return url.startswith(("https://", "http://"))
 
 
 def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:

@@ -169,11 +169,13 @@ def test_another_scale_takes_its_bands_along(manager):
 
 def test_the_page_after_an_answer_is_previewed_for_each_band_and_leads_nowhere(manager):
     row = make_instrument()
-    row.thanks = {"detractors": {"title": {"en": "We are sorry", "zh-hans": "很抱歉"}}, "any": {"text": {"en": XSS}}}
+    call = [{"label": {"en": "Call us"}, "url": "tel:+8610123456"}]
+    sorry = {"title": {"en": "We are sorry", "zh-hans": "很抱歉"}, "links": call}
+    row.thanks = {"detractors": sorry, "any": {"text": {"en": XSS}}}
     row.share = {"label": {"en": "Tell others"}, "url": "https://reviews.example.com/"}
     row.save()
     shown = {band: manager.get(page(row, "preview"), {"thanks": band}) for band in ("detractors", "any", "junk", "")}
-    assert "We are sorry" in shown["detractors"].content.decode()
+    assert 'href="tel:+8610123456"' in shown["detractors"].content.decode()
     for band, response in shown.items():
         text = response.content.decode()
         assert ("We are sorry" in text) is (band == "detractors")

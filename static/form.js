@@ -126,12 +126,12 @@
     keep(local, slot(), waiting);
     deliver();
   };
-  const record = () => {
+  const record = (parting) => {
     clearTimeout(tap);
     if (!told || !form || !touched || waiting?.complete || !form.querySelector(".scale :checked")) return;
     if ([recorded, flight?.entry.state].includes(fields().toString())) return;
     waiting = make(false);
-    deliver();
+    deliver(parting);
   };
   const soon = () => {
     clearTimeout(tap);
@@ -139,31 +139,32 @@
   };
 
   // One try: what came back, or null where it was lost, on the way there or back.
-  const post = async ({ url, body, complete }, signal) => {
+  const post = async ({ url, body, complete }, signal, keepalive) => {
     try {
-      const options = { method: "POST", body: new URLSearchParams(body), keepalive: body.length < 60000, signal };
-      const answer = await fetch(url, options);
+      const answer = await fetch(url, { method: "POST", body: new URLSearchParams(body), signal, keepalive });
       if (answer.status === 429 || answer.status >= 500) return null;
       const html = await answer.text();
       const isOurs = complete ? /<main/.test(html) && (answer.redirected || !answer.ok) : answer.status !== 200;
       return isOurs ? { ok: answer.ok, url: answer.redirected && answer.url, html } : null;
     } catch { return null; }
   };
-  const deliver = async () => {
+  // A page that is being left sends what is on its way once more, in a manner that outlives it: twice is the same as once.
+  const deliver = async (parting) => {
     clearTimeout(again);
     const entry = waiting;
-    if (!entry || flight?.entry === entry) return;
-    if (!entry.complete) {
+    const isUnderWay = flight?.entry === entry;
+    if (!entry || (isUnderWay && (parting !== true || flight.parting))) return;
+    if (!entry.complete && !isUnderWay) {
       if (flight) return; // its end comes back here
       const rest = last + GAP - Date.now();
       if (rest > 0) return void (again = setTimeout(deliver, rest));
       last = Date.now();
     }
     flight?.control.abort(); // a part of what goes now
-    const mine = flight = { entry, control: new AbortController() };
+    const mine = flight = { entry, parting: parting === true, control: new AbortController() };
     if (entry.complete) busy(true);
     const limit = setTimeout(() => mine.control.abort(), LIMIT);
-    const answer = await post(entry, mine.control.signal);
+    const answer = await post(entry, mine.control.signal, mine.parting);
     clearTimeout(limit);
     if (flight !== mine) return;
     flight = null;
@@ -290,8 +291,9 @@
   });
   document.addEventListener("input", () => { if (told) keepDraft(); });
   const leave = () => {
-    record();
-    if (waiting && !flight) keep(local, slot(), waiting);
+    record(true);
+    if (flight && flight.entry === waiting) deliver(true);
+    else if (waiting) keep(local, slot(), waiting);
   };
   addEventListener("pagehide", leave);
   document.addEventListener("visibilitychange", () => {

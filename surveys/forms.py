@@ -136,30 +136,6 @@ def questions_in(
     ]
 
 
-def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:
-    """Give each question what a page shows beside its text: its step, and its scores with their names and pictures."""
-    for number, question in enumerate(questions, 1):
-        if len(questions) > 1:
-            question.step = say.fill("progress", number=number, total=len(questions))
-        paths = pictures(question.display, question.scores)
-        question.points = [
-            Point(score, _name_of_score(question, score, say), path)
-            for score, path in zip(question.scores, paths, strict=True)
-        ]
-
-
-def _name_of_score(question: Asked, score: int, say: Phrases) -> str:
-    """Such as "3 of 5", "4 stars" or, at an end of the scale, "1 of 5, Very dissatisfied"."""
-    low, high = question.scores[0], question.scores[-1]
-    name = (
-        say.fill("stars", count=score)
-        if question.display == Display.STARS
-        else say.fill("score_of", score=score, high=high)
-    )
-    label = question.low_label if score == low else question.high_label if score == high else ""
-    return f"{name}{say['between_labels']}{label}" if label else name
-
-
 def asked_at_most(questions: Sequence[Asked], most: int) -> list[Asked]:
     """Without those that nobody is asked, since so many before them are asked of everybody. 0: all."""
     always = 0
@@ -191,6 +167,30 @@ def thanks_for(
 
 def _is_web(url: str) -> bool:
     return url.startswith(("https://", "http://"))
+
+
+def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:
+    """Give each question what a page shows beside its text: its step, and its scores with their names and pictures."""
+    for number, question in enumerate(questions, 1):
+        if len(questions) > 1:
+            question.step = say.fill("progress", number=number, total=len(questions))
+        paths = pictures(question.display, question.scores)
+        question.points = [
+            Point(score, _name_of_score(question, score, say), path)
+            for score, path in zip(question.scores, paths, strict=True)
+        ]
+
+
+def _name_of_score(question: Asked, score: int, say: Phrases) -> str:
+    """Such as "3 of 5", "4 stars" or, at an end of the scale, "1 of 5, Very dissatisfied"."""
+    low, high = question.scores[0], question.scores[-1]
+    name = (
+        say.fill("stars", count=score)
+        if question.display == Display.STARS
+        else say.fill("score_of", score=score, high=high)
+    )
+    label = question.low_label if score == low else question.high_label if score == high else ""
+    return f"{name}{say['between_labels']}{label}" if label else name
 
 
 def posted_values(wordings: Sequence[Wording], data: QueryDict) -> dict[str, Any]:

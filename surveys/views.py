@@ -20,7 +20,16 @@ from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
 from surveys.look import look_of
-from surveys.models import Instrument, InstrumentVersion, Invitation, Logo, Organisation, Response, Touchpoint
+from surveys.models import (
+    Instrument,
+    InstrumentVersion,
+    Invitation,
+    Logo,
+    Mode,
+    Organisation,
+    Response,
+    Touchpoint,
+)
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import accepted_languages, fill, match_language, pick
 
@@ -123,21 +132,24 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
     with translation.override(_shown(language)):
         if link is None:
             return _unknown(request, organisation, language)
-        if link.is_closed(now):
-            return _expired(request, organisation, language)
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        if request.method == "GET":
+        is_closed = link.is_closed(now)
+        if request.method == "GET" and not is_closed:
             note_opened(invitation, now)
-        if request.method != "POST":
-            if "done" in request.GET and link.response is not None:
-                return _thanks(request, visit, version.instrument_id, link.response)
-            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given], press: forms.Press) -> Submission:
             return forms.submission_of_link(link, answers, language, press)
 
-        return _submit(request, visit, version, submission)
+        if is_closed:
+            page = _expired(request, organisation, language)
+        elif request.method == "POST":
+            page = _submit(request, visit, version, submission)
+        elif "done" in request.GET and link.response is not None:
+            page = _thanks(request, visit, version.instrument_id, link.response)
+        else:
+            page = _form(request, visit, version, response=link.response)
+        return _may_be_framed(request, page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -176,9 +188,27 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
-        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
-        return page
+        return _may_be_framed(request, page, touchpoint)
+
+
+def _framers(request: HttpRequest, touchpoint: Touchpoint) -> list[str]:
+    """The touchpoint's allowed origins; for a test our own as well, where the manager's preview stands."""
+    own = [f"{request.scheme}://{request.get_host()}"] if request.GET.get("test") == "1" else []
+    return [*touchpoint.allowed_origins, *own]
+
+
+def _may_be_framed(request: HttpRequest, page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+    """By pages of the touchpoint's allowed origins, and by nobody else's."""
+    page._csp_replace = {"frame-ancestors": _framers(request, touchpoint) or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+    return page
+
+
+def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
+    if request.GET.get("via") != "web" and "origin" not in request.GET:
+        return {}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": _framers(request, visit.touchpoint)}
 
 
 def _submit(
@@ -203,13 +233,13 @@ def _submit(
     query = {"lang": visit.language}
     if _is_test(request):
         score = next((given.score for given in checked.answers if given.question.key == SCORE_KEY), None)
-        return _taken(request, press, query | _way(request) | ({} if score is None else {"score": str(score)}))
+        return _taken(request, press, query | ({} if score is None else {"score": str(score)}))
     try:
         recorded = record_response(submission(checked.answers, press), timezone.now())
     except InvitationExpired:
         return _expired(request, visit.organisation, visit.language)
     if recorded.response.invitation_id is None:
-        query |= _way(request) | {"form": str(recorded.response.client_id)}
+        query |= {"form": str(recorded.response.client_id)}
     return _taken(request, press, query)
 
 
@@ -221,7 +251,7 @@ def _taken(request: HttpRequest, press: forms.Press, query: Mapping[str, str]) -
     """After "Send" the thank-you page; the page that has recorded a touch by itself stays where it is."""
     if not press.complete:
         return HttpResponse(status=204)
-    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query, **_kept(request)})}", status=303)
 
 
 def _is_test(request: HttpRequest) -> bool:
@@ -230,9 +260,9 @@ def _is_test(request: HttpRequest) -> bool:
     return request.GET.get("test") == "1" and match is not None and match.url_name == "public"
 
 
-def _way(request: HttpRequest) -> dict[str, str]:
-    """How somebody came to an open form; every further page of it keeps that."""
-    return {name: request.GET[name] for name in ("via", "loc", "test") if name in request.GET}
+def _kept(request: HttpRequest) -> dict[str, str]:
+    """How and where somebody came here: every address of the same visit says it again."""
+    return {name: request.GET[name] for name in ("via", "loc", "origin", "test") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -328,6 +358,7 @@ def _form(
         privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
+        **_frame(request, visit),
     )
 
 
@@ -366,13 +397,17 @@ def _thanks(request: HttpRequest, visit: Visit, instrument_id: int, response: Re
     """By the band of the score: the manager's own words, else ours. The share link is the same for everyone."""
     instrument = Instrument.objects.only("metric", "points", "thanks", "share").get(pk=instrument_id)
     fallbacks = [visit.organisation.default_language, "en"]
+    query = {"lang": visit.language, **_kept(request)}
+    if response is not None and response.invitation_id is None:
+        query["form"] = str(response.client_id)
     score = _whole(request.GET.get("score", "")) if response is None else response.score
     return _page(
         request,
         "thanks",
         visit.organisation,
         visit.language,
-        change_url=f"{request.path}?{urlencode({'lang': visit.language, **_way_back(request, response)})}",
+        change_url=f"{request.path}?{urlencode(query)}",
+        **_frame(request, visit),
         **forms.thanks_for(
             instrument,
             score,
@@ -385,13 +420,6 @@ def _thanks(request: HttpRequest, visit: Visit, instrument_id: int, response: Re
 def _whole(text: str) -> int | None:
     """A score out of an address."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else None
-
-
-def _way_back(request: HttpRequest, response: Response | None) -> dict[str, str]:
-    """To the form of this answer. An invited customer's token is all it needs."""
-    if response is None:
-        return _way(request)
-    return {} if response.invitation_id is not None else {**_way(request), "form": str(response.client_id)}
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:

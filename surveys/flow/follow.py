@@ -89,12 +89,12 @@ _READ: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     ),
     (Invitation, "i", _columns(Invitation, *_OF_INVITATION, "expires_at", "opened_at")),
     (Customer, "c", _columns(Customer, "id", "segment", "attributes")),
-    (Touchpoint, "t", _columns(Touchpoint, "id", "slug", "name")),
+    (Touchpoint, "t", _columns(Touchpoint, "id", "slug", "name", "public_key", "allowed_origins")),
     (InstrumentVersion, "v", _columns(InstrumentVersion, "id", "number", "answered", "instrument_id")),
     (Instrument, "n", _columns(Instrument, "id", "metric", "points", "max_questions")),
     (Response, "r", _columns(Response, "id", "invitation_id", "client_id")),
 )
-_JSON = frozenset({"name", "languages", "privacy", "attributes", "phrases"})
+_JSON = frozenset({"name", "languages", "privacy", "attributes", "phrases", "allowed_origins"})
 _LINK = Prepared(
     "cx_link",
     f"""

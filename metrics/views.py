@@ -42,6 +42,7 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.customers import MAX_SEGMENTS, OTHER_SEGMENT
+from surveys.models.responses import SUSPECT
 from surveys.scales import SCALES, Scale
 from surveys.words import band_tone, band_word
 
@@ -160,6 +161,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
     rows = Organisation.objects.filter(pk=1).annotate(
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
+        suspected=counted(Response.objects.filter(SUSPECT), "pk"),
         quarantined=counted(QuarantinedEvent.objects.filter(state=QuarantinedEvent.State.WAITING), "pk"),
         failed=counted(failures.filter(invitation__status=Invitation.Status.FAILED), "invitation", distinct=True),
         retried=counted(failures.filter(invitation__status=Invitation.Status.SCHEDULED), "invitation", distinct=True),
@@ -174,6 +176,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
 def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:
     """What somebody should look at; only what the user may open."""
     kinds: tuple[tuple[str, str, type[Model], dict[str, str]], ...] = (
+        ("suspected", _("Answers that look like a machine’s"), Response, {"suspected": "waiting"}),
         ("quarantined", _("Events in quarantine"), QuarantinedEvent, {"state__exact": "waiting"}),
         ("failed", _("Messages not delivered in the last 7 days"), Invitation, {"status__exact": "failed"}),
         ("retried", _("Messages being tried again"), DeliveryAttempt, {"result__exact": "temporary"}),

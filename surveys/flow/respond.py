@@ -521,6 +521,24 @@ def include_response(response_id: int) -> None:
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
 
 
+def decide_suspect(response_id: int, counts: bool, user: Any, now: datetime) -> bool:
+    """What staff make of an answer that looked like a machine's, for good. False where it no longer waits for that.
+
+    Somebody else was quicker then, or "Send" was pressed: what stands now is not overruled by a page that was opened before.
+    """
+    with transaction.atomic():
+        response = Response.objects.select_for_update(of=("self",)).get(pk=response_id)
+        if not response.is_suspect:
+            return False
+        if counts:
+            _append(response, _recorded_scores(response), +1)
+            response.excluded_at, response.excluded_reason = None, ""
+        else:
+            response.excluded_at, response.excluded_by = now, user
+        response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+        return True
+
+
 def _recorded_scores(response: Response) -> dict[int, int]:
     rows = response.answers.exclude(score=None).values_list("question_id", "score")
     return {question_id: score for question_id, score in rows if score is not None}

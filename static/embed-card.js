@@ -173,7 +173,8 @@ export function show(w, path, desk) {
   const address = new URL(path, desk.BASE), query = address.searchParams;
   query.set("via", "web");
   query.set("origin", location.origin);
-  if (w.lang) query.set("lang", w.lang);
+  // A known customer's own language goes before the page's, which the server was told when it was asked.
+  if (w.lang && path[0] === "t") query.set("lang", w.lang);
   if (w.location) query.set("loc", w.location);
   if (w.test) query.set("test", "1");
   frame.referrerPolicy = "no-referrer";

@@ -138,7 +138,7 @@
     if (refused.startsWith(who)) return withhold(w, refused.slice(who.length), "as the server said before");
     say(w, "asking the server");
     try {
-      const body = stringify({ token, location: w.location });
+      const body = stringify({ token, lang: w.lang, location: w.location });
       response = await fetch(BASE + "w/" + w.touchpoint + "/ask/", { __proto__: null, method: "POST", body, credentials: "omit" });
       answer = await response.json();
     } catch (_) { /* no answer */ }

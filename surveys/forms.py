@@ -5,7 +5,7 @@ A question that is not shown for the answers given is not answered, whatever cam
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -61,9 +61,10 @@ class Asked:
         """`show_if` for the page's script, such as "score:1,2,3"."""
         return ";".join(f"{key}:{','.join(map(str, values))}" for key, values in self.show_if.items())
 
-    @property
-    def is_shown(self) -> bool:
-        return not self.show_if
+    def text_for(self, score: Any) -> str:
+        """What is asked of somebody with this score; `text` where it is not known."""
+        found = (text for low, high, text in self.by_band if isinstance(score, int) and low <= score <= high)
+        return next(found, self.text)
 
 
 @dataclass(slots=True)
@@ -133,6 +134,39 @@ def questions_in(
         )
         for wording in wordings
     ]
+
+
+def asked_at_most(questions: Sequence[Asked], most: int) -> list[Asked]:
+    """Without those that nobody is asked, since so many before them are asked of everybody. 0: all."""
+    always = 0
+    for index, question in enumerate(questions):
+        if 0 < most <= always:
+            return list(questions[:index])
+        always += not question.show_if
+    return list(questions)
+
+
+def thanks_for(
+    instrument: Instrument, score: int | None, say: Phrases, text_of: Callable[[Mapping[str, str]], str]
+) -> dict[str, Any]:
+    """Title, text, links and share link of the thank-you page; `text_of` picks from a map of languages.
+
+    What is not set for the band of the score is that of "any", and what is not set there is ours.
+    """
+    band = instrument.scale.band(score) if instrument.scale.contains(score) else ""  # type: ignore[arg-type]
+    own = {**instrument.thanks.get("any", {}), **{k: v for k, v in instrument.thanks.get(band, {}).items() if v}}
+    links = [(text_of(link.get("label", {})) or link["url"], link["url"]) for link in own.get("links", [])]
+    share = instrument.share if _is_web(instrument.share.get("url", "")) else {}
+    return {
+        "title": text_of(own.get("title", {})) or say["thanks"],
+        "text": text_of(own.get("text", {})) or say["thanks_text"],
+        "links": [(label, url) for label, url in links if _is_web(url)],
+        "share": (text_of(share.get("label", {})) or share["url"], share["url"]) if share else None,
+    }
+
+
+def _is_web(url: str) -> bool:
+    return url.startswith(("https://", "http://"))
 
 
 def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:

@@ -2,12 +2,14 @@
 
 from django.urls import path, re_path
 
-from surveys import embed, views
+from surveys import embed, views, widget
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("s/<str:token>/", views.invited, name="invited"),
     path("t/<str:public_key>/", views.public, name="public"),
+    path("w/<str:public_key>/ask/", widget.ask, name="widget_ask"),
+    path("w/<str:public_key>/seen/", widget.seen, name="widget_seen"),
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
     path("embed.js", embed.embed, name="embed"),
     path("embed-card.js", embed.card, name="embed_card"),

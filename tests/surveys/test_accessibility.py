@@ -106,6 +106,12 @@ def found_by_axe(page) -> list[str]:
     return [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
+def show_all(page) -> None:
+    """Whatever waits for the first score is there after it; without scripts it is there from the start."""
+    page.locator(".score").first.click()
+    page.locator(".question").last.wait_for()
+
+
 def assert_fits(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
@@ -118,6 +124,7 @@ def test_axe_sees_what_is_wrong(open_page):
     for enabled in (True, False):
         page = open_page(address(make_form(f"broken-{enabled}", *EVERY)), java_script_enabled=enabled)
         assert found_by_axe(page) == []
+        show_all(page)
         page.evaluate("document.querySelector('textarea').id = 'nobody'")
         page.evaluate("document.querySelector('.send').style.background = '#bbbbbb'")
         assert {line.split(":")[0] for line in found_by_axe(page)} >= {"label", "color-contrast"}
@@ -129,6 +136,7 @@ def test_axe_finds_nothing_in_any_variant_with_every_kind_of_question(open_page,
     page = open_page(address(make_form("every", *EVERY, required=True), variant), variant)
     assert found_by_axe(page) == []
     assert_fits(page)
+    show_all(page)
     for chosen in page.locator(".question:not([hidden]) fieldset").all():
         chosen.locator("label").last.click()
     assert found_by_axe(page) == []
@@ -143,6 +151,7 @@ def test_axe_finds_nothing_in_any_kind_of_question_in_any_variant(open_page, nam
         page = open_page(address(touchpoint, variant), variant)
         assert found_by_axe(page) == []
         assert_fits(page)
+        show_all(page)
         page.locator("label.score, label.choice").last.click()
         assert found_by_axe(page) == []
         assert_fits(page)
@@ -185,6 +194,7 @@ def test_axe_finds_nothing_whatever_the_theme(open_page, accent, scheme):
     Organisation.objects.update(accent=accent, radius=24, scheme=scheme)
     page = open_page(address(make_form("every", *EVERY)), color_scheme="light" if scheme == "dark" else "dark")
     assert found_by_axe(page) == []
+    show_all(page)
     page.locator(".score").last.click()
     assert found_by_axe(page) == []
 
@@ -198,7 +208,7 @@ TARGETS = """() => [...document.querySelectorAll('a, button, label.score, label.
   })"""
 # Texts that reach out of what is drawn around them, or into a neighbour's place; nothing on these pages hides what does not fit.
 CUT = """() => [...document.querySelectorAll('h1, p, a, .legend, .step, .ends span, .score > span, .choice > span, .send, nav > *')]
-  .filter((e) => e.checkVisibility() && !e.closest('.visually-hidden')).filter((e) => {
+  .filter((e) => e.checkVisibility() && !e.closest('.visually-hidden') && e.textContent.trim()).filter((e) => {
     const text = document.createRange(), box = e.getBoundingClientRect();
     text.selectNodeContents(e);
     const { left, right, top, bottom } = text.getBoundingClientRect();
@@ -211,6 +221,7 @@ p { margin-bottom: 2em !important; }"""
 @pytest.mark.parametrize("lang", ["en", "zh-hans", "ar"])
 def test_everything_that_can_be_pressed_is_large_enough(open_page, lang):
     page = open_page(address(make_form("every", *EVERY), Variant(lang=lang)))
+    show_all(page)
     for width in (320, 360, 390, 1440):
         page.set_viewport_size({"width": width, "height": 800})
         assert_fits(page)
@@ -220,6 +231,7 @@ def test_everything_that_can_be_pressed_is_large_enough(open_page, lang):
 @pytest.mark.parametrize("lang", ["en", "zh-hans", "ar"])
 def test_no_text_is_cut_off_by_wider_spacing_or_at_twice_its_size(open_page, lang):
     page = open_page(address(make_form("every", *EVERY), Variant(lang=lang)))
+    show_all(page)
     for width in (390, 1440):
         page.set_viewport_size({"width": width, "height": 800})
         for style in ("", SPACED, "html { font-size: 200%; }", f"html {{ font-size: 200%; }} {SPACED}"):
@@ -234,6 +246,8 @@ def test_no_text_is_cut_off_by_wider_spacing_or_at_twice_its_size(open_page, lan
 
 def test_send_stays_in_reach_of_the_thumb_and_never_over_what_has_the_focus(open_page):
     page = open_page(address(make_form("every", *EVERY)))
+    show_all(page)
+    page.evaluate("scrollTo(0, 0)")
     where = """() => {
       const bar = document.querySelector('.send').getBoundingClientRect();
       const at = document.activeElement.getBoundingClientRect();
@@ -286,6 +300,7 @@ def test_what_is_chosen_can_be_told_without_seeing_a_colour(open_page):
 @pytest.mark.parametrize("lang", ["ar", "he", "fa"])
 def test_from_right_to_left_the_scale_still_rises_to_the_right_over_its_labels(open_page, lang):
     page = open_page(address(make_form("every", *EVERY), Variant(lang=lang)))
+    show_all(page)
     assert page.evaluate("getComputedStyle(document.body).direction") == "rtl"
     left = "(e) => e.getBoundingClientRect().left"
     for question in page.locator(".question:not([hidden]):has(.scale)").all():
@@ -383,7 +398,7 @@ def named(nodes: list[dict], role: str) -> list[str]:
 
 def test_a_screen_reader_is_told_what_every_question_is_and_how_it_is_answered(open_page):
     page = open_page(address(make_form("every", *EVERY)))
-    page.locator(".score").first.click()  # whatever waits for the first score is there now
+    show_all(page)
     nodes = tree(page)
     assert {"banner", "main", "contentinfo", "navigation"} <= {node["role"] for node in nodes}
     assert named(nodes, "heading") == ["How likely are you to recommend us?"]
@@ -413,6 +428,18 @@ def test_a_screen_reader_is_told_what_every_question_is_and_how_it_is_answered(o
     assert named(nodes, "navigation") == ["Language"]
     chosen = [node["name"] for node in nodes if node["role"] in ("radio", "checkbox") and node["checked"] == "true"]
     assert chosen == scores[:1]
+
+
+def test_a_screen_reader_hears_how_many_questions_have_come_and_that_the_choice_is_saved(open_page):
+    page = open_page(address(make_form("every", "stars5", "choices", "verbatim")))
+    assert [name for name in named(tree(page), "radiogroup") if name] == ["How satisfied were you with the delivery?"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.locator("[role=status]", has_text="2 more questions below").wait_for(state="attached")
+    page.locator("[role=status]", has_text="Your choice is saved").wait_for()
+    spoken = [node for node in tree(page) if node["role"] == "status"]
+    assert {node["live"] for node in spoken} == {"polite"}
+    assert page.evaluate("document.activeElement.name") == "score", "what comes takes nobody's place"
 
 
 def test_a_screen_reader_is_told_what_is_missing_and_led_there(open_page):

@@ -68,6 +68,8 @@ export function show(w, path, desk) {
   };
   const rest = () => w.way === "popup" && desk.past(w, (known) => { known.rested = known.now; });
 
+  // The card stands where the tab is: only one of them is there.
+  const showTab = (isThere) => { if (w.tab) w.tab.style.visibility = isThere ? "" : "hidden"; };
   const count = () => {
     if (counted) return;
     counted = true;
@@ -87,8 +89,8 @@ export function show(w, path, desk) {
     w.reopen = undefined;
     back = w.opener || document.activeElement;
     card.classList.add("open");
-    if (w.tab) w.tab.setAttribute("aria-expanded", true);
     if (w.opener) card.focus({ __proto__: null, preventScroll: true });
+    showTab(false);
     count();
     return undefined;
   };
@@ -99,7 +101,7 @@ export function show(w, path, desk) {
     desk.open = undefined;
     const hadFocus = shadow.activeElement;
     card.classList.remove("open");
-    if (w.tab) w.tab.setAttribute("aria-expanded", false);
+    showTab(true);
     if (hadFocus) {
       hadFocus.blur();
       if (back && back.isConnected) back.focus({ __proto__: null, preventScroll: true });

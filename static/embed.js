@@ -186,8 +186,8 @@ span{writing-mode:vertical-rl}:focus-visible{outline:3px solid;outline-offset:-5
     const button = w.tab = doc.createElement("button"), text = doc.createElement("span");
     text.textContent = w.label;
     button.append(text);
-    button.setAttribute("aria-expanded", false);
-    button.onclick = () => (w.isOpen ? w.close(true) : fire(w, button));
+    button.setAttribute("aria-haspopup", "dialog");
+    button.onclick = () => fire(w, button);
     w.shadow.append(button);
     say(w, "the tab is there");
   };

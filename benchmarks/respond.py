@@ -30,7 +30,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     figures, limits = [], []
     for round_ in range(rounds + 1):
         tokens = invite(touchpoint, instrument, answers)
-        limit, figure = _rate(bare, tokens, version), _rate(ours, tokens, version)
+        limit, figure = rate(bare, tokens, version), rate(ours, tokens, version)
         if round_:  # the first one warms up
             limits.append(limit)
             figures.append(figure)
@@ -49,7 +49,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _rate(port: int, tokens: list[str], version: int) -> float:
+def rate(port: int, tokens: list[str], version: int) -> float:
     form = "application/x-www-form-urlencoded"
     body = urlencode(
         {"version": version, "language": "en", "score": "9", "comment": "The courier was kind and quick."}

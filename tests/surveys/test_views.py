@@ -7,11 +7,22 @@ import pytest
 from django.utils import timezone
 
 from metrics.verify import verify
+from surveys.flow.instruments import QuestionTerms, publish_version
 from surveys.flow.suspect import is_scanner
-from surveys.models import Invitation, Response, ScoreLedger, Suppression
+from surveys.models import (
+    Instrument,
+    InstrumentVersion,
+    Invitation,
+    Organisation,
+    Response,
+    ScoreLedger,
+    Suppression,
+    Touchpoint,
+)
 from tests.factories import make_customer, make_invitation, make_organisation, make_touchpoint
 
 pytestmark = pytest.mark.django_db
+COMMENT = QuestionTerms("comment", "verbatim", {"en": "Why?"})
 
 
 @pytest.fixture
@@ -361,3 +372,71 @@ def test_a_test_records_nothing_however_it_is_sent(client, invitation):
     # A customer's own link is no place to try things out.
     client.post(f"/s/{invitation.token}/?test=1", {"version": "1", "score": "3"})
     assert Response.objects.count() == 1
+
+
+# --- Forms that are rendered once -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def links(invitation) -> list[str]:
+    """Addresses of links to the same touchpoint, whose version is frozen."""
+    InstrumentVersion.objects.update(answered=True)
+    ends = timezone.now() + timedelta(days=1)
+    more = [make_invitation(invitation.touchpoint, make_customer(), expires_at=ends) for _number in range(3)]
+    return [f"/s/{one.token}/" for one in (invitation, *more)]
+
+
+def shown(client, address: str, **headers) -> str:
+    page = client.get(address, headers=headers)
+    assert page.status_code == 200
+    return page.content.decode()
+
+
+def without_clock(page: str) -> str:
+    return re.sub(r'"now": \d+', "", page)
+
+
+def test_people_who_are_asked_the_same_get_the_same_page_with_the_time_at_which_they_look(client, links):
+    first, second = shown(client, links[0]), shown(client, links[1])
+    assert without_clock(first) == without_clock(second)
+    before, after = (int(re.search(r'"now": (\d+)', page)[1]) for page in (first, second))
+    assert before <= after
+    assert abs(after - timezone.now().timestamp() * 1000) < 60_000
+    assert set(Invitation.objects.filter(opened_at__isnull=False).values_list("token", flat=True)) == {
+        address.split("/")[2] for address in links[:2]
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Touchpoint.objects.update(name={"en": "Parcels"}),
+        lambda: Organisation.objects.update(name={"en": "Another Name"}),
+        lambda: Organisation.objects.update(privacy={"en": "Another notice."}),
+        lambda: Organisation.objects.update(phrases={"en": {"send": "Off it goes"}}),
+        lambda: Organisation.objects.update(accent="#123456"),
+        lambda: Organisation.objects.update(scheme="dark"),
+        lambda: Organisation.objects.update(languages=["en", "fr"]),
+        lambda: Instrument.objects.update(max_questions=1),
+    ],
+)
+def test_a_change_is_seen_at_the_next_look(client, links, change):
+    publish_version(
+        Touchpoint.objects.get().instrument, [QuestionTerms("score", "scale", {"en": "How was {touchpoint}?"}), COMMENT]
+    )
+    InstrumentVersion.objects.update(answered=True)
+    before = shown(client, links[0])
+    assert without_clock(shown(client, links[1])) == without_clock(before)
+    change()
+    assert without_clock(shown(client, links[2])) != without_clock(before)
+
+
+def test_what_an_address_says_and_what_was_answered_is_on_its_own_page_alone(client, links):
+    plain = shown(client, links[0])
+    assert "checked" not in plain
+    assert 'value="9" checked' in shown(client, f"{links[1]}?score=9")
+    assert 'value="3" checked' in shown(client, f"{links[1]}?score=3")
+    assert 'lang="zh-hans"' in shown(client, f"{links[1]}?lang=zh-hans")[:200]
+    client.post(links[2], {"score": "7"})
+    assert 'value="7" checked' in shown(client, links[2])
+    assert without_clock(shown(client, links[3])) == without_clock(plain)

@@ -193,7 +193,7 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
 
 def _framers(request: HttpRequest, touchpoint: Touchpoint) -> list[str]:
     """The touchpoint's allowed origins; for a test our own as well, where the manager's preview stands."""
-    own = [f"{request.scheme}://{request.get_host()}"] if request.GET.get("test") == "1" else []
+    own = [f"{request.scheme}://{request.get_host()}"] if _is_test(request) else []
     return [*touchpoint.allowed_origins, *own]
 
 

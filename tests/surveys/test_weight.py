@@ -22,7 +22,7 @@ def looked_at(browser, address: str):
     """Every answer that a first view takes, as (path, type, bytes gzipped, headers), and the cookies that it leaves."""
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page, answers = context.new_page(), []
-    page.on("response", lambda answer: answers.append(answer))
+    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 (a bound method it cannot take)
     page.goto(address)
     page.wait_for_load_state("networkidle")
     found = [(one.url, one.request.resource_type, len(gzip.compress(one.body(), 6)), one.headers) for one in answers]
@@ -38,7 +38,6 @@ def assert_light(found, cookies, site: str) -> int:
     assert [url for url, _kind, _size, headers in found if "set-cookie" in headers] == []
     weight = sum(size for url, _kind, size, _headers in found if "/logo/" not in url)
     assert weight <= MOST, sorted((size, url) for url, _kind, size, _headers in found)
-    print(weight)
     return weight
 
 

@@ -38,7 +38,7 @@ def test_a_known_customers_answer_is_theirs_with_what_the_page_said(visit):  # n
     assert (response.customer, response.invitation, response.mode, response.score) == (customer, row, "web", 9)
     assert (response.reference, response.facts, response.segment) == ("cart-7", {"items": 3}, "gold")
     assert response.location == "sh-014"
-    until(lambda: counts().get("shown") == 1, 10, lambda: str(counts()))
+    until(lambda: counts() == {"shown": 1, "started": 1}, 10, lambda: str(counts()))
     # On another device nothing of this visit is known, but the server knows.
     again = visit(before=identify())
     assert withheld(again) == "resting_same"

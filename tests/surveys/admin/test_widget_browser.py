@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from surveys.flow.identify import renew_secret
-from surveys.models import Instrument
+from surveys.models import Instrument, Invitation, Response, WidgetCount
 from tests.factories import make_organisation, make_touchpoint
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +44,10 @@ def complaints(page, live_server, path) -> list[str]:
     return found
 
 
+def recorded() -> int:
+    return Response.objects.count() + Invitation.objects.count() + WidgetCount.objects.count()
+
+
 def test_each_choice_changes_the_snippet_and_the_fields_without_leaving_the_page(page, path, complaints):
     page.set_viewport_size(DESK)
     page.goto(path)
@@ -77,6 +81,42 @@ def test_without_its_script_the_button_makes_the_snippet(page, path, complaints)
     page.click("text=Make the snippet")
     page.wait_for_url("**way=tab**")
     assert 'data-way="tab"' in page.locator("#snippet").text_content()
+
+
+def survey_in(page):
+    """The form's own frame, which stands in a closed shadow root of the sample page."""
+    for _turn in range(300):
+        for frame in page.frames:
+            if "/t/KEY/" in frame.url:
+                return frame
+        page.wait_for_timeout(50)
+    raise AssertionError([frame.url for frame in page.frames])
+
+
+def test_the_preview_shows_the_real_widget_and_records_nothing(page, path, complaints):
+    page.set_viewport_size(DESK)
+    page.goto(path)
+    form = survey_in(page)
+    form.locator("label", has_text="9").first.click()
+    form.locator(".send").press("Enter")
+    form.get_by_text("Thank you").first.wait_for()
+    assert form.get_by_text("This is a test. Nothing is recorded.").count() == 1
+    for way in ("tab", "inline", "iframe", "code"):
+        page.goto(f"{path}?way={way}")
+        sample = page.frame_locator(".cx-sample")
+        if way == "tab":
+            sample.locator("cx-survey").wait_for(state="attached")
+            box = page.locator(".cx-sample").bounding_box()
+            page.mouse.click(box["x"] + box["width"] - 16, box["y"] + box["height"] / 2)
+        if way == "code":
+            sample.locator("#give-feedback").click()
+        if way == "inline":
+            sample.locator("cx-survey").evaluate("host => host.scrollIntoView()")
+        if way == "iframe":
+            sample.locator("iframe").scroll_into_view_if_needed()
+        survey_in(page).locator(".send").wait_for()
+    assert recorded() == 0
+    assert complaints == []
 
 
 @pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-hans", "dark")])

@@ -32,6 +32,7 @@ from surveys.models import (
 )
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import accepted_languages, fill, match_language, pick
+from surveys.visitor import address_of
 
 View = Callable[..., HttpResponse]
 LOCATION_MAX = 100
@@ -244,7 +245,7 @@ def _submit(
 
 
 def _press(request: HttpRequest) -> forms.Press:
-    return forms.posted_press(request.POST, is_scanner(request.META.get("REMOTE_ADDR", "")))
+    return forms.posted_press(request.POST, is_scanner(address_of(request)))
 
 
 def _taken(request: HttpRequest, press: forms.Press, query: Mapping[str, str]) -> HttpResponse:

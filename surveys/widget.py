@@ -6,7 +6,6 @@ must be ours. No cookie is set or read, nothing is kept in a cache, and no answe
 
 from collections.abc import Callable
 from functools import wraps
-from ipaddress import ip_address
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +23,7 @@ from surveys.flow.identify import BadToken, read_token
 from surveys.flow.pace import Pace
 from surveys.forms import storable
 from surveys.models import Invitation, Organisation, Touchpoint, WidgetCount
+from surveys.visitor import address_of
 
 BODY_MAX = 8 * 1024
 RETRY_AFTER_S = 60
@@ -130,17 +130,6 @@ def _is_too_large(request: HttpRequest) -> bool:
     return not (said.isascii() and said.isdigit() and int(said) <= BODY_MAX)
 
 
-def _address_of(request: HttpRequest) -> str:
-    """Whose views are paced. Behind a proxy of ours, which alone has a private address, it is the one that the proxy saw."""
-    peer = request.META.get("REMOTE_ADDR", "")
-    try:
-        is_proxy = ip_address(peer).is_private
-    except ValueError:
-        is_proxy = True  # a socket has none
-    seen_by_proxy = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
-    return seen_by_proxy if is_proxy and seen_by_proxy else peer
-
-
 @endpoint
 def seen(request: HttpRequest, touchpoint: Touchpoint) -> HttpResponse:
     """/w/{public_key}/seen/: one more shown, started or dismissed. 204; 403 from elsewhere than our own frame."""
@@ -152,7 +141,7 @@ def seen(request: HttpRequest, touchpoint: Touchpoint) -> HttpResponse:
     if event not in WidgetCount.Event.values:
         return HttpResponse(status=400)
     now = timezone.now()
-    if not views.allows((touchpoint.pk, _address_of(request)), now):
+    if not views.allows((touchpoint.pk, address_of(request)), now):
         return HttpResponse(status=429, headers={"Retry-After": str(RETRY_AFTER_S)})
     if touchpoint.public and touchpoint.active:
         count_view(touchpoint.pk, Organisation.current().day_of(now), event)

@@ -223,19 +223,23 @@ def test_a_touch_that_says_nothing_is_not_recorded_and_shows_no_error_page(clien
 
 
 @pytest.mark.parametrize(("network", "suspected"), [("203.0.113.0/24", True), ("198.51.100.0/24", False)])
+@pytest.mark.parametrize(
+    "visitor",
+    [{"REMOTE_ADDR": "203.0.113.9"}, {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": "8.8.8.8, 203.0.113.9"}],
+)
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_touch_out_of_a_scanners_network_is_left_out_until_send_is_pressed(
-    client, invitation, settings, network, suspected, is_open
+    client, invitation, settings, network, suspected, visitor, is_open
 ):
     settings.CX_SCANNER_NETWORKS = [network]
     is_scanner.cache_clear()
     path = open_form(invitation.touchpoint) if is_open else f"/s/{invitation.token}/"
     fields = {"version": "1", "score": "0", "form": str(uuid.uuid4())}
     now = int(timezone.now().timestamp() * 1000)
-    client.post(path, {**fields, "partial": "1", "edit": now}, REMOTE_ADDR="203.0.113.9")
+    client.post(path, {**fields, "partial": "1", "edit": now}, **visitor)
     response = Response.objects.get()
     assert (response.excluded_reason == "suspected_bot") is suspected
-    client.post(path, {**fields, "edit": now + 1}, REMOTE_ADDR="203.0.113.9")
+    client.post(path, {**fields, "edit": now + 1}, **visitor)
     response.refresh_from_db()
     assert (response.score, response.excluded_at, response.completed_at is None) == (0, None, False)
     assert verify() == []

@@ -133,6 +133,7 @@ def visit(browser, host, shop, live_server) -> Iterator[Callable]:
     opened.tag = tag
     yield opened
     for context in contexts:
+        context.set_offline(True)  # a page that is closed sends what it holds
         context.close()
     # The address that counts comes with the server's side of the widget.
     assert [text for text in complaints if "404" not in text] == []

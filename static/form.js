@@ -58,7 +58,7 @@
   });
   const write = (question, text) => {
     const nodes = document.createTreeWalker(question.querySelector(".legend"), NodeFilter.SHOW_TEXT);
-    while (nodes.nextNode()) if (nodes.currentNode.data.trim()) return void (nodes.currentNode.data = text);
+    while (nodes.nextNode()) if (nodes.currentNode.data.trim()) return void (nodes.currentNode.data = `${text} `);
   };
   const reveal = () => {
     const waits = first.querySelector(".scale") && !values(key(first)).length && !$("#summary");

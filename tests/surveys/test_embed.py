@@ -137,6 +137,7 @@ def visit(browser, host, shop, live_server) -> Iterator[Callable]:
     opened.tag = tag
     yield opened
     for context in contexts:
+        context.set_offline(True)  # a page that is closed sends what it holds
         context.close()
     assert complaints == []
 

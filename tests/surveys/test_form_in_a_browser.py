@@ -78,6 +78,7 @@ def open_page(browser) -> Iterator:
 
     yield opened
     for context in contexts:
+        context.set_offline(True)  # a page that is closed sends what it holds
         context.close()
     # A page that answers 404, 410 or 422 is an "error" to the console and none to us.
     assert [text for text in complaints if "Failed to load resource" not in text] == []

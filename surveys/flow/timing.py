@@ -90,7 +90,14 @@ def is_time(moment: datetime, zone: ZoneInfo, days: Collection[str] = (), quiet:
     return (not days or _is_one_of(local.date(), days)) and not (quiet is not None and quiet.holds(local.time()))
 
 
-def plan(earliest: datetime, zone: ZoneInfo, mode: str, quiet_hours: Mapping[str, str], at: time | None, days: Collection[str]) -> datetime:
+def plan(
+    earliest: datetime,
+    zone: ZoneInfo,
+    mode: str,
+    quiet_hours: Mapping[str, str],
+    at: time | None,
+    days: Collection[str],
+) -> datetime:
     """`next_time` by the quiet hours that the organisation has for a mode."""
     return next_time(earliest, zone, at, days, quiet_of(quiet_hours.get(mode, "")))
 

@@ -54,9 +54,7 @@ def send_one(**rule) -> Invitation:
 
 def make_reminder(customer=None, **fields) -> Reminder:
     """One of an invitation that was sent three days ago; due now."""
-    link = make_invitation(
-        None, customer, attempted_at=NOW - 3 * DAY, sent_at=NOW - 3 * DAY, expires_at=NOW + 11 * DAY
-    )
+    link = make_invitation(None, customer, attempted_at=NOW - 3 * DAY, sent_at=NOW - 3 * DAY, expires_at=NOW + 11 * DAY)
     return Reminder.objects.create(invitation=link, **{"number": 1, "send_at": NOW, **fields})
 
 
@@ -66,7 +64,13 @@ def answer(invitation: Invitation, now: datetime, touchpoint=None) -> None:
     score = version.wordings.get(question__key="score").question
     link = invitation if touchpoint == invitation.touchpoint else None
     submission = Submission(
-        uuid.uuid4(), touchpoint, version, "email", [Given(score, score=9)], customer=invitation.customer, invitation=link
+        uuid.uuid4(),
+        touchpoint,
+        version,
+        "email",
+        [Given(score, score=9)],
+        customer=invitation.customer,
+        invitation=link,
     )
     assert record_response(submission, now).created
 

@@ -29,6 +29,7 @@ from surveys.flow.programme.values import (
     PRIORITY,
     PUBLIC_KEY,
     QUESTIONS,
+    QUOTA,
     RADIUS,
     REMINDERS,
     SENT_MODES,
@@ -854,7 +855,7 @@ def _priority(place: Place) -> int | None:
 
 
 def _quota(place: Place) -> int | None:
-    value = place.number(0, 1_000_000)
+    value = place.number(0, QUOTA)
     if isinstance(value, float):
         place.fail("A whole number is wanted here.")
         return None

@@ -94,7 +94,7 @@ class InvitationRuleAdmin(ConfigAdmin):
             help_text=gettext_lazy("By the customer’s calendar. None chosen: every day."),
         ),
         "priority": made(
-            WholeField, low=-PRIORITY, high=PRIORITY, label=gettext_lazy("Priority"),
+            WholeField, low=-PRIORITY, high=PRIORITY, required=False, label=gettext_lazy("Priority"),
             help_text=gettext_lazy(
                 "Where two rules would ask the same customer at about the same time, the higher one does. Equal ones: whichever "
                 "is due first."

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max, Q
 from django.db.models.functions import Greatest
 
@@ -126,18 +126,23 @@ def taken_by(rule: InvitationRule | None) -> str:
     return f"by {rule.slug}" if rule is not None else ""
 
 
+_WITHDRAW = f"""
+WITH given AS (SELECT * FROM unnest(%s::bigint[], %s::text[]) AS given (id, detail)),
+held AS MATERIALIZED (
+    SELECT i.id FROM {Invitation._meta.db_table} i JOIN given USING (id)
+    WHERE i.status = 'scheduled' AND i.attempted_at IS NULL ORDER BY i.id FOR NO KEY UPDATE OF i SKIP LOCKED
+)
+UPDATE {Invitation._meta.db_table} i SET status = 'cancelled', reason = 'superseded', detail = given.detail
+FROM given JOIN held USING (id) WHERE i.id = given.id
+"""
+
+
 def _withdraw(superseded: Mapping[int, str]) -> None:
     """Cancel what has to give way, unless somebody is sending it just now: then the newcomer is refused when it is due."""
     if not superseded:
         return
-    waiting = Invitation.objects.filter(
-        pk__in=list(superseded), status=Invitation.Status.SCHEDULED, attempted_at__isnull=True
-    )
-    rows = list(waiting.select_for_update(skip_locked=True, no_key=True).order_by("pk").only("pk"))
-    for row in rows:
-        row.status, row.reason = Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED
-        row.detail = superseded[row.pk]
-    Invitation.objects.bulk_update(rows, ["status", "reason", "detail"], batch_size=500)
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHDRAW, [list(superseded), list(superseded.values())])
 
 
 def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:

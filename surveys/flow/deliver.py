@@ -57,9 +57,10 @@ def drain(
     """
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit, channels, among, over=over)
+        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among, over)
         total += sent
-        if claimed < limit or sent == 0 or over():  # a carrier that is away is not asked again at once
+        # A carrier that is away is not asked again at once; who was refused or postponed keeps nobody behind them waiting.
+        if claimed < limit or (tried and not sent) or over():
             return total
 
 
@@ -72,6 +73,14 @@ def deliver_due(
     over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
+    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over)
+    return claimed, sent
+
+
+def _deliver_batch(
+    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool]
+) -> tuple[int, int, int]:
+    """(claimed, to be sent, sent)."""
     claimed = _claim(now, limit, among)
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
@@ -93,7 +102,7 @@ def deliver_due(
                     _settle(invitation, letter, outcome, now)
     finally:
         _give_back(untouched, claimed, now)
-    return claimed.looked_at, sent
+    return claimed.looked_at, len(claimed.letters), sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
 from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Reminder
 
-ANY = Q()
 Reason, Status = Reminder.Reason, Reminder.Status
 
 
@@ -33,16 +32,15 @@ def drain(
     clock: Callable[[], datetime],
     limit: int = BATCH,
     channels: Mapping[str, Any] = SENDING,
-    among: Q = ANY,
     *,
     over: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Send all reminders that are due, batch by batch, until it is `over`; how many went out. `among`: of which invitations."""
+    """Send all reminders that are due, batch by batch, until it is `over`; how many went out."""
     total = 0
     while True:
-        looked_at, sent = remind_due(clock(), limit, channels, among, over=over)
+        looked_at, tried, sent = _remind_batch(clock(), limit, channels, over)
         total += sent
-        if looked_at < limit or sent == 0 or over():
+        if looked_at < limit or (tried and not sent) or over():  # as with invitations
             return total
 
 
@@ -50,12 +48,19 @@ def remind_due(
     now: datetime,
     limit: int = BATCH,
     channels: Mapping[str, Any] = SENDING,
-    among: Q = ANY,
     *,
     over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Claim at most `limit` reminders that are due and send them until it is `over`. Returns (looked at, sent)."""
-    claimed = _claim(now, limit, among)
+    looked_at, _tried, sent = _remind_batch(now, limit, channels, over)
+    return looked_at, sent
+
+
+def _remind_batch(
+    now: datetime, limit: int, channels: Mapping[str, Any], over: Callable[[], bool]
+) -> tuple[int, int, int]:
+    """(looked at, to be sent, sent)."""
+    claimed = _claim(now, limit)
     by_mode: dict[str, list[_Claimed]] = defaultdict(list)
     for one in claimed.ready:
         by_mode[one.reminder.invitation.mode].append(one)
@@ -75,7 +80,7 @@ def remind_due(
                     _settle(one, outcome, now)
     finally:
         _give_back([one for one in claimed.ready if one.reminder.pk in untouched])
-    return claimed.looked_at, sent
+    return claimed.looked_at, len(claimed.ready), sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class _Claim:
     ready: Sequence[_Claimed] = ()
 
 
-def _claim(now: datetime, limit: int, among: Q) -> _Claim:
+def _claim(now: datetime, limit: int) -> _Claim:
     """First transaction: who is to be reminded after all, with a lease on each."""
     due = Reminder.objects.filter(status=Status.SCHEDULED, send_at__lte=now)
     due = due.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
@@ -105,7 +110,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             return _Claim(0)
         links = {
             row.pk: row
-            for row in Invitation.objects.filter(among, pk__in=ids)
+            for row in Invitation.objects.filter(pk__in=ids)
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("touchpoint", "instrument", "rule", "event")
             .order_by("pk")
@@ -138,7 +143,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         )
         Invitation.objects.filter(pk__in=[one.reminder.invitation_id for one in ready]).update(reminded_at=now)
         note_written((address_hash(one.letter.to) for one in ready), now)
-        return _Claim(len(ids), ready)
+        return _Claim(len(reminders), ready)  # those that somebody else holds are left for the next time
 
 
 def _decide(reminder: Reminder, organisation: Organisation, histories: Histories, reopened: bool, now: datetime) -> str:

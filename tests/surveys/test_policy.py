@@ -441,6 +441,15 @@ def test_what_missed_its_days_waits_for_the_next_one_and_what_missed_its_hour_go
     assert (late.status, too_late.status, too_late.send_at) == ("sent", "scheduled", NOW + 14 * DAY)
 
 
+def test_those_who_sleep_keep_nobody_behind_them_waiting(mailoutbox):
+    make_organisation(quiet_hours={"email": "20:00-09:00"})
+    for _number in range(4):
+        make_due(make_customer(time_zone="America/New_York"))
+    awake = make_due(make_customer())
+    assert drain(lambda: NOW, limit=2) == 1
+    assert [mail.to for mail in mailoutbox] == [[awake.customer.email]]
+
+
 # --- Two workers ------------------------------------------------------------------------------------------------------
 
 

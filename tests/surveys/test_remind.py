@@ -1,9 +1,11 @@
 """Reminders: when the rule says so, at most two, to whoever has not answered, said no, or run out of time; each sent once."""
 
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from surveys.flow.deliver import BACK_OFF, LEASE, deliver_due
 from surveys.flow.erase import erase_customer, export_customer
@@ -366,3 +368,25 @@ def test_a_reminder_and_an_invitation_at_once_are_one_message(smtp):
     remind_due(NOW)
     assert len({to for to, _mail in smtp.messages}) == len(smtp.messages) == 16
     assert Reminder.objects.filter(status="sent").count() + Invitation.objects.filter(sent_at=NOW).count() == 16
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reminder_whose_link_somebody_holds_is_left_for_the_next_time(smtp):
+    """Such as an answer that is being recorded: a drain neither waits for it nor turns in circles."""
+    held, free = make_reminder(), make_reminder()
+
+    def hold(index):
+        if index:
+            gate.wait(10)
+            return drain(lambda: NOW, limit=1), drain(lambda: NOW, limit=2), done.set()
+        with transaction.atomic():
+            Invitation.objects.select_for_update().get(pk=held.invitation_id)
+            gate.set()
+            assert done.wait(20)
+            return None
+
+    gate, done = threading.Event(), threading.Event()
+    _holder, (alone, both, _none) = together(2, hold)
+    assert alone + both == 1
+    assert (state(held)[0], state(free)[0]) == ("scheduled", "sent")
+    assert drain(lambda: NOW) == 1

@@ -41,6 +41,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "surveys.watchernotice": ("view",),
     "surveys.sentmessage": ("view",),
     "surveys.organisation": ("view", "change"),
+    "surveys.identitysecret": ("view", "change"),  # change: renew and drop
     "surveys.apikey": ("view", "add", "change", "delete"),
     "auth.user": ("view", "add", "change", "delete"),
     "auth.group": ("view", "add", "change", "delete"),

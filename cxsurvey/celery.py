@@ -28,6 +28,7 @@ def every(seconds: float, task: str) -> dict[str, object]:
 app.conf.beat_schedule = {
     "events that wait for a decision": every(2, "surveys.tasks.invite_pending"),
     "invitations that are due": every(2, "surveys.tasks.deliver_due"),
+    "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),
     "people who are to hear bad news": every(15, "surveys.tasks.warn_watchers"),
     "links whose time is over": every(600, "surveys.tasks.expire_due"),

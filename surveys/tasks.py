@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import deliver, expire, invite, warn
+from surveys.flow import deliver, expire, floor, invite, remind, warn
 from surveys.shift import Shift
 
 
@@ -29,9 +29,19 @@ def deliver_due() -> None:
 
 
 @shared_task(ignore_result=True)
+def remind_due() -> None:
+    """Send reminders that are due. Safe to repeat: each is leased before it is sent."""
+    shift = Shift()
+    remind.drain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(remind_due)
+
+
+@shared_task(ignore_result=True)
 def expire_due() -> None:
-    """Mark links whose time is over. Safe to repeat."""
+    """Mark links whose time is over, and forget addresses that no floor asks for. Safe to repeat."""
     expire.expire_due(timezone.now())
+    floor.forget_addresses(timezone.now())
 
 
 @shared_task(ignore_result=True)

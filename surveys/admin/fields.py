@@ -7,6 +7,7 @@ In: what a manager typed. Out: the value as the column holds it, by the same rul
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import time
 from typing import Any
 
 from django import forms
@@ -33,10 +34,12 @@ from surveys.flow.programme.values import (
     SENT_MODES,
     TARGETS,
     as_number,
+    hour_of,
     is_hours,
     is_rising,
     origin_of,
 )
+from surveys.flow.timing import WEEKDAYS
 from surveys.models import Mode
 from surveys.models.keys import SCOPES
 from surveys.phrases import LANGUAGES
@@ -129,7 +132,64 @@ class SpansField(_Read):
         return spans
 
 
+class HourField(_Read):
+    """A time of day, written 10:00."""
+
+    def __init__(self, **options: Any) -> None:
+        attrs = {"class": SHORT, "autocomplete": "off", "placeholder": "10:00"}
+        super().__init__(**{"widget": UnfoldAdminTextInputWidget(attrs), **options})
+
+    def shown(self, value: Any) -> str:
+        return f"{value:%H:%M}"
+
+    def read(self, text: str) -> time:
+        try:
+            return hour_of(text.replace("：", ":"))
+        except ValueError:
+            raise ValidationError(_("“%(text)s” is not a time of day such as 10:00."), params={"text": text}) from None
+
+
+class DaysField(forms.MultipleChoiceField):
+    """Days of the week; none or all of them are every day."""
+
+    NAMES = (
+        gettext_lazy("Monday"),
+        gettext_lazy("Tuesday"),
+        gettext_lazy("Wednesday"),
+        gettext_lazy("Thursday"),
+        gettext_lazy("Friday"),
+        gettext_lazy("Saturday"),
+        gettext_lazy("Sunday"),
+    )
+
+    def __init__(self, **options: Any) -> None:
+        choices = list(zip(WEEKDAYS, self.NAMES, strict=True))
+        super().__init__(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget, **options)
+
+    def clean(self, value: Any) -> list[str]:
+        chosen = sorted(super().clean(value), key=WEEKDAYS.index)
+        return [] if len(chosen) == len(WEEKDAYS) else chosen
+
+
 # --- Numbers ----------------------------------------------------------------------------------------------------------
+
+
+class WholeField(_Read):
+    """A whole number of a range; empty where none is asked for."""
+
+    def __init__(self, low: int, high: int, **options: Any) -> None:
+        self.low, self.high = low, high
+        widget = UnfoldAdminTextInputWidget({"class": SHORT, "inputmode": "numeric", "autocomplete": "off"})
+        super().__init__(**{"widget": widget, **options})
+
+    def shown(self, value: Any) -> str:
+        return str(value)
+
+    def read(self, text: str) -> int:
+        number = _number(text, self.low, self.high)
+        if not float(number).is_integer():
+            raise ValidationError(_("A whole number is wanted here."))
+        return int(number)
 
 
 class ShareField(_Read):

@@ -56,6 +56,13 @@ def attempt_chip(row: DeliveryAttempt) -> SafeString:
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 
+def attempt_title(row: DeliveryAttempt) -> str:
+    mode = mode_word(row.mode)
+    if row.reminder:
+        return _("Reminder %(number)d · %(mode)s") % {"number": row.reminder, "mode": mode}
+    return _("Delivery · %(mode)s") % {"mode": mode}
+
+
 def why(row: Invitation) -> str:
     """The reason in words, with the day on which it ends where it does; "" for what was or will be sent."""
     if not row.reason:
@@ -182,8 +189,16 @@ class InvitationAdmin(PeopleAdmin):
         chain.append((moment(obj.decided_at), _("Decision"), decision))
         for attempt in obj.delivery_attempts.order_by("at", "id"):
             said = attempt.detail if sees_people else ""
-            chain.append((moment(attempt.at), _("Delivery · %(mode)s") % {"mode": mode_word(attempt.mode)},
-                          format_html("{} {}", attempt_chip(attempt), said)))  # fmt: skip
+            chain.append(
+                (moment(attempt.at), attempt_title(attempt), format_html("{} {}", attempt_chip(attempt), said))
+            )
+        for reminder in obj.reminders.exclude(status__in=["sent", "failed"]).order_by(
+            "number"
+        ):  # else its attempt says so
+            title = _("Reminder %(number)d") % {"number": reminder.number}
+            waits = reminder.status == "scheduled"
+            told = _("to be sent %(at)s") % {"at": moment(reminder.send_at)} if waits else reminder.get_reason_display()
+            chain.append((moment(reminder.send_at) if waits else NOTHING, title, told))
         if obj.status in ("cancelled", "failed"):
             chain.append((NOTHING, status_chip(obj), why(obj)))
         if obj.status == "scheduled":
@@ -250,8 +265,7 @@ class DeliveryAttemptAdmin(PeopleAdmin):
             about.insert(0, (_("Customer"), customer_link(invitation.customer)))
             about.append((_("Message-ID"), obj.message_id or NOTHING))
         said = obj.detail if request.user.has_perm(SEES_PEOPLE) else ""
-        title = _("Delivery · %(mode)s") % {"mode": mode_word(obj.mode)}
-        return {"title": title, "state": attempt_chip(obj), "said": said, "about": about}
+        return {"title": attempt_title(obj), "state": attempt_chip(obj), "said": said, "about": about}
 
 
 @admin.register(Suppression)

@@ -10,12 +10,22 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
-from surveys.admin.fields import ExpressionField, ModesField, ShareField, SpanField, SpansField
+from surveys.admin.fields import (
+    DaysField,
+    ExpressionField,
+    HourField,
+    ModesField,
+    ShareField,
+    SpanField,
+    SpansField,
+    WholeField,
+)
 from surveys.flow.fixed import keeps_slug
 from surveys.flow.programme.spans import span_of
-from surveys.flow.programme.values import reminders_fit
+from surveys.flow.programme.values import EXEMPTION, PRIORITY, QUOTA, REMINDERS, reminders_fit
 from surveys.models import Invitation, InvitationRule, Mode, Organisation
 
 SPAN = gettext_lazy("Such as 30m, 2h or 7d.")
@@ -28,7 +38,9 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         if touchpoint is not None and cleaned.get("instrument") is None and touchpoint.instrument_id is None:
             self.add_error("instrument", _("Neither this rule nor its touchpoint names an instrument."))
         reminders, expires_s = cleaned.get("reminders_s"), cleaned.get("expires_s")
-        if reminders and expires_s and not reminders_fit(reminders, expires_s):
+        if reminders and len(reminders) > REMINDERS:
+            self.add_error("reminders_s", _("Nobody is reminded more than twice."))
+        elif reminders and expires_s and not reminders_fit(reminders, expires_s):
             self.add_error("reminders_s", _("A reminder must come before the link expires."))
         return cleaned
 
@@ -37,6 +49,10 @@ def _resting(request: HttpRequest, options: dict[str, Any], column: str) -> form
     held = span_of(getattr(Organisation.current(), column))
     said = _("Empty: the organisation’s, now %(span)s.") % {"span": held}
     return SpanField(**{**options, "help_text": said})
+
+
+def _reason(**options: Any) -> forms.Field:
+    return forms.CharField(max_length=EXEMPTION, widget=UnfoldAdminTextInputWidget(), **options)
 
 
 @admin.register(InvitationRule)
@@ -64,7 +80,37 @@ class InvitationRuleAdmin(ConfigAdmin):
         "expires_s": made(SpanField, positive=True, label=gettext_lazy("Link expires after"), help_text=SPAN),
         "reminders_s": made(
             SpansField, label=gettext_lazy("Reminders after"),
-            help_text=gettext_lazy("Such as 3d, 7d. Empty: none."),
+            help_text=gettext_lazy(
+                "Such as 3d, or 3d, 7d; two at most. Empty: none. Nobody is reminded after an answer, an unsubscription or a "
+                "bounce."
+            ),
+        ),
+        "at_time": made(
+            HourField, label=gettext_lazy("Time of day"),
+            help_text=gettext_lazy("Such as 10:00, by the customer’s clock. Empty: as soon as the delay is over."),
+        ),
+        "days": made(
+            DaysField, label=gettext_lazy("Days"),
+            help_text=gettext_lazy("By the customer’s calendar. None chosen: every day."),
+        ),
+        "priority": made(
+            WholeField, low=-PRIORITY, high=PRIORITY, required=False, label=gettext_lazy("Priority"),
+            help_text=gettext_lazy(
+                "Where two rules would ask the same customer at about the same time, the higher one does. Equal ones: whichever "
+                "is due first."
+            ),
+        ),
+        "quota": made(
+            WholeField, low=0, high=QUOTA, label=gettext_lazy("Messages a day at most"),
+            help_text=gettext_lazy("Of the organisation’s day. Empty: no limit."),
+        ),
+        "exempt_resting": made(
+            _reason, label=gettext_lazy("Exempt from resting, because"),
+            help_text=gettext_lazy("Empty: not exempt. With a reason, this rule asks however recently somebody was asked."),
+        ),
+        "exempt_floor": made(
+            _reason, label=gettext_lazy("Exempt from the time between two messages, because"),
+            help_text=gettext_lazy("Empty: not exempt. Its messages still count for all other rules."),
         ),
         "resting_same_s": lambda request, options: _resting(
             request, {**options, "label": _("Resting, same touchpoint")}, "resting_same_s"
@@ -84,9 +130,12 @@ class InvitationRuleAdmin(ConfigAdmin):
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
             (None, ["slug", "active"]),
-            (_("When to ask"), ["event_type", "when", "delay_s", "max_age_s", "sample_share"]),
+            (_("When to ask"), ["event_type", "when", "delay_s", "at_time", "days", "max_age_s", "sample_share"]),
             (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s"]),
-            (_("How often"), ["resting_same_s", "resting_any_s"]),
+            (
+                _("How often"),
+                ["priority", "quota", "resting_same_s", "resting_any_s", "exempt_resting", "exempt_floor"],
+            ),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
@@ -97,7 +146,7 @@ class InvitationRuleAdmin(ConfigAdmin):
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
         row = super().save_form(request, form, change)
-        row.delay_s = row.delay_s or 0  # an empty delay is none
+        row.delay_s, row.priority = row.delay_s or 0, row.priority or 0  # empty is none
         return row
 
     @admin.display(description=gettext_lazy("when"))

@@ -32,6 +32,7 @@ from surveys.models import (
     Organisation,
     PrivacyNotice,
     QuarantinedEvent,
+    Reminder,
     Response,
     ResponseChange,
     ScoreLedger,
@@ -44,6 +45,7 @@ from surveys.models import (
     WatcherNotice,
     WidgetCount,
     Wording,
+    WrittenAddress,
 )
 from surveys.models.journeys import DEFAULT_NAME
 from surveys.signals import ledger_written
@@ -110,12 +112,15 @@ def _remove_data(removed: Removed) -> None:
     addresses = [address for pair in people.values_list("email", "phone") for address in pair if address]
     tokens = {token for token in Invitation.objects.filter(pk__in=invitations).values_list("token", flat=True) if token}
     _remove_messages(removed, {*addresses, *(address for _slug, address, _language in WATCHERS)}, tokens)
-    _delete(removed, Suppression.objects.filter(address_hash__in=[address_hash(address) for address in addresses]))
+    hashes = [address_hash(address) for address in addresses]
+    _delete(removed, Suppression.objects.filter(address_hash__in=hashes))
+    _delete(removed, WrittenAddress.objects.filter(address_hash__in=hashes))
     _delete(removed, QuarantinedEvent.objects.filter(api_key_name=KEY_NAME, body__contains=f'"{SOURCE}'))
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
     _delete(removed, ResponseChange.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
+    _delete(removed, Reminder.objects.filter(invitation__in=invitations))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))
     _delete(removed, Invitation.objects.filter(pk__in=invitations))
     _delete(removed, InteractionEvent.objects.filter(pk__in=events))

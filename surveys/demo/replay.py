@@ -24,6 +24,7 @@ from surveys.demo.answers import Pen
 from surveys.demo.mail import FULL, GONE, SLOW, DemoMailbox, channels
 from surveys.demo.plan import SOURCE, Arrival, Plan, Visit
 from surveys.flow import deliver, expire, invite, warn
+from surveys.flow.addresses import address_hash
 from surveys.flow.erase import erase_customer
 from surveys.flow.follow import follow_token, note_opened
 from surveys.flow.incoming import Catalogue, InputError, read_event
@@ -32,7 +33,7 @@ from surveys.flow.record import record_events
 from surveys.flow.respond import exclude_response, record_response
 from surveys.flow.unsubscribe import unsubscribe
 from surveys.forms import check, posted_values, submission_of_link, submission_of_open_form, wordings_of
-from surveys.models import InstrumentVersion, Invitation, InvitationRule, Touchpoint, Watcher, Wording
+from surveys.models import InstrumentVersion, Invitation, InvitationRule, Touchpoint, Watcher, Wording, WrittenAddress
 
 KEY_NAME = "Harbour Tea (demo)"  # as whose events wait in quarantine
 TRIAL_RULE = "app-trial"
@@ -126,6 +127,8 @@ class Replay:
                 statistics.pop(0)
                 analyze()
         expire.expire_due(self.now)
+        if self.plan.erased is not None:  # nobody could tell afterwards whose it was
+            WrittenAddress.objects.filter(address_hash=address_hash(self.plan.erased[1].email)).delete()
         left = Invitation.objects.filter(status=Invitation.Status.SCHEDULED, event__source__startswith=SOURCE).count()
         if left:  # a worker would send them for real
             raise RuntimeError(f"{left} invitations of the demo are still to be sent")

@@ -44,7 +44,7 @@ def ask_customer(
         customer = upsert_customer(Profile(external_id, {}, {}), now, now)  # locked until the end
         own = Invitation.objects.filter(customer=customer, touchpoint=touchpoint, mode=Mode.WEB)
         held = own.filter(status__in=OPEN, expires_at__gt=now).order_by("-decided_at", "-id").first()
-        histories = Histories.load([customer], but_not=[held.pk] if held else [])
+        histories = Histories.load([customer], organisation, but_not=[held.pk] if held else [])
         history = History(
             event_at=now,
             suppressed="unsubscribed" if _has_unsubscribed(customer) else "",

@@ -18,8 +18,13 @@ from surveys.texts import fill, match_language, pick
 template = lru_cache(maxsize=8)(get_template)
 
 
-def compose(invitation: Invitation, organisation: Organisation, wording: Wording, address: str) -> Letter:
-    """The letter of one invitation; `wording` is that of its instrument's own scale question."""
+def compose(
+    invitation: Invitation, organisation: Organisation, wording: Wording, address: str, reminder: int = 0
+) -> Letter:
+    """The letter of one invitation; `wording` is that of its instrument's own scale question.
+
+    A `reminder` (1, 2) is the same letter under an id of its own, as an answer to the first: mail programs show them together.
+    """
     language = invitation.language or organisation.default_language
     fallbacks = [organisation.default_language, "en"]
     names = {
@@ -49,16 +54,18 @@ def compose(invitation: Invitation, organisation: Organisation, wording: Wording
             "accent_in_dark": colours.accent_on(colours.DARK_GROUND, accent),
         }
         subject = say.fill("subject", **names)
+        first = f"<{invitation.token}@{_domain()}>"
         return Letter(
             to=address,
             subject=" ".join(subject.split())[:200],
             text=template("email/invitation.txt").render(context),
             html=template("email/invitation.html").render(context),
-            message_id=f"<{invitation.token}@{_domain()}>",
+            message_id=f"<{invitation.token}.{reminder}@{_domain()}>" if reminder else first,
             headers={
                 "List-Unsubscribe": f"<{unsubscribe}>",
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
                 "Auto-Submitted": "auto-generated",
+                **({"In-Reply-To": first, "References": first} if reminder else {}),
             },
         )
 

@@ -7,7 +7,7 @@ it may send the message once more, with the same Message-ID.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,11 +17,24 @@ from django.db.models import F, Q
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.flow.compose import compose
-from surveys.flow.eligibility import Decision, History, decide
-from surveys.flow.invite import Histories, terms_of
+from surveys.flow.eligibility import Decision, History, better_of, decide
+from surveys.flow.floor import lock_addresses, note_written, unnote_written
+from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
+from surveys.flow.programme.values import REMINDERS
+from surveys.flow.quota import Places
 from surveys.flow.tickets import reopened_since
+from surveys.flow.timing import is_time, quiet_of, zone_of
 from surveys.letters import Letter, Outcome
-from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, SentMessage, Suppression, Wording
+from surveys.models import (
+    Customer,
+    DeliveryAttempt,
+    Invitation,
+    Organisation,
+    Reminder,
+    SentMessage,
+    Suppression,
+    Wording,
+)
 
 BATCH = 50
 ANY = Q()
@@ -44,9 +57,10 @@ def drain(
     """
     total = 0
     while True:
-        claimed, sent = deliver_due(clock(), limit, channels, among, over=over)
+        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among, over)
         total += sent
-        if claimed < limit or sent == 0 or over():  # a carrier that is away is not asked again at once
+        # A carrier that is away is not asked again at once; who was refused or postponed keeps nobody behind them waiting.
+        if claimed < limit or (tried and not sent) or over():
             return total
 
 
@@ -59,6 +73,14 @@ def deliver_due(
     over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
+    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over)
+    return claimed, sent
+
+
+def _deliver_batch(
+    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool]
+) -> tuple[int, int, int]:
+    """(claimed, to be sent, sent)."""
     claimed = _claim(now, limit, among)
     by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
     for invitation, letter in claimed.letters:
@@ -79,8 +101,8 @@ def deliver_due(
                     sent += outcome.result == "sent"
                     _settle(invitation, letter, outcome, now)
     finally:
-        _give_back(untouched, claimed.first_time)
-    return claimed.looked_at, sent
+        _give_back(untouched, claimed, now)
+    return claimed.looked_at, len(claimed.letters), sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,9 @@ class _Claim:
     looked_at: int
     letters: Sequence[tuple[Invitation, Letter]]
     first_time: frozenset[int] = frozenset()  # the invitations among them that nobody had tried to send before
+    written: Mapping[str, datetime | None] = field(
+        default_factory=dict
+    )  # the hashes of their addresses, and when before
 
 
 def _claim(now: datetime, limit: int, among: Q) -> _Claim:
@@ -108,27 +133,41 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         customers = {c.pk: c for c in Customer.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk")}
         first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
         organisation = Organisation.current()
-        histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
-        wordings = _score_wordings({invitation.instrument_id for invitation in due})
+        lock_addresses(hashed for customer in customers.values() for hashed in hashes_of(customer))
+        histories = Histories.load(customers.values(), organisation, but_not=[invitation.pk for invitation in due])
+        places = Places.claim((row.rule for row in due if row.rule is not None), organisation.day_of(now))
+        wordings = score_wordings({invitation.instrument_id for invitation in due})
         reopened = reopened_since(invitation.event for invitation in due)
-        letters = []
-        for invitation in due:
+        letters: list[tuple[Invitation, Letter]] = []
+        written: dict[str, datetime | None] = {}
+        # What was tried before keeps its turn. Of two others for one customer the higher goes first, and keeps the other from going.
+        for invitation in sorted(
+            due, key=lambda row: (row.attempted_at is None, -row.rule.priority if row.rule else 0)
+        ):
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(invitation, organisation, histories, invitation.event_id in reopened, now)
+            address = _decide_again(invitation, organisation, histories, places, invitation.event_id in reopened, now)
+            hashed = address_hash(address) if address else ""
             if address:
-                histories.last_same[invitation.customer_id, invitation.touchpoint_id] = now
-                histories.last_any[invitation.customer_id] = histories.last_message[invitation.customer_id] = now
+                written.setdefault(hashed, histories.written.get(hashed))
                 invitation.attempted_at = invitation.attempted_at or now
+                invitation.tried_at = now
                 invitation.lease_until = now + LEASE
                 invitation.attempts += 1
                 letters.append(
                     (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
                 )
+            if invitation.attempted_at is not None:
+                at = now if address else invitation.attempted_at
+                histories.note_message(invitation.customer_id, invitation.touchpoint_id, hashed, at)
+            if address:
+                _leave_queue(invitation, histories)
         _store(due)
-        return _Claim(len(due), letters, first_time)
+        note_written(written, now)
+        letters.sort(key=lambda pair: due.index(pair[0]))  # sent in the order in which they were due
+        return _Claim(len(due), letters, first_time, written)
 
 
-def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
+def _give_back(untouched: Iterable[int], claimed: _Claim, now: datetime) -> None:
     """What was claimed and not tried is free for the next worker at once, as if it had never been claimed."""
     ids = set(untouched)
     if not ids:
@@ -136,8 +175,12 @@ def _give_back(untouched: Iterable[int], first_time: frozenset[int]) -> None:
     rows = Invitation.objects.filter(status=Invitation.Status.SCHEDULED)
     with transaction.atomic():
         list(rows.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk"))  # in one order: see flow/locks.py
-        rows.filter(pk__in=ids & first_time).update(attempted_at=None)  # it counts for no floor and no resting
+        rows.filter(pk__in=ids & claimed.first_time).update(
+            attempted_at=None, tried_at=None
+        )  # it counts for no floor and no resting
         rows.filter(pk__in=ids).update(lease_until=None, attempts=F("attempts") - 1)
+        tried = {address_hash(letter.to) for row, letter in claimed.letters if row.pk not in ids}
+        unnote_written({hashed: was for hashed, was in claimed.written.items() if hashed not in tried}, now)
 
 
 _STORED = {
@@ -147,9 +190,11 @@ _STORED = {
     "detail": "text",
     "mode": "text",
     "attempted_at": "timestamptz",
+    "tried_at": "timestamptz",
     "lease_until": "timestamptz",
     "attempts": "smallint",
     "send_at": "timestamptz",
+    "quota_day": "date",
 }
 _STORE = f"""
 UPDATE {Invitation._meta.db_table} i SET {", ".join(f"{name} = given.{name}" for name in _STORED if name != "id")}
@@ -163,7 +208,7 @@ def _store(invitations: Sequence[Invitation]) -> None:
         cursor.execute(_STORE, [[getattr(row, name) for row in invitations] for name in _STORED])
 
 
-def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
+def score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
     """The wording of each instrument's own scale question, in its current version."""
     rows = Wording.objects.filter(version__instrument_id__in=instrument_ids, question__kind="scale")
     found: dict[int, Wording] = {}
@@ -173,23 +218,36 @@ def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
 
 
 def _decide_again(
-    invitation: Invitation, organisation: Organisation, histories: Histories, reopened: bool, now: datetime
+    invitation: Invitation,
+    organisation: Organisation,
+    histories: Histories,
+    places: Places,
+    reopened: bool,
+    now: datetime,
 ) -> str:
-    """The address to write to; "" where the invitation was refused, postponed or cancelled, which is then written on it."""
-    if not invitation.touchpoint.active or (invitation.rule is not None and not invitation.rule.active):
-        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.INACTIVE
-        return ""
+    """The address to write to; "" where the invitation was cancelled, postponed or refused, which is then written on it."""
     customer = invitation.customer
-    if customer.erased_at is not None:
-        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.ERASED
-        return ""
-    if reopened:
-        invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.REOPENED
-        return ""
+    gone = void_reason(invitation, reopened)
+    if gone:
+        return _refuse(invitation, histories, Invitation.Status.CANCELLED, gone)
+    rival = _better(invitation, organisation, histories)
+    if rival is not None:
+        return _refuse(
+            invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
+        )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
     mode, suppressed = histories.way_to(customer, modes)
+    if mode and not may_go_out(mode, customer, invitation, organisation, now):
+        return _postpone(invitation, mode, organisation, now, now)
+    if mode and invitation.attempted_at is not None:
+        floor_ends = _floor_of_others(invitation, mode, organisation, histories)
+        if floor_ends is not None and floor_ends > now:
+            return _postpone(invitation, mode, organisation, floor_ends, now)
     decision = Decision(True)
+    today = organisation.day_of(now)
     if invitation.attempted_at is None or suppressed or not mode:
+        rule = invitation.rule
+        has_place = invitation.quota_day == today or rule is None or places.are_left(rule, today)
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
             suppressed=suppressed,
@@ -197,16 +255,91 @@ def _decide_again(
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
             last_any_at=histories.last_any.get(customer.pk),
-            last_message_at=histories.last_message.get(customer.pk),
+            last_message_at=histories.last_message_to(customer, mode),
+            quota_left=has_place,
         )
-        decision = decide(terms_of(invitation.rule, organisation), history, now)
+        decision = decide(terms_of(rule, organisation), history, now)
+        if decision.ok and rule is not None and invitation.quota_day != today:
+            places.give_back(rule.pk, invitation.quota_day)
+            invitation.quota_day = places.take(rule, today)
     if not decision.ok:
-        invitation.status, invitation.reason = Invitation.Status.WITHHELD, decision.reason
-        invitation.detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
-        return ""
+        detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
+        return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, detail)
     invitation.mode = mode
     address: str = SENDING[mode].address_of(customer)
     return address
+
+
+def void_reason(invitation: Invitation, reopened: bool) -> str:
+    """Why nothing may be sent about this occasion any more, whatever else speaks for it; "" where it may."""
+    if not invitation.touchpoint.active or (invitation.rule is not None and not invitation.rule.active):
+        return Invitation.Reason.INACTIVE
+    if invitation.customer.erased_at is not None:
+        return Invitation.Reason.ERASED
+    return Invitation.Reason.REOPENED if reopened else ""
+
+
+def may_go_out(
+    mode: str, customer: Customer, invitation: Invitation, organisation: Organisation, now: datetime
+) -> bool:
+    """Whether this is a day of the rule and outside quiet hours, where the customer is."""
+    days = invitation.rule.days if invitation.rule is not None else ()
+    quiet = quiet_of(organisation.quiet_hours.get(mode, ""))
+    if not days and quiet is None:
+        return True
+    return is_time(now, zone_of(customer.time_zone, organisation.zone), days, quiet)
+
+
+def _better(invitation: Invitation, organisation: Organisation, histories: Histories) -> Invitation | None:
+    """Another invitation that waits for the customer, and that this one has to give way to.
+
+    Each was asked when it was made; but of two that were decided on at the same moment neither saw the other.
+    """
+    if invitation.attempted_at is not None:
+        return None  # it may have gone out
+    own = promise_of(invitation, organisation)
+    for rival in histories.waiting.get(invitation.customer_id, ()):
+        if rival.key.pk != invitation.pk and better_of(own, rival) is rival:
+            found: Invitation = rival.key
+            return found
+    return None
+
+
+def _floor_of_others(
+    invitation: Invitation, mode: str, organisation: Organisation, histories: Histories
+) -> datetime | None:
+    """When an invitation that was tried before may be tried again, because of other messages to the customer or the address.
+
+    It has been granted its turn and keeps it: it is postponed, not refused.
+    """
+    customer = invitation.customer
+    theirs = histories.last_message.get(customer.pk)
+    there = histories.written.get(address_hash(SENDING[mode].address_of(customer)))
+    if there is not None and invitation.tried_at is not None and there > invitation.tried_at:
+        theirs = there if theirs is None else max(theirs, there)
+    return None if theirs is None else theirs + timedelta(seconds=terms_of(invitation.rule, organisation).floor_s)
+
+
+def _refuse(invitation: Invitation, histories: Histories, status: str, reason: str, detail: str | None = None) -> str:
+    invitation.status, invitation.reason = status, reason
+    invitation.detail = invitation.detail if detail is None else detail
+    _leave_queue(invitation, histories)
+    return ""
+
+
+def _leave_queue(invitation: Invitation, histories: Histories) -> None:
+    """It waits no more, and nobody has to give way to it."""
+    waiting = histories.waiting.get(invitation.customer_id, [])
+    waiting[:] = [promise for promise in waiting if promise.key.pk != invitation.pk]
+
+
+def _postpone(invitation: Invitation, mode: str, organisation: Organisation, earliest: datetime, now: datetime) -> str:
+    """Not now. Nothing else is decided: it meets every gate when its moment has come."""
+    invitation.send_at = planned(earliest, now, invitation.customer, mode, invitation.rule, organisation)
+    invitation.lease_until = None
+    if invitation.attempted_at is None and organisation.day_of(invitation.send_at) != invitation.quota_day:
+        invitation.quota_day = None  # the place is another's, who can use it
+    return ""
 
 
 def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
@@ -225,7 +358,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             expires_at = now + timedelta(seconds=invitation.expires_s)
             row.update(sent_at=now, expires_at=expires_at, lease_until=None)
             # An answer may have come in before we heard the server's OK.
-            row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
+            if row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT):
+                _plan_reminders(invitation, expires_at, now)
         elif outcome.result == "permanent":
             # Answered or erased meanwhile stays answered or erased.
             row.filter(status=Invitation.Status.SCHEDULED).update(
@@ -235,7 +369,7 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
                 lease_until=None,
             )
             # The link before its address: see flow/locks.py.
-            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
+            suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
@@ -245,10 +379,25 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
-            _forget(invitation, letter)
+            forget(invitation, letter)
 
 
-def _forget(invitation: Invitation, letter: Letter) -> None:
+def _plan_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> None:
+    """What the rule says of reminders, for as long as the link works."""
+    rule = invitation.rule
+    if rule is None or not rule.reminders_s:
+        return
+    organisation = Organisation.current()
+    rows = []
+    for number, span in enumerate(rule.reminders_s[:REMINDERS], start=1):
+        earliest = now + timedelta(seconds=span)
+        send_at = planned(earliest, now, invitation.customer, invitation.mode, rule, organisation)
+        if send_at < expires_at:
+            rows.append(Reminder(invitation=invitation, number=number, send_at=send_at))
+    Reminder.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def forget(invitation: Invitation, letter: Letter) -> None:
     """The customer was erased while the letter was on its way: what came of it goes too, but that it went out.
 
     An erasure that is under way has the link, so we waited for it and see it; one that comes later waits for us and sees this.
@@ -260,7 +409,7 @@ def _forget(invitation: Invitation, letter: Letter) -> None:
     Suppression.objects.filter(address_hash=address_hash(address)).update(detail="")
 
 
-def _suppress(address: str, detail: str, now: datetime) -> None:
+def suppress(address: str, detail: str, now: datetime) -> None:
     if address:
         Suppression.objects.get_or_create(
             address_hash=address_hash(address),

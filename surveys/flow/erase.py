@@ -26,6 +26,7 @@ from surveys.models import (
     InteractionEvent,
     Invitation,
     QuarantinedEvent,
+    Reminder,
     Response,
     ResponseChange,
     SentMessage,
@@ -84,6 +85,9 @@ def _erase_invitations(customer: Customer, now: datetime) -> None:
     invitations.update(detail="", expires_at=now)
     invitations.exclude(status=Invitation.Status.ANSWERED).update(token=None)
     DeliveryAttempt.objects.filter(invitation__customer=customer).update(detail="")
+    Reminder.objects.filter(invitation__customer=customer, status=Reminder.Status.SCHEDULED).update(
+        status=Reminder.Status.CANCELLED, reason=Reminder.Reason.ERASED, lease_until=None
+    )
 
 
 def _erase_answers(customer: Customer) -> None:
@@ -184,7 +188,7 @@ def _attempts(customer: Customer) -> Any:
 
 def _invitations(customer: Customer) -> Any:
     rows = _of(Invitation, customer).select_related("touchpoint", "instrument", "rule")
-    return rows.prefetch_related("delivery_attempts").order_by("id")
+    return rows.prefetch_related("delivery_attempts", "reminders").order_by("id")
 
 
 def _responses(customer: Customer) -> Any:
@@ -216,8 +220,12 @@ def _invitation(row: Invitation) -> dict[str, Any]:
         "rule": _slug(row.rule),
         **{name: getattr(row, name) for name in ("mode", "status", "reason", "detail", "language", "location", *times)},
         "deliveries": [
-            {name: getattr(attempt, name) for name in ("at", "mode", "message_id", "result", "detail")}
+            {name: getattr(attempt, name) for name in ("at", "mode", "reminder", "message_id", "result", "detail")}
             for attempt in row.delivery_attempts.all()
+        ],
+        "reminders": [
+            {name: getattr(reminder, name) for name in ("number", "status", "reason", "send_at", "sent_at")}
+            for reminder in row.reminders.all()
         ],
     }
 

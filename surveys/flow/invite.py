@@ -1,19 +1,22 @@
 """From events to invitations. In: events that wait. Out: one Invitation per (rule, event): scheduled, or withheld with its reason."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max, Q
+from django.db.models.functions import Greatest
 
 from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
-from surveys.flow.eligibility import Decision, History, RuleTerms, decide, draw
+from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
+from surveys.flow.quota import Places
 from surveys.flow.tickets import reopened_since
+from surveys.flow.timing import plan, zone_of
 from surveys.models import (
     Customer,
     Instrument,
@@ -24,6 +27,7 @@ from surveys.models import (
     Response,
     Suppression,
     Touchpoint,
+    WrittenAddress,
 )
 from surveys.models.invitations import make_token
 
@@ -62,27 +66,83 @@ def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = AN
             .order_by("id")[:limit]
         )
         if events:
-            rows = _decide_on(events, _rules_by_type(events, by), now)
-            Invitation.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+            decided = _decide_on(events, _rules_by_type(events, by), now)
+            Invitation.objects.bulk_create(decided.rows, ignore_conflicts=True, batch_size=500)
+            _withdraw(decided.superseded)
             InteractionEvent.objects.filter(id__in=[event.id for event in events]).update(decided=True)
     return len(events)
 
 
+@dataclass(slots=True)
+class _Decided:
+    """The rows of a batch, and the invitations of earlier ones (by id) whose place somebody took, with whose rule did."""
+
+    rows: list[Invitation] = field(default_factory=list)
+    superseded: dict[int, str] = field(default_factory=dict)
+
+
 def _decide_on(
     events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime
-) -> list[Invitation]:
+) -> _Decided:
     organisation = Organisation.current()
-    histories = Histories.load({event.customer for event in events})
+    histories = Histories.load({event.customer for event in events}, organisation)
     reopened = reopened_since(events)
-    rows: list[Invitation] = []
+    places = Places.claim((rule for listed in rules.values() for rule in listed), organisation.day_of(now))
+    decided = _Decided()
     for event in events:
         matching = rules.get(event.type, []) + (
             rules.get(event.ticket_event, []) if event.ticket_event and event.ticket_event != event.type else []
         )
+        if len(matching) > 1:  # whoever comes later sees what the higher one was promised
+            matching = sorted(matching, key=lambda rule: (-rule.priority, rule.slug))
         for rule in matching:
-            decision, mode = _ask(rule, event, organisation, histories, event.pk in reopened, now)
-            rows.append(_row(rule, event, decision, mode, organisation, now))
-    return rows
+            row = _ask(rule, event, organisation, histories, places, event.pk in reopened, now)
+            if row.status == Invitation.Status.SCHEDULED:
+                _take_over(row, organisation, histories, places, decided)
+            decided.rows.append(row)
+    return decided
+
+
+def _take_over(
+    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: _Decided
+) -> None:
+    """A row that is to be scheduled joins those that wait for its customer; whoever has to give way to it leaves them."""
+    promise = promise_of(row, organisation)
+    waiting = histories.waiting.setdefault(row.customer_id, [])
+    for rival in [rival for rival in waiting if better_of(promise, rival) is promise]:
+        waiting.remove(rival)
+        loser = rival.key
+        if loser.pk is None:  # of the same batch
+            loser.status, loser.reason = Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED
+            loser.detail = taken_by(row.rule)
+            places.give_back(loser.rule_id, loser.quota_day)
+        else:
+            decided.superseded[loser.pk] = taken_by(row.rule)
+    waiting.append(promise)
+
+
+def taken_by(rule: InvitationRule | None) -> str:
+    """Whose invitation took the place of another."""
+    return f"by {rule.slug}" if rule is not None else ""
+
+
+_WITHDRAW = f"""
+WITH given AS (SELECT * FROM unnest(%s::bigint[], %s::text[]) AS given (id, detail)),
+held AS MATERIALIZED (
+    SELECT i.id FROM {Invitation._meta.db_table} i JOIN given USING (id)
+    WHERE i.status = 'scheduled' AND i.attempted_at IS NULL ORDER BY i.id FOR NO KEY UPDATE OF i SKIP LOCKED
+)
+UPDATE {Invitation._meta.db_table} i SET status = 'cancelled', reason = 'superseded', detail = given.detail
+FROM given JOIN held USING (id) WHERE i.id = given.id
+"""
+
+
+def _withdraw(superseded: Mapping[int, str]) -> None:
+    """Cancel what has to give way, unless somebody is sending it just now: then the newcomer is refused when it is due."""
+    if not superseded:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHDRAW, [list(superseded), list(superseded.values())])
 
 
 def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:
@@ -100,23 +160,76 @@ def _ask(
     event: InteractionEvent,
     organisation: Organisation,
     histories: "Histories",
+    places: Places,
     reopened: bool,
     now: datetime,
-) -> tuple[Decision, str]:
+) -> Invitation:
     customer = event.customer
     mode, suppressed = histories.way_to(customer, rule.modes)
-    history = History(
-        event_at=event.time,
-        suppressed=suppressed,
-        has_address=bool(mode) or bool(suppressed),
-        condition_met=compiled(rule.when).evaluate(context_of(event)),
-        reopened=reopened,
-        draw=draw(settings.SECRET_KEY, rule.slug, event.source, event.event_id),
-        last_same_at=histories.last_same.get((customer.pk, rule.touchpoint_id)),
-        last_any_at=histories.last_any.get(customer.pk),
-        last_message_at=histories.last_message.get(customer.pk),
+    terms = terms_of(rule, organisation)
+    instrument = rule.instrument or rule.touchpoint.instrument
+    send_at = planned(event.time + timedelta(seconds=rule.delay_s), now, customer, mode, rule, organisation)
+    row = Invitation(
+        rule=rule,
+        event=event,
+        customer=customer,
+        touchpoint=rule.touchpoint,
+        instrument=instrument or Instrument.objects.order_by("id").first(),
+        mode=mode,
+        location=event.location,
+        language=customer.language or organisation.default_language,
+        send_at=send_at,
+        expires_s=rule.expires_s,
+        decided_at=now,
     )
-    return decide(terms_of(rule, organisation), history, now), mode
+    rivals = histories.waiting.get(customer.pk)
+    day = organisation.day_of(send_at) if rule.quota is not None else None
+    decision = decide(
+        terms,
+        History(
+            event_at=event.time,
+            suppressed=suppressed,
+            has_address=bool(mode) or bool(suppressed),
+            condition_met=compiled(rule.when).evaluate(context_of(event)),
+            reopened=reopened,
+            draw=draw(settings.SECRET_KEY, rule.slug, event.source, event.event_id),
+            last_same_at=histories.last_same.get((customer.pk, rule.touchpoint_id)),
+            last_any_at=histories.last_any.get(customer.pk),
+            last_message_at=histories.last_message_to(customer, mode),
+            quota_left=day is None or places.are_left(rule, day),
+            promise=promise_of(row, organisation) if rivals else None,
+            rivals=tuple(rivals) if rivals else (),
+        ),
+        now,
+    )
+    if instrument is None:
+        decision = Decision(False, "inactive")
+    if decision.ok and day is not None:
+        row.quota_day = places.take(rule, day)
+    return _with_verdict(row, decision)
+
+
+def planned(
+    earliest: datetime,
+    now: datetime,
+    customer: Customer,
+    mode: str,
+    rule: InvitationRule | None,
+    organisation: Organisation,
+) -> datetime:
+    """When a message may go out: not before `earliest` and `now`, at the rule's hour and days, outside quiet hours."""
+    at, days = (rule.at_time, rule.days) if rule is not None else (None, ())
+    earliest = max(earliest, now)
+    if at is None and not days and not organisation.quiet_hours.get(mode):
+        return earliest
+    return plan(earliest, zone_of(customer.time_zone, organisation.zone), mode, organisation.quiet_hours, at, days)
+
+
+def promise_of(row: Invitation, organisation: Organisation) -> Promise:
+    """An invitation that waits, as what it is to others that wait for the same customer."""
+    assert row.send_at is not None
+    occasion = (row.event.time, row.event.pk) if row.event is not None else (row.decided_at, row.pk or 0)
+    return Promise(row, row.rule_id, row.touchpoint_id, row.send_at, occasion, terms_of(row.rule, organisation))
 
 
 def context_of(event: InteractionEvent) -> dict[str, object]:
@@ -148,41 +261,19 @@ def terms_of(rule: InvitationRule | None, organisation: Organisation) -> RuleTer
         return RuleTerms(organisation.resting_same_s, organisation.resting_any_s, organisation.floor_s, 7 * 86_400)
     same = organisation.resting_same_s if rule.resting_same_s is None else rule.resting_same_s
     any_ = organisation.resting_any_s if rule.resting_any_s is None else rule.resting_any_s
-    return RuleTerms(same, any_, organisation.floor_s, rule.max_age_s, rule.sample_share)
+    if rule.exempt_resting:
+        same = any_ = 0
+    floor_s = 0 if rule.exempt_floor else organisation.floor_s
+    return RuleTerms(same, any_, floor_s, rule.max_age_s, rule.sample_share, rule.priority)
 
 
-def _row(
-    rule: InvitationRule,
-    event: InteractionEvent,
-    decision: Decision,
-    mode: str,
-    organisation: Organisation,
-    now: datetime,
-) -> Invitation:
-    send_at = max(event.time + timedelta(seconds=rule.delay_s), now) if decision.ok else None
-    instrument = rule.instrument or rule.touchpoint.instrument
-    if instrument is None:
-        decision, send_at = Decision(False, "inactive"), None
-    return Invitation(
-        rule=rule,
-        event=event,
-        customer=event.customer,
-        touchpoint=rule.touchpoint,
-        instrument=instrument or Instrument.objects.order_by("id").first(),
-        mode=mode,
-        location=event.location,
-        language=event.customer.language or organisation.default_language,
-        expires_s=rule.expires_s,
-        decided_at=now,
-        **_verdict(decision, send_at),
-    )
-
-
-def _verdict(decision: Decision, send_at: datetime | None) -> dict[str, object]:
+def _with_verdict(row: Invitation, decision: Decision) -> Invitation:
     if decision.ok:
-        return {"status": Invitation.Status.SCHEDULED, "token": make_token(), "send_at": send_at}
-    detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
-    return {"status": Invitation.Status.WITHHELD, "reason": decision.reason, "detail": detail}
+        row.status, row.token = Invitation.Status.SCHEDULED, make_token()
+    else:
+        row.status, row.reason, row.send_at = Invitation.Status.WITHHELD, decision.reason, None
+        row.detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
+    return row
 
 
 def invite_customer(
@@ -198,64 +289,95 @@ def invite_customer(
     organisation = Organisation.current()
     with transaction.atomic():
         Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
-        histories = Histories.load([customer])
+        histories = Histories.load([customer], organisation)
         mode, suppressed = histories.way_to(customer, modes)
-        history = History(
-            event_at=now,
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
-            last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
-            last_any_at=histories.last_any.get(customer.pk),
-            last_message_at=histories.last_message.get(customer.pk),
-        )
-        decision = (
-            decide(terms_of(None, organisation), history, now) if touchpoint.active else Decision(False, "inactive")
-        )
-        return Invitation.objects.create(
+        row = Invitation(
             customer=customer,
             touchpoint=touchpoint,
             instrument=instrument,
             mode=mode,
             location=location,
             language=customer.language or organisation.default_language,
+            send_at=planned(now, now, customer, mode, None, organisation),
             decided_at=now,
-            **_verdict(decision, now if decision.ok else None),
         )
+        history = History(
+            event_at=now,
+            suppressed=suppressed,
+            has_address=bool(mode) or bool(suppressed),
+            last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
+            last_any_at=histories.last_any.get(customer.pk),
+            last_message_at=histories.last_message_to(customer, mode),
+            promise=promise_of(row, organisation),
+            rivals=tuple(histories.waiting.get(customer.pk, ())),
+        )
+        decision = (
+            decide(terms_of(None, organisation), history, now) if touchpoint.active else Decision(False, "inactive")
+        )
+        row = _with_verdict(row, decision)
+        row.save()
+        return row
 
 
 @dataclass(frozen=True, slots=True)
 class Histories:
-    """When customers were last written to and last answered, and which of their addresses must not be used."""
+    """When customers were last written to and last answered, what waits for them, and which of their addresses must not be used."""
 
     last_same: dict[tuple[int, int], datetime]
     last_any: dict[int, datetime]
-    last_message: dict[int, datetime]
+    last_message: dict[int, datetime]  # reminders too, which count for no resting
     suppressed: dict[str, str]  # address hash -> reason
+    written: dict[str, datetime]  # address hash -> when somebody was last written to there
+    waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
+    last_answer: dict[int, datetime]
 
     @classmethod
-    def load(cls, customers: Iterable[Customer], *, but_not: Iterable[int] = ()) -> "Histories":
-        """Three queries for any number of customers. `but_not`: invitations that are being decided on."""
+    def load(
+        cls, customers: Iterable[Customer], organisation: Organisation, *, but_not: Iterable[int] = ()
+    ) -> "Histories":
+        """Five queries for any number of customers. `but_not`: invitations that are being sent anew, and no history to themselves."""
         people = list(customers)
         ids = [customer.pk for customer in people]
         last_same: dict[tuple[int, int], datetime] = {}
+        last_any: dict[int, datetime] = {}
         last_message: dict[int, datetime] = {}
         sent = Invitation.objects.filter(customer_id__in=ids, attempted_at__isnull=False).exclude(id__in=list(but_not))
-        for pk, touchpoint_id, at in _latest(sent, "attempted_at"):
+        rows = sent.values("customer_id", "touchpoint_id").annotate(
+            at=Max("attempted_at"), message_at=Greatest(Max("attempted_at"), Max("reminded_at"))
+        )
+        for pk, touchpoint_id, at, message_at in rows.values_list("customer_id", "touchpoint_id", "at", "message_at"):
             last_same[pk, touchpoint_id] = at
-            last_message[pk] = max(at, last_message.get(pk, at))
-        last_any = dict(last_message)
+            last_any[pk] = max(at, last_any.get(pk, at))
+            last_message[pk] = max(message_at, last_message.get(pk, message_at))
         answered = Response.objects.filter(customer_id__in=ids)
-        for pk, touchpoint_id, at in _latest(answered, "responded_at"):
+        last_answer: dict[int, datetime] = {}
+        answers = answered.values("customer_id", "touchpoint_id").annotate(at=Max("responded_at"))
+        for pk, touchpoint_id, at in answers.values_list("customer_id", "touchpoint_id", "at"):
             last_same[pk, touchpoint_id] = max(at, last_same.get((pk, touchpoint_id), at))
             last_any[pk] = max(at, last_any.get(pk, at))
-        hashes = {
-            address_hash(address)
-            for customer in people
-            for channel in SENDING.values()
-            if (address := channel.address_of(customer))
-        }
+            last_answer[pk] = max(at, last_answer.get(pk, at))
+        hashes = [hashed for customer in people for hashed in hashes_of(customer)]
         suppressed = dict(Suppression.objects.filter(address_hash__in=hashes).values_list("address_hash", "reason"))
-        return cls(last_same, last_any, last_message, suppressed)
+        written = dict(
+            WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
+        )
+        return cls(last_same, last_any, last_message, suppressed, written, _waiting(ids, organisation), last_answer)
+
+    def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime) -> None:
+        """An invitation of `at`, to an address of this hash ("" for none), is history to all others of the batch."""
+        key = customer_id, touchpoint_id
+        self.last_same[key] = max(at, self.last_same.get(key, at))
+        for latest in (self.last_any, self.last_message):
+            latest[customer_id] = max(at, latest.get(customer_id, at))
+        if hashed:
+            self.written[hashed] = max(at, self.written.get(hashed, at))
+
+    def last_message_to(self, customer: Customer, mode: str) -> datetime | None:
+        """The latest message to the customer, or to whoever else has the address that `mode` would use."""
+        last = self.last_message.get(customer.pk)
+        address = SENDING[mode].address_of(customer) if mode else ""
+        there = self.written.get(address_hash(address)) if address else None
+        return there if last is None or (there is not None and there > last) else last
 
     def way_to(self, customer: Customer, modes: Sequence[str]) -> tuple[str, str]:
         """(mode, "") for the first of `modes` with a usable address; ("", reason) where all there are are suppressed."""
@@ -271,9 +393,16 @@ class Histories:
         return "", min(reasons, key=("unsubscribed", "bounced").index, default="")
 
 
-def _latest(rows, moment: str):  # type: ignore[no-untyped-def]
-    return (
-        rows.values("customer_id", "touchpoint_id")
-        .annotate(at=Max(moment))
-        .values_list("customer_id", "touchpoint_id", "at")
+def hashes_of(customer: Customer) -> list[str]:
+    """The hash of each address at which a customer can be written to."""
+    return [address_hash(found) for channel in SENDING.values() if (found := channel.address_of(customer))]
+
+
+def _waiting(customer_ids: Sequence[int], organisation: Organisation) -> dict[int, list[Promise]]:
+    found: dict[int, list[Promise]] = {}
+    rows = Invitation.objects.filter(
+        customer_id__in=customer_ids, status=Invitation.Status.SCHEDULED, attempted_at__isnull=True
     )
+    for row in rows.select_related("rule", "event").order_by("id"):
+        found.setdefault(row.customer_id, []).append(promise_of(row, organisation))
+    return found

@@ -1,6 +1,6 @@
 """The one order in which rows are locked. In: people. Out: the same people, locked after all that waits for them.
 
-    events that wait -> links (invitations) -> people -> tickets -> responses -> suppressions
+    events that wait -> links (invitations), and their reminders -> people -> addresses -> tickets -> responses -> suppressions -> quotas
 
 Whoever needs rows of two kinds in one transaction takes them in this order, and rows of one kind by their id. Two that go opposite
 ways wait for each other until PostgreSQL ends one of them. Whoever holds a later kind already and wants an earlier one does not
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from surveys.models import Customer, InteractionEvent, Invitation
+from surveys.models import Customer, InteractionEvent, Invitation, Reminder
 
 
 def lock_people(people: "QuerySet[Customer]") -> list[Customer]:
@@ -33,10 +33,17 @@ def lock_people(people: "QuerySet[Customer]") -> list[Customer]:
             transaction.set_rollback(True)
 
 
-def lock_scheduled_links(customer_id: int) -> list[int]:
-    """The ids of a customer's invitations that wait to be sent, locked. One that is scheduled later is judged when it is due."""
-    scheduled = Invitation.objects.filter(customer=customer_id, status=Invitation.Status.SCHEDULED)
-    return list(scheduled.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+def lock_scheduled_links(customer_id: int) -> tuple[list[int], list[int]]:
+    """The ids of a customer's invitations that wait to be sent, and of those that have a reminder that does; all locked.
+
+    One that is scheduled later is judged when it is due.
+    """
+    reminding = Reminder.objects.filter(status=Reminder.Status.SCHEDULED, invitation__customer=customer_id)
+    theirs = Invitation.objects.filter(customer=customer_id)
+    waiting = theirs.filter(Q(status=Invitation.Status.SCHEDULED) | Q(pk__in=reminding.values("invitation")))
+    rows = list(waiting.select_for_update(no_key=True).order_by("pk").values_list("pk", "status"))
+    scheduled = [pk for pk, status in rows if status == Invitation.Status.SCHEDULED]
+    return scheduled, [pk for pk, status in rows if status != Invitation.Status.SCHEDULED]
 
 
 def _theirs(people: "QuerySet[Customer] | Iterable[Customer]") -> "tuple[QuerySet[Any], QuerySet[Any]]":

@@ -6,13 +6,13 @@ from django.db import transaction
 
 from surveys.flow.addresses import address_hash
 from surveys.flow.locks import lock_scheduled_links
-from surveys.models import Customer, Invitation, Suppression
+from surveys.models import Customer, Invitation, Reminder, Suppression
 
 
 def unsubscribe(invitation: Invitation, now: datetime) -> None:
     """Suppress the customer's addresses and withdraw what was scheduled. Twice is the same as once."""
     with transaction.atomic():
-        waiting = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
+        waiting, reminding = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
         customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
         for address in filter(None, (customer.email, customer.phone)):
             row, created = Suppression.objects.get_or_create(
@@ -23,6 +23,10 @@ def unsubscribe(invitation: Invitation, now: datetime) -> None:
                 Suppression.objects.filter(pk=row.pk).update(reason=Suppression.Reason.UNSUBSCRIBED, created_at=now)
         Invitation.objects.filter(pk__in=waiting).update(
             status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None
+        )
+        # Also where the address is another by the time that the reminder is due.
+        Reminder.objects.filter(invitation__in=reminding, status=Reminder.Status.SCHEDULED).update(
+            status=Reminder.Status.CANCELLED, reason=Reminder.Reason.UNSUBSCRIBED, lease_until=None
         )
 
 

@@ -1,9 +1,9 @@
 """Nouns, a file per group. Import them from here."""
 
-from surveys.models.customers import Customer, Segment, Suppression
+from surveys.models.customers import Customer, Segment, Suppression, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
-from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule
+from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Reminder
 from surveys.models.journeys import Channel, Journey, Logo, Organisation, PrivacyNotice, Stage, Touchpoint
 from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
@@ -34,6 +34,7 @@ __all__ = [
     "PrivacyNotice",
     "QuarantinedEvent",
     "Question",
+    "Reminder",
     "Response",
     "ResponseChange",
     "ScoreLedger",
@@ -48,4 +49,5 @@ __all__ = [
     "WatcherNotice",
     "WidgetCount",
     "Wording",
+    "WrittenAddress",
 ]

@@ -80,3 +80,17 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason} {self.address_hash[:8]}"
+
+
+class WrittenAddress(models.Model):
+    """One row per address that was written to lately, as a keyed hash: whoever has it, the floor holds for it."""
+
+    address_hash = models.CharField(_("address hash"), max_length=64, primary_key=True)
+    last_message_at = models.DateTimeField(_("last message"))
+
+    class Meta:
+        verbose_name = _("written address")
+        verbose_name_plural = _("written addresses")
+
+    def __str__(self) -> str:
+        return self.address_hash[:8]

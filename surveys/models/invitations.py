@@ -32,6 +32,16 @@ class InvitationRule(models.Model):
     )
     resting_same_s = models.PositiveIntegerField(_("resting, same touchpoint (s)"), null=True, blank=True)
     resting_any_s = models.PositiveIntegerField(_("resting, any touchpoint (s)"), null=True, blank=True)
+    # Of two that would disturb each other the higher goes out; of equals, the one that is due first.
+    priority = models.SmallIntegerField(
+        _("priority"), default=0, validators=[MinValueValidator(-100), MaxValueValidator(100)]
+    )
+    quota = models.PositiveIntegerField(_("messages per day at most"), null=True, blank=True)
+    # The reason is the exemption: there is none without one.
+    exempt_resting = models.CharField(_("exempt from resting, because"), max_length=500, blank=True, default="")
+    exempt_floor = models.CharField(_("exempt from the floor, because"), max_length=500, blank=True, default="")
+    at_time = models.TimeField(_("at"), null=True, blank=True)
+    days = models.JSONField(_("days of the week"), default=list, blank=True)
     expires_s = models.PositiveIntegerField(_("link expires after (s)"), default=14 * DAY_S)
     reminders_s = models.JSONField(_("reminders after (s)"), default=list, blank=True)
     active = models.BooleanField(_("active"), default=True)
@@ -81,7 +91,7 @@ class Invitation(models.Model):
         SAMPLED_OUT = "sampled_out", _("Not in the sample")
         EXPIRED = "expired", _("The interaction is too long ago")
         REOPENED = "reopened", _("The ticket was reopened")
-        SUPERSEDED = "superseded", _("A newer interaction took its place")
+        SUPERSEDED = "superseded", _("Another invitation took its place")
         ERASED = "erased", _("The customer was erased")
         INACTIVE = "inactive", _("The rule or touchpoint is switched off")
         UNDELIVERABLE = "undeliverable", _("Could not be delivered")
@@ -118,13 +128,19 @@ class Invitation(models.Model):
     location = models.CharField(_("location"), max_length=100, blank=True, default="")
     decided_at = models.DateTimeField(_("decided"))
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
+    # The organisation's day on whose quota this counts; NULL where its rule has none.
+    quota_day = models.DateField(null=True, blank=True, editable=False)
     expires_s = models.PositiveIntegerField(default=14 * DAY_S, editable=False)
     # A worker holds it until then; a crash lets it go.
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     # Set before the network is touched: it counts for floor and resting from here.
     attempted_at = models.DateTimeField(_("attempted"), null=True, blank=True)
+    # The latest try: what was written to its address after it was somebody else's message.
+    tried_at = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+    # When the latest reminder was tried: it counts for the floor, and for no resting.
+    reminded_at = models.DateTimeField(_("reminded"), null=True, blank=True)
     opened_at = models.DateTimeField(_("opened"), null=True, blank=True)
     answered_at = models.DateTimeField(_("answered"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
@@ -152,10 +168,14 @@ class Invitation(models.Model):
         ]
         indexes = [
             models.Index(fields=["send_at"], name="invitation_due", condition=models.Q(status="scheduled")),
+            models.Index(fields=["customer"], name="invitation_waiting", condition=models.Q(status="scheduled")),
             models.Index(
                 fields=["expires_at"],
                 name="invitation_expiring",
                 condition=models.Q(status__in=["sent", "delivered", "opened"]),
+            ),
+            models.Index(
+                fields=["rule", "quota_day"], name="invitation_of_quota", condition=models.Q(quota_day__isnull=False)
             ),
             models.Index(fields=["customer", "-decided_at"], name="invitation_of_customer"),
             models.Index(fields=["touchpoint", "-decided_at"], name="invitation_of_touchpoint"),
@@ -174,6 +194,8 @@ class DeliveryAttempt(models.Model):
         PERMANENT = "permanent", _("Permanent failure")
 
     invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="delivery_attempts")
+    # Which reminder it was; 0 is the invitation itself.
+    reminder = models.PositiveSmallIntegerField(_("reminder"), default=0)
     mode = models.CharField(_("mode"), max_length=10)
     at = models.DateTimeField(_("at"))
     message_id = models.CharField(_("Message-ID"), max_length=200, blank=True, default="")
@@ -188,3 +210,49 @@ class DeliveryAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.invitation_id} {self.result}"
+
+
+class Reminder(models.Model):
+    """One row per reminder of one invitation: to be sent, sent, or why not. Made when the invitation was sent."""
+
+    class Status(models.TextChoices):
+        SCHEDULED = "scheduled", _("Scheduled")
+        SENT = "sent", _("Sent")
+        CANCELLED = "cancelled", _("Cancelled")
+        FAILED = "failed", _("Failed")
+
+    class Reason(models.TextChoices):
+        ANSWERED = "answered", _("Answered")
+        UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
+        BOUNCED = "bounced", _("Address bounced")
+        NO_ADDRESS = "no_address", _("No address")
+        REOPENED = "reopened", _("The ticket was reopened")
+        EXPIRED = "expired", _("The link has expired")
+        ERASED = "erased", _("The customer was erased")
+        INACTIVE = "inactive", _("The rule or touchpoint is switched off")
+        UNDELIVERABLE = "undeliverable", _("Could not be delivered")
+
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="reminders", db_index=False)
+    number = models.PositiveSmallIntegerField(_("number"))  # from 1
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.SCHEDULED)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices, blank=True, default="")
+    send_at = models.DateTimeField(_("send at"))
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    attempted_at = models.DateTimeField(_("attempted"), null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("reminder")
+        verbose_name_plural = _("reminders")
+        constraints = [
+            models.UniqueConstraint(fields=["invitation", "number"], name="reminder_once"),
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["cancelled", "failed"]) | ~models.Q(reason=""),
+                name="reminder_refused_has_reason",
+            ),
+        ]
+        indexes = [models.Index(fields=["send_at"], name="reminder_due", condition=models.Q(status="scheduled"))]
+
+    def __str__(self) -> str:
+        return f"{self.invitation_id}#{self.number} {self.status}"

@@ -1,4 +1,5 @@
 import uuid
+from datetime import time
 from io import StringIO
 
 import pytest
@@ -7,6 +8,7 @@ from django.core.management import CommandError, call_command
 from surveys.flow.programme import ProgrammeError, export_programme, import_programme
 from surveys.flow.programme.document import Faults, read_document
 from surveys.flow.programme.values import origin_of
+from surveys.flow.timing import WEEKDAYS
 from surveys.models import (
     Answer,
     Instrument,
@@ -182,6 +184,63 @@ def test_what_respondents_see_is_checked(old, new, message):
     faults = faults_of(RESPONDENTS.replace(old, new))
     assert [text for _line, text in faults if text.startswith(message)], faults
     assert not Instrument.objects.filter(slug="visit").exists()
+
+
+POLICY = """\
+touchpoints: [{slug: t, channel: app, instrument: nps}]
+rules:
+  - {slug: r, event_type: x, touchpoint: t, priority: 10, quota: 500, at: "10:00", days: [fri, mon],
+     exempt: {floor: "A recall cannot wait."}, reminders: [3d, 7d]}
+"""
+
+
+def test_a_rules_policy_is_part_of_the_file_and_an_absent_key_keeps_what_is_there():
+    import_programme(POLICY)
+    rule = InvitationRule.objects.get()
+    assert (rule.priority, rule.quota, rule.at_time, rule.days) == (10, 500, time(10), ["mon", "fri"])
+    assert (rule.exempt_resting, rule.exempt_floor) == ("", "A recall cannot wait.")
+    exported = export_programme()
+    assert 'at: "10:00"' in exported
+    assert import_programme(exported).is_empty
+    assert import_programme("rules: [{slug: r}]").is_empty
+    import_programme("rules: [{slug: r, quota: null, at: null, days: [], exempt: null, priority: 0}]")
+    rule.refresh_from_db()
+    assert (rule.priority, rule.quota, rule.at_time, rule.days, rule.exempt_floor) == (0, None, None, [], "")
+    assert import_programme(export_programme()).is_empty
+
+
+def test_a_reason_alone_exempts_from_both_and_every_day_is_no_choice():
+    import_programme(
+        POLICY.replace('{floor: "A recall cannot wait."}', "A recall.").replace("fri, mon", ", ".join(WEEKDAYS))
+    )
+    rule = InvitationRule.objects.get()
+    assert (rule.exempt_resting, rule.exempt_floor, rule.days) == ("A recall.", "A recall.", [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("priority: 10", "priority: 101", "from -100 to 100"),
+        ("priority: 10", "priority: 1.5", "whole number"),
+        ("quota: 500", "quota: -1", "from 0 to"),
+        ("quota: 500", "quota: some", "A number"),
+        ('"10:00"', '"24:00"', "not a time of day"),
+        ('"10:00"', "10", "not a time of day"),
+        ("fri, mon", "friday", "not known here"),
+        ("fri, mon", "fri, fri", "stands twice"),
+        ("{floor:", "{ceiling:", "not known here"),
+        ("[3d, 7d]", "[1d, 2d, 3d]", "more than 2 times"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_told_with_its_line(old, new, message):
+    ((line, said),) = faults_of(POLICY.replace(old, new))
+    assert line in (3, 4)
+    assert message in said
+
+
+def test_an_exemption_without_a_reason_is_none():
+    import_programme(POLICY.replace('"A recall cannot wait."', '""'))
+    assert InvitationRule.objects.get().exempt_floor == ""
 
 
 def test_a_plain_text_counts_for_the_first_language():

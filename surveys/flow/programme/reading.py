@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from typing import Any
 
 from django.db import models, transaction
@@ -20,22 +21,28 @@ from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_ver
 from surveys.flow.programme.document import Fault, Faults, Place, each_once, read_document
 from surveys.flow.programme.values import (
     COLOUR,
+    EXEMPTION,
     LABEL,
     LINKS,
     NAME,
     NOTICE,
+    PRIORITY,
     PUBLIC_KEY,
     QUESTIONS,
+    QUOTA,
     RADIUS,
+    REMINDERS,
     SENT_MODES,
     SENTENCE,
     TARGETS,
+    hour_of,
     is_hours,
     is_link,
     is_rising,
     origin_of,
     reminders_fit,
 )
+from surveys.flow.timing import WEEKDAYS
 from surveys.models import (
     Channel,
     Instrument,
@@ -517,7 +524,7 @@ class _Import:
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
             *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "resting", "expires", "reminders", "active"),
+            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "active"),
         )
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
@@ -533,6 +540,9 @@ class _Import:
             _read(keys, "max_age", _positive_span, values, "max_age_s")
             _read(keys, "modes", _modes, values)
             _read(keys, "sample", _share, values, "sample_share")
+            _read(keys, "priority", _priority, values)
+            self._read_limits(keys, values)
+            _read(keys, "days", _days, values)
             _read(keys, "expires", _positive_span, values, "expires_s")
             _read(keys, "reminders", _reminders, values, "reminders_s")
             _read(keys, "active", Place.flag, values)
@@ -553,6 +563,17 @@ class _Import:
             if not at.faults:  # one that is only faulty is not missing
                 self._check_instrument(row, at, values)
             self.save(row, "rule", slug, values)
+
+    def _read_limits(self, keys: Mapping[str, Place], values: dict[str, Any]) -> None:
+        """What may be taken away with null: a quota, an hour, exemptions."""
+        for name, column, read in (("quota", "quota", _quota), ("at", "at_time", _hour)):
+            if name in keys:
+                value = None if keys[name].is_null else read(keys[name])
+                if value is not None or keys[name].is_null:
+                    values[column] = value
+        exempt = _exempt(keys["exempt"]) if "exempt" in keys else None
+        if exempt is not None:
+            values["exempt_resting"], values["exempt_floor"] = exempt.get("resting", ""), exempt.get("floor", "")
 
     def _check_reminders(
         self, row: InvitationRule, place: Place, keys: Mapping[str, Place], values: Mapping[str, Any]
@@ -825,8 +846,67 @@ def _share(place: Place) -> float | None:
     return None if value is None else float(value)
 
 
+def _priority(place: Place) -> int | None:
+    value = place.number(-PRIORITY, PRIORITY)
+    if isinstance(value, float):
+        place.fail("A whole number is wanted here.")
+        return None
+    return value
+
+
+def _quota(place: Place) -> int | None:
+    value = place.number(0, QUOTA)
+    if isinstance(value, float):
+        place.fail("A whole number is wanted here.")
+        return None
+    return value
+
+
+def _hour(place: Place) -> time | None:
+    value = place.text(5)
+    if value is None:
+        return None
+    try:
+        return hour_of(value)
+    except ValueError as error:
+        place.fail(str(error))
+        return None
+
+
+def _days(place: Place) -> list[str] | None:
+    """Days of the week in their order, each once; none or all are every day."""
+    days = [] if place.is_null else place.list_of(lambda at: at.choice(WEEKDAYS))
+    if days is None:
+        return None
+    if len(set(days)) < len(days):
+        place.fail("A day stands twice.")
+        return None
+    return [] if len(days) == len(WEEKDAYS) else sorted(days, key=WEEKDAYS.index)
+
+
+def _exempt(place: Place) -> dict[str, str] | None:
+    """What a rule is exempt from, with the reason for each; a plain text is the reason for both."""
+    if _is_nothing(place):
+        return {}
+    if place.is_text:
+        reason = place.text(EXEMPTION)
+        return None if reason is None else {"resting": reason, "floor": reason}
+    keys = place.keys(("resting", "floor"))
+    if keys is None:
+        return None
+    found: dict[str, str] = {}
+    for name, at in keys.items():
+        reason = None if _is_nothing(at) else at.text(EXEMPTION)
+        if reason is not None:
+            found[name] = reason
+    return found
+
+
 def _reminders(place: Place) -> list[int] | None:
     spans = [] if place.is_null else place.list_of(_positive_span)
+    if spans and len(spans) > REMINDERS:
+        place.fail(f"Nobody is reminded more than {REMINDERS} times.")
+        return None
     if spans and not is_rising(spans):
         place.fail("Reminders stand in the order in which they are sent.")
         return None

@@ -5,6 +5,7 @@ In: what somebody wrote. Out: the value as it is kept, or ValueError. No line nu
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import time
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -20,7 +21,9 @@ RADIUS, QUESTIONS, LINKS = 24, 50, 3  # at most: pixels, questions asked of one 
 LINK_SCHEMES = ("https", "http", "mailto", "tel")
 _NOT_IN_LINKS = frozenset('<>"`{}|^\\')  # RFC 3986 has them nowhere
 PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
+REMINDERS, PRIORITY, QUOTA, EXEMPTION = 2, 100, 1_000_000, 500  # at most: of one letter, up and down, a day, characters
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
+_HOUR = re.compile(r"([01]?\d|2[0-3]):[0-5]\d\Z")
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")
 
 
@@ -31,6 +34,18 @@ def is_hours(text: str) -> bool:
     (True, False, False)
     """
     return bool(_HOURS.match(text)) and text[:5] != text[6:]
+
+
+def hour_of(text: str) -> time:
+    """The time of day of "10:00" or "9:30"; ValueError for anything else.
+
+    >>> hour_of("9:30")
+    datetime.time(9, 30)
+    """
+    if not _HOUR.match(text):
+        raise ValueError(f'“{text}” is not a time of day such as "10:00".')
+    hour, _colon, minute = text.partition(":")
+    return time(int(hour), int(minute))
 
 
 def origin_of(text: str) -> str:

@@ -4,6 +4,7 @@ Every key is written, defaults too: a key that is absent keeps its value, so a d
 are written only where somebody changed them. People told of bad news are not in it: their addresses are secrets.
 """
 
+import re
 from collections.abc import Mapping
 from io import StringIO
 from typing import Any
@@ -20,6 +21,7 @@ from surveys.models.instruments import Kind
 
 # Plain texts to us, something else to readers of YAML 1.1.
 AMBIGUOUS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"}
+SEXAGESIMAL = re.compile(r"\d+(:\d\d)+\Z")  # 10:00 is 600 to them
 
 
 def export_programme() -> str:
@@ -161,7 +163,14 @@ def _rule(row: InvitationRule) -> dict[str, Any]:
         "max_age": span_of(row.max_age_s),
         "modes": list(row.modes),
         "sample": row.sample_share,
+        "priority": row.priority,
+        "quota": row.quota,
         "resting": {name: span_of(span) for name, span in resting.items() if span is not None},
+        "exempt": {
+            name: reason for name, reason in (("resting", row.exempt_resting), ("floor", row.exempt_floor)) if reason
+        },
+        "at": row.at_time.strftime("%H:%M") if row.at_time is not None else None,
+        "days": list(row.days),
         "expires": span_of(row.expires_s),
         "reminders": [span_of(span) for span in row.reminders_s],
         "active": row.active,
@@ -193,6 +202,8 @@ def _styled(value: Any, depth: int = 0) -> Any:
 
 
 def _quoted(value: Any) -> Any:
-    if isinstance(value, str) and (value.lower() in AMBIGUOUS or "\n" in value or not value.isprintable()):
+    if isinstance(value, str) and (
+        value.lower() in AMBIGUOUS or SEXAGESIMAL.match(value) or "\n" in value or not value.isprintable()
+    ):
         return DoubleQuotedScalarString(value)
     return value

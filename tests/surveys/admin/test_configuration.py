@@ -1,6 +1,7 @@
 """Journeys, touchpoints, rules and the organisation, as managers change them: every page is opened and sent as a browser would."""
 
 import json
+from datetime import time
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -9,6 +10,7 @@ from django.urls import reverse
 from surveys.flow.groups import MANAGER, VIEWER
 from surveys.flow.links import public_url
 from surveys.flow.programme import export_programme
+from surveys.flow.timing import WEEKDAYS
 from surveys.models import InvitationRule, Journey, Organisation, Stage, Touchpoint, Watcher
 from tests.factories import make_instrument, make_invitation, make_organisation, make_rule, make_touchpoint
 from tests.surveys.admin.people import answer
@@ -54,7 +56,8 @@ def make_everything() -> list:
     Watcher.objects.create(touchpoint=touchpoint, address="boss@shop.example", language="zh-hans")
     rule = make_rule(
         touchpoint, when="facts.wait_seconds < 3600", delay_s=7200, modes=["sms", "email"], sample_share=0.125,
-        reminders_s=[3 * 86_400, 7 * 86_400], resting_same_s=None, resting_any_s=0,
+        reminders_s=[3 * 86_400, 7 * 86_400], resting_same_s=None, resting_any_s=0, priority=-3, quota=500,
+        at_time=time(9, 30), days=["mon", "sat"], exempt_floor="A recall cannot wait.",
     )  # fmt: skip
     return [organisation, journey, touchpoint, touchpoint.instrument, rule]
 
@@ -246,6 +249,22 @@ def test_a_rule_is_made_from_what_people_write(manager):
     assert row.reminders_s == [259_200, 604_800]
     assert (row.modes, row.sample_share) == (["sms", "email"], 0.125)
     assert (row.resting_same_s, row.resting_any_s) == (None, 0)
+    assert (row.priority, row.quota, row.at_time, row.days, row.exempt_resting) == (0, None, None, [], "")
+
+
+def test_a_rules_policy_is_what_people_write_and_what_they_take_away(manager):
+    rule = make_rule()
+    response = send(
+        manager, page(rule), priority="−5", quota="500", at_time="9：30", days=["sat", "mon"], exempt_resting=" A recall. ",
+        exempt_floor="",
+    )  # fmt: skip
+    assert response.status_code == 302, errors_in(response)
+    rule.refresh_from_db()
+    assert (rule.priority, rule.quota, rule.at_time, rule.days) == (-5, 500, time(9, 30), ["mon", "sat"])
+    assert (rule.exempt_resting, rule.exempt_floor) == ("A recall.", "")
+    send(manager, page(rule), priority="", quota="", at_time="", days=list(WEEKDAYS), exempt_resting=" ")
+    rule.refresh_from_db()
+    assert (rule.priority, rule.quota, rule.at_time, rule.days, rule.exempt_resting) == (0, None, None, [], "")
 
 
 @pytest.mark.parametrize(
@@ -263,6 +282,12 @@ def test_a_rule_is_made_from_what_people_write(manager):
         ("reminders_s", "7d, 3d", "in the order"),
         ("reminders_s", "14d", "before the link expires"),
         ("expires_s", "", "required"),
+        ("reminders_s", "1d, 2d, 3d", "more than twice"),
+        ("priority", "101", "-100 to 100"),
+        ("quota", "2.5", "whole number"),
+        ("at_time", "25:00", "not a time of day"),
+        ("days", ["friday"], "not one of"),
+        ("exempt_floor", "x" * 501, "500"),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused(manager, field, value, said):

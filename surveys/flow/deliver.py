@@ -6,7 +6,7 @@ it may send the message once more, with the same Message-ID.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -109,12 +109,15 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         first_time = frozenset(invitation.pk for invitation in due if invitation.attempted_at is None)
         organisation = Organisation.current()
         histories = Histories.load(customers.values(), but_not=[invitation.pk for invitation in due])
-        wordings = _score_wordings({invitation.instrument_id for invitation in due})
+        wordings = score_wordings({invitation.instrument_id for invitation in due})
         reopened = reopened_since(invitation.event for invitation in due)
+        given_up = _given_up(due)
         letters = []
         for invitation in due:
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(invitation, organisation, histories, invitation.event_id in reopened, now)
+            address = _decide_again(
+                invitation, organisation, histories, invitation.event_id in reopened, given_up[invitation.pk], now
+            )
             if address:
                 histories.last_same[invitation.customer_id, invitation.touchpoint_id] = now
                 histories.last_any[invitation.customer_id] = histories.last_message[invitation.customer_id] = now
@@ -163,7 +166,7 @@ def _store(invitations: Sequence[Invitation]) -> None:
         cursor.execute(_STORE, [[getattr(row, name) for row in invitations] for name in _STORED])
 
 
-def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
+def score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
     """The wording of each instrument's own scale question, in its current version."""
     rows = Wording.objects.filter(version__instrument_id__in=instrument_ids, question__kind="scale")
     found: dict[int, Wording] = {}
@@ -172,8 +175,24 @@ def _score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
     return found
 
 
+def _given_up(invitations: Iterable[Invitation]) -> dict[int, set[str]]:
+    """The modes in which an invitation has failed for good: it goes on by the next one of its rule."""
+    modes: dict[int, set[str]] = defaultdict(set)
+    tried = [invitation.pk for invitation in invitations if invitation.attempts]
+    if tried:
+        failed = Q(result="permanent") | Q(receipt__in=["failed", "bounced"])
+        for pk, mode in DeliveryAttempt.objects.filter(failed, invitation__in=tried).values_list("invitation", "mode"):
+            modes[pk].add(mode)
+    return modes
+
+
 def _decide_again(
-    invitation: Invitation, organisation: Organisation, histories: Histories, reopened: bool, now: datetime
+    invitation: Invitation,
+    organisation: Organisation,
+    histories: Histories,
+    reopened: bool,
+    given_up: Collection[str],
+    now: datetime,
 ) -> str:
     """The address to write to; "" where the invitation was refused, postponed or cancelled, which is then written on it."""
     if not invitation.touchpoint.active or (invitation.rule is not None and not invitation.rule.active):
@@ -187,7 +206,7 @@ def _decide_again(
         invitation.status, invitation.reason = Invitation.Status.CANCELLED, Invitation.Reason.REOPENED
         return ""
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    mode, suppressed = histories.way_to(customer, modes)
+    mode, suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
     decision = Decision(True)
     if invitation.attempted_at is None or suppressed or not mode:
         history = History(
@@ -220,6 +239,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             message_id=letter.message_id,
             result=outcome.result,
             detail=outcome.detail,
+            reference=outcome.reference,
+            address_hash=address_hash(letter.to) if outcome.reference else "",
         )
         if outcome.result == "sent":
             expires_at = now + timedelta(seconds=invitation.expires_s)
@@ -227,15 +248,9 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             # An answer may have come in before we heard the server's OK.
             row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT)
         elif outcome.result == "permanent":
-            # Answered or erased meanwhile stays answered or erased.
-            row.filter(status=Invitation.Status.SCHEDULED).update(
-                status=Invitation.Status.FAILED,
-                reason=Invitation.Reason.BOUNCED,
-                detail=outcome.detail,
-                lease_until=None,
-            )
+            give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
-            _suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
+            suppress_bounced(address_hash(letter.to), outcome.detail, now)
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
@@ -243,6 +258,7 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s))
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
             _forget(invitation, letter)
@@ -254,15 +270,30 @@ def _forget(invitation: Invitation, letter: Letter) -> None:
     An erasure that is under way has the link, so we waited for it and see it; one that comes later waits for us and sees this.
     """
     SentMessage.objects.filter(message_id=letter.message_id).delete()
-    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="")
+    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="", address_hash="")
     Invitation.objects.filter(pk=invitation.pk).update(detail="")
-    address = SENDING[invitation.mode].address_of(invitation.customer)  # as it was when the letter was written
-    Suppression.objects.filter(address_hash=address_hash(address)).update(detail="")
+    Suppression.objects.filter(address_hash=address_hash(letter.to)).update(detail="")
 
 
-def _suppress(address: str, detail: str, now: datetime) -> None:
-    if address:
+def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str, detail: str, now: datetime) -> None:
+    """This mode has failed for good: on to the next one of the rule by which the customer can be reached, else the end.
+
+    `statuses`: only while the invitation is in one of them, so that what was answered, opened or erased meanwhile stays so.
+    """
+    row = Invitation.objects.filter(pk=invitation.pk, status__in=statuses)
+    modes = invitation.rule.modes if invitation.rule else [invitation.mode]
+    given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
+    customer = Customer.objects.get(pk=invitation.customer_id)
+    mode, _suppressed = Histories.load([customer]).way_to(customer, [mode for mode in modes if mode not in given_up])
+    if mode and customer.erased_at is None:
+        row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None)
+    else:
+        row.update(status=Invitation.Status.FAILED, reason=reason, detail=detail, lease_until=None)
+
+
+def suppress_bounced(hashed: str, detail: str, now: datetime) -> None:
+    if hashed:
         Suppression.objects.get_or_create(
-            address_hash=address_hash(address),
+            address_hash=hashed,
             defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
         )

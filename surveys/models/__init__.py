@@ -3,11 +3,11 @@
 from surveys.models.customers import Customer, Segment, Suppression
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
-from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule
+from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Receipt, ReceiptKind
 from surveys.models.journeys import Channel, Journey, Logo, Organisation, PrivacyNotice, Stage, Touchpoint
 from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
-from surveys.models.messages import SentMessage
+from surveys.models.messages import InboundText, SentMessage
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
@@ -20,6 +20,7 @@ __all__ = [
     "Customer",
     "DeliveryAttempt",
     "DurationLedger",
+    "InboundText",
     "Instrument",
     "InstrumentVersion",
     "InteractionEvent",
@@ -32,6 +33,8 @@ __all__ = [
     "PrivacyNotice",
     "QuarantinedEvent",
     "Question",
+    "Receipt",
+    "ReceiptKind",
     "Response",
     "ResponseChange",
     "ScoreLedger",

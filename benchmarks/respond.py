@@ -25,12 +25,12 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
         cursor.execute(
             "CREATE TABLE bench_answer (id bigserial PRIMARY KEY, token text, score int, comment text, at timestamptz)"
         )
-    touchpoint, instrument, version = _prepare()
+    touchpoint, instrument, version = prepare()
     ours, bare = stage.serve(), stage.serve("benchmarks.bare")
     figures, limits = [], []
     for round_ in range(rounds + 1):
-        tokens = _invite(touchpoint, instrument, answers)
-        limit, figure = _rate(bare, tokens, version), _rate(ours, tokens, version)
+        tokens = invite(touchpoint, instrument, answers)
+        limit, figure = rate(bare, tokens, version), rate(ours, tokens, version)
         if round_:  # the first one warms up
             limits.append(limit)
             figures.append(figure)
@@ -49,7 +49,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _rate(port: int, tokens: list[str], version: int) -> float:
+def rate(port: int, tokens: list[str], version: int) -> float:
     form = "application/x-www-form-urlencoded"
     body = urlencode(
         {"version": version, "language": "en", "score": "9", "comment": "The courier was kind and quick."}
@@ -60,7 +60,7 @@ def _rate(port: int, tokens: list[str], version: int) -> float:
     return len(tokens) / seconds
 
 
-def _prepare() -> tuple[int, int, int]:
+def prepare() -> tuple[int, int, int]:
     from surveys.models import Instrument, Touchpoint
 
     instrument = Instrument.objects.get(slug="nps")
@@ -69,7 +69,7 @@ def _prepare() -> tuple[int, int, int]:
     return touchpoint.pk, instrument.pk, version.pk
 
 
-def _invite(touchpoint: int, instrument: int, count: int) -> list[str]:
+def invite(touchpoint: int, instrument: int, count: int) -> list[str]:
     """Sent invitations of as many customers; their tokens."""
     tokens = [secrets.token_urlsafe(16) for _number in range(count)]
     with connection.cursor() as cursor:

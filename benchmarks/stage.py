@@ -87,6 +87,11 @@ class Stage:
                     raise
                 time.sleep(0.1)
 
+    def collect_static(self) -> None:
+        """What pages link to, under names that hold their digests: templates ask for these. Before `serve()`."""
+        command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+        subprocess.run(command, cwd=ROOT, check=True)
+
     def note_memory(self) -> None:
         """Remember the largest resident size of any web process so far."""
         for process in self.web:

@@ -13,9 +13,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _
 
 from surveys.models import Organisation
+from surveys.phrases import LANGUAGES, STANDARD
+from surveys.texts import accepted_languages, match_language
 
 RETRY_AFTER_S = 5
 STAFF_PATHS = ("/admin/", "/api/v1/docs/", "/i18n/")
@@ -25,7 +26,7 @@ def is_for_staff(request: HttpRequest) -> bool:
     return request.path_info.startswith(STAFF_PATHS)
 
 
-PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+PAGE = """<!doctype html><html lang="{lang}"{rtl}><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>"""
 
 
@@ -52,14 +53,25 @@ def away(request: HttpRequest) -> HttpResponse:
         body["detail"] = "The database does not answer at the moment. Nothing was recorded; send it again."
         response = JsonResponse(body, status=503, content_type="application/problem+json")
     else:
-        lang = translation.get_language_from_request(request)
+        lang = translation.get_language_from_request(request) if is_for_staff(request) else _readers_language(request)
         with translation.override(lang):
-            title = _("One moment, please")
-            text = _("We cannot reach our records just now. Please try again in a few seconds; nothing is lost.")
-        response = HttpResponse(PAGE.format(lang=lang, title=title, text=text), status=503)
+            page = PAGE.format(
+                lang=lang,
+                rtl=' dir="rtl"' if translation.get_language_bidi() else "",
+                title=STANDARD["away"],
+                text=STANDARD["away_text"],
+            )
+        response = HttpResponse(page, status=503)
     response["Retry-After"] = str(RETRY_AFTER_S)
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _readers_language(request: HttpRequest) -> str:
+    """The form's, the page's own switch's, the browser's: what the organisation speaks is in the records that are away."""
+    accepted = accepted_languages(request.headers.get("Accept-Language", ""))
+    wanted = (request.POST.get("language", ""), request.GET.get("lang", ""), *accepted)
+    return next(filter(None, (match_language(tag, LANGUAGES) for tag in wanted if tag.strip())), LANGUAGES[0])
 
 
 class PolicyMiddleware(CSPMiddleware):

@@ -150,6 +150,19 @@ def _percent(successes: int, n: int) -> Estimate:
     return Estimate(100 * successes / n, 100 * low, 100 * high, n)
 
 
+def web_response_rate(answered: int, shown: int) -> Estimate:
+    """Percent of a widget's views that were answered, with Wilson's interval; n is how often it was shown.
+
+    Of views, not of people: not one of the AAPOR's rates, whose denominator is people. Where more answered than were counted as shown
+    (a form that was opened where no script counts) there is no value, and none is made up. ValueError below 0.
+    """
+    if answered < 0 or shown < 0:
+        raise ValueError("a count is below 0")
+    if answered > shown:
+        return Estimate(None, None, None, shown)
+    return _percent(answered, shown)
+
+
 def csat_top_box(histogram: Sequence[int], scale: Scale) -> Estimate:
     """Customer satisfaction: percent of answers in the top two boxes, with Wilson's interval; shape (5,) or (7,).
 

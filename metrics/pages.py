@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, pgettext
 from metrics import formulas
 from metrics.formulas import NOTHING, Estimate
 from metrics.queries import MatrixRow, Measured
+from metrics.reach import Reach
 from metrics.significance import difference, is_significant
 from metrics.slices import Interval
 from surveys.scales import scale_for
@@ -431,6 +432,39 @@ def breakdown(measured: Measured) -> list[Share]:
         _share(band_title(band), count, measured.n, tones.get(band, "middle"))
         for band, count in measured.breakdown.items()
     ]
+
+
+@dataclass(frozen=True)
+class ReachRow:
+    """One period of the widget: a dash for what was not counted. `state` of the rate: value, few or nothing."""
+
+    label: str
+    shown: str
+    started: str
+    answered: str
+    dismissed: str
+    rate: str
+    state: str
+    n_text: str
+    whisker: Whisker | None
+
+
+def reach_row(label: str, reach: Reach) -> ReachRow:
+    if reach.views is None:
+        return ReachRow(label, DASH, DASH, DASH, DASH, DASH, "nothing", "", None)
+    rate = reach.rate
+    n_text, whisker = "", None
+    if rate.value is None or rate.low is None or rate.high is None:
+        state, text = "nothing", DASH
+    elif rate.n < MIN_N:
+        state, text = "few", too_few(rate.n)
+    else:
+        state, text, n_text = "value", f"{rounded(rate.value)}%", count_text(rate.n)
+        ends = {"low": f"{rounded(rate.low)}%", "high": f"{rounded(rate.high)}%"}
+        said = _("95%% interval: %(low)s to %(high)s") % ends
+        whisker = Whisker(round(rate.low, 2), round(rate.high, 2), round(rate.value, 2), None, said)
+    shown, started, dismissed = (f"{reach.of(event):,}" for event in ("shown", "started", "dismissed"))
+    return ReachRow(label, shown, started, f"{reach.answered:,}", dismissed, text, state, n_text, whisker)
 
 
 def score_text(metric: str, points: int, score: int | None) -> str:

@@ -17,7 +17,7 @@ from django.db.models import Count, Model, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -27,6 +27,7 @@ from metrics import pages, slices
 from metrics.pages import Column
 from metrics.periods import KEYS, Period, read_period
 from metrics.queries import Catalogue, MatrixRow, Measured, Slice, measure, measure_matrix, measure_trend
+from metrics.reach import measure_reach, reach_interval
 from surveys.flow import links
 from surveys.models import (
     Channel,
@@ -41,6 +42,7 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.customers import MAX_SEGMENTS, OTHER_SEGMENT
+from surveys.models.responses import SUSPECT
 from surveys.scales import SCALES, Scale
 from surveys.words import band_tone, band_word
 
@@ -159,6 +161,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
     rows = Organisation.objects.filter(pk=1).annotate(
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
+        suspected=counted(Response.objects.filter(SUSPECT), "pk"),
         quarantined=counted(QuarantinedEvent.objects.filter(state=QuarantinedEvent.State.WAITING), "pk"),
         failed=counted(failures.filter(invitation__status=Invitation.Status.FAILED), "invitation", distinct=True),
         retried=counted(failures.filter(invitation__status=Invitation.Status.SCHEDULED), "invitation", distinct=True),
@@ -173,6 +176,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
 def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:
     """What somebody should look at; only what the user may open."""
     kinds: tuple[tuple[str, str, type[Model], dict[str, str]], ...] = (
+        ("suspected", _("Answers that look like a machine’s"), Response, {"suspected": "waiting"}),
         ("quarantined", _("Events in quarantine"), QuarantinedEvent, {"state__exact": "waiting"}),
         ("failed", _("Messages not delivered in the last 7 days"), Invitation, {"status__exact": "failed"}),
         ("retried", _("Messages being tried again"), DeliveryAttempt, {"result__exact": "temporary"}),
@@ -459,9 +463,12 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "trend_tabs": _trend_tabs(request, columns, column),
             **_evidence(request, frame, filters, measured.total, now),
         }
+    if not filters.chosen["segment"] and filters.chosen["mode"] in ("", Mode.WEB):
+        context |= _reach(touchpoint, frame, filters)
     if request.user.has_perm("surveys.view_touchpoint"):
         context |= {
             "may_open": True,
+            "widget_url": _widget_url(touchpoint),
             "public_url": links.public_url(touchpoint),
             "codes_url": reverse("admin:surveys_touchpoint_codes", args=[touchpoint.pk]),
             "snippet": links.embed_snippet(touchpoint),
@@ -469,6 +476,27 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "settings_url": _row_url(Touchpoint, touchpoint.pk) if _may_view(request, Touchpoint) else "",
         }
     return _page(request, "staff/touchpoint.html", frame, context)
+
+
+def _reach(touchpoint: Touchpoint, frame: Frame, filters: Filters) -> dict[str, Any]:
+    """Who saw the widget and who answered it; nothing where it was not seen. A view has no segment to filter by."""
+    first, last = filters.period.first, filters.period.last
+    total, periods = measure_reach(touchpoint.pk, first, last, *filters.moments(frame.organisation))
+    if total.views is None:
+        return {}
+    interval = reach_interval(first, last)
+    return {
+        "reach": pages.reach_row(_("All"), total),
+        "reach_periods": [pages.reach_row(pages.period_label(start, interval), part) for start, part in periods],
+        "reach_heading": _("Week from") if interval == "week" else _("Month"),
+    }
+
+
+def _widget_url(touchpoint: Touchpoint) -> str:
+    try:
+        return reverse("admin:surveys_touchpoint_widget", args=[touchpoint.pk])
+    except NoReverseMatch:
+        return ""
 
 
 def _figure(row: MatrixRow, touchpoint: Touchpoint) -> pages.Figure:

@@ -9,6 +9,15 @@
   const suit = (card) => {
     const kind = card.querySelector("[data-kind]").value;
     card.querySelectorAll("[data-for]").forEach((part) => { part.hidden = !part.dataset.for.split(" ").includes(kind); });
+    // What a contact permission asks where nothing is typed shows in its fields.
+    card.querySelectorAll("[data-standard]").forEach((text) => { text.placeholder = kind === "contact" ? text.dataset.standard : ""; });
+    // Eleven stars fit on no phone: a long scale is drawn as numbers.
+    const display = card.querySelector("[data-display]");
+    const scale = card.querySelector("[data-points]");
+    if (!display || kind !== "scale") return;
+    const points = Number(scale.value.split(":")[1] || scale.dataset.points);
+    display.hidden = points > 7;
+    if (display.hidden) display.querySelector("select").value = "numbers";
   };
 
   const dress = (card) => {
@@ -33,7 +42,7 @@
   };
 
   form.addEventListener("change", (event) => {
-    if (event.target.matches("[data-kind]")) suit(event.target.closest("[data-question]"));
+    if (event.target.matches("[data-kind], [data-points]")) suit(event.target.closest("[data-question]"));
   });
   form.addEventListener("click", (event) => {
     if (event.target.matches("[data-add-option]")) addOption(event.target.closest("[data-question]"));

@@ -1,12 +1,17 @@
-"""PURE: one accent colour of an organisation, made readable wherever it stands. In: "#rrggbb". Out: the same, or a stylesheet.
+"""PURE: an organisation's theme: its accent colour, made readable wherever it stands, its corners, light or dark.
 
+In: "#rrggbb" and the like. Out: colours, and the stylesheet that sets them for form.css, with the name that it is served under.
 Contrast is WCAG 2.2's: (lighter + 0.05) / (darker + 0.05) of relative luminances, 1…21. Text needs 4.5 (level AA).
 """
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 
 WHITE, INK = "#ffffff", "#111417"
 GROUND, DARK_GROUND = "#ffffff", "#14171a"  # those of form.css
+ACCENT, ACCENT_IN_DARK = "#0f766e", "#5eead4"  # likewise
 AA = 4.5
 COLOUR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
@@ -44,11 +49,46 @@ def on(colour: str) -> str:
     return max((WHITE, INK), key=lambda text: contrast(text, colour))
 
 
-def stylesheet(colour: str) -> str:
-    """Sets form.css's accent, in light and in dark."""
+def accent_on(ground: str, accent: str) -> str:
+    """`accent` as it stands on a ground; our own is as form.css has it."""
+    own = (accent.lower(), ground) == (ACCENT, DARK_GROUND)
+    return ACCENT_IN_DARK if own else readable(accent, ground)
 
-    def properties(ground: str) -> str:
-        shown = readable(colour, ground)
-        return f":root{{--accent:{shown};--on-accent:{on(shown)}}}"
 
-    return f"{properties(GROUND)}\n@media (prefers-color-scheme: dark){{{properties(DARK_GROUND)}}}\n"
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Where an accent cannot be read as it is, and what stands in its place."""
+
+    scheme: str  # "light" or "dark"
+    shown: str  # "#rrggbb"
+    contrast: float  # of the accent as it was given, against the ground of that scheme; AA was wanted
+
+
+def corrections(accent: str) -> list[Correction]:
+    """What respondents see in place of `accent`, in light and in dark; nothing where it can be read as it is."""
+    return [
+        Correction(scheme, shown, contrast(accent, ground))
+        for scheme, ground in (("light", GROUND), ("dark", DARK_GROUND))
+        if (shown := accent_on(ground, accent)) != accent.lower()
+    ]
+
+
+def stylesheet(accent: str, radius: int, scheme: str) -> str:
+    """Sets form.css's accent and corners; `scheme` ("auto", "light", "dark") says on which grounds."""
+
+    def colours_on(ground: str) -> str:
+        shown = accent_on(ground, accent)
+        return f"--accent:{shown};--on-accent:{on(shown)}"
+
+    first = colours_on(DARK_GROUND if scheme == "dark" else GROUND)
+    sheet = f":root{{{first};--radius:{radius}px}}\n"
+    if scheme == "auto":
+        sheet += f"@media (prefers-color-scheme:dark){{:root{{{colours_on(DARK_GROUND)}}}}}\n"
+    return sheet
+
+
+@lru_cache(maxsize=64)
+def stylesheet_name(accent: str, radius: int, scheme: str) -> str:
+    """Such as "0f766e-10-auto-1a2b3c4d": all that the sheet is made of, and of what it says, so that it may be kept for good."""
+    digest = sha256(stylesheet(accent, radius, scheme).encode()).hexdigest()
+    return f"{accent.lower().lstrip('#')}-{radius}-{scheme}-{digest[:8]}"

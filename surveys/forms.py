@@ -5,24 +5,34 @@ A question that is not shown for the answers given is not answered, whatever cam
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from surveys.flow.follow import Link
+from surveys.flow.programme.values import is_link
 from surveys.flow.respond import SCORE_KEY, Given, Submission
 from surveys.models import Instrument, InstrumentVersion, Mode, Organisation, Touchpoint, Wording
-from surveys.models.instruments import NO, YES, Kind
+from surveys.models.instruments import NO, YES, Display, Kind
 from surveys.phrases import STANDARD, Phrases
+from surveys.pictures import pictures
 from surveys.texts import fill, pick
 
 MAX_TEXT = 5000
 FACTS_MAX, FACTS_COUNT, REFERENCE_MAX = 8_000, 50, 200  # characters, facts, characters
 OPEN_MODES = {"qr": Mode.QR, "kiosk": Mode.KIOSK, "web": Mode.WEB}  # how people come to an open form; else by a link
+
+
+class Point(NamedTuple):
+    """One score as a page draws it."""
+
+    score: int
+    name: str  # what it is called where it is not seen
+    picture: str  # a path, "" for a number
 
 
 @dataclass(slots=True)
@@ -43,15 +53,19 @@ class Asked:
     by_band: list[tuple[int, int, str]] = field(default_factory=list)
     value: Any = None
     error: str = ""
+    # What only a page needs: see `draw`.
+    points: list[Point] = field(default_factory=list)
+    step: str = ""  # "Question 1 of 3"; "" where there is one question only
 
     @property
     def shown_for(self) -> str:
         """`show_if` for the page's script, such as "score:1,2,3"."""
         return ";".join(f"{key}:{','.join(map(str, values))}" for key, values in self.show_if.items())
 
-    @property
-    def is_shown(self) -> bool:
-        return not self.show_if
+    def text_for(self, score: Any) -> str:
+        """What is asked of somebody with this score; `text` where it is not known."""
+        found = (text for low, high, text in self.by_band if isinstance(score, int) and low <= score <= high)
+        return next(found, self.text)
 
 
 @dataclass(slots=True)
@@ -121,6 +135,59 @@ def questions_in(
         )
         for wording in wordings
     ]
+
+
+def asked_at_most(questions: Sequence[Asked], most: int) -> list[Asked]:
+    """Without those that nobody is asked, since so many before them are asked of everybody. 0: all."""
+    always = 0
+    for index, question in enumerate(questions):
+        if 0 < most <= always:
+            return list(questions[:index])
+        always += not question.show_if
+    return list(questions)
+
+
+def thanks_for(
+    instrument: Instrument, score: int | None, say: Phrases, text_of: Callable[[Mapping[str, str]], str]
+) -> dict[str, Any]:
+    """Title, text, links and share link of the thank-you page; `text_of` picks from a map of languages.
+
+    What is not set for the band of the score is that of "any", and what is not set there is ours.
+    """
+    band = instrument.scale.band(score) if instrument.scale.contains(score) else ""  # type: ignore[arg-type]
+    own = {**instrument.thanks.get("any", {}), **{k: v for k, v in instrument.thanks.get(band, {}).items() if v}}
+    links = [(text_of(link.get("label", {})) or link["url"], link["url"]) for link in own.get("links", [])]
+    share = instrument.share if is_link(instrument.share.get("url", "")) else {}
+    return {
+        "title": text_of(own.get("title", {})) or say["thanks"],
+        "text": text_of(own.get("text", {})) or say["thanks_text"],
+        "links": [(label, url) for label, url in links if is_link(url)],
+        "share": (text_of(share.get("label", {})) or share["url"], share["url"]) if share else None,
+    }
+
+
+def draw(questions: Sequence[Asked], say: Phrases = STANDARD) -> None:
+    """Give each question what a page shows beside its text: its step, and its scores with their names and pictures."""
+    for number, question in enumerate(questions, 1):
+        if len(questions) > 1:
+            question.step = say.fill("progress", number=number, total=len(questions))
+        paths = pictures(question.display, question.scores)
+        question.points = [
+            Point(score, _name_of_score(question, score, say), path)
+            for score, path in zip(question.scores, paths, strict=True)
+        ]
+
+
+def _name_of_score(question: Asked, score: int, say: Phrases) -> str:
+    """Such as "3 of 5", "4 stars" or, at an end of the scale, "1 of 5, Very dissatisfied"."""
+    low, high = question.scores[0], question.scores[-1]
+    name = (
+        say.fill("stars", count=score)
+        if question.display == Display.STARS
+        else say.fill("score_of", score=score, high=high)
+    )
+    label = question.low_label if score == low else question.high_label if score == high else ""
+    return f"{name}{say['between_labels']}{label}" if label else name
 
 
 def posted_values(wordings: Sequence[Wording], data: QueryDict) -> dict[str, Any]:

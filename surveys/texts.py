@@ -30,6 +30,24 @@ def match_language(wanted: str, available: Iterable[str]) -> str | None:
     return next((other for other in tags if other.split("-")[0] == base and base != "zh"), None)
 
 
+def accepted_languages(header: str) -> list[str]:
+    """The tags of an Accept-Language header, the most wanted first; what cannot be read is left out.
+
+    >>> accepted_languages("de;q=0.5, fr-CH, en;q=x, *;q=0")
+    ['fr-CH', 'de']
+    """
+    found = []
+    for part in header[:500].split(","):
+        tag, _semicolon, share = part.partition(";")
+        try:
+            weight = float(share.partition("=")[2]) if share.strip() else 1.0
+        except ValueError:
+            continue
+        if tag.strip() and weight > 0:
+            found.append((weight, tag.strip()))
+    return [tag for _weight, tag in sorted(found, key=lambda item: -item[0])]
+
+
 def pick(texts: Mapping[str, str], language: str, fallbacks: Iterable[str] = ("en",)) -> str:
     """The text for `language`, else for the first fallback that has one, else any; "" for an empty map."""
     return texts.get(picked_language(texts, language, fallbacks), "")

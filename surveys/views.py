@@ -1,13 +1,13 @@
 """What customers see: the form, the thank-you page, unsubscribing. No cookie; GET and HEAD record nothing but the first GET's time."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -15,18 +15,29 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from surveys import colours, forms
-from surveys.flow.follow import follow_token, note_opened
-from surveys.flow.respond import Given, InvitationExpired, Submission, answer_link, record_response
+from surveys.flow.follow import Link, follow_token, note_opened
+from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
-from surveys.models import InstrumentVersion, Invitation, Organisation, Response, Touchpoint
+from surveys.look import look_of
+from surveys.models import (
+    Instrument,
+    InstrumentVersion,
+    Invitation,
+    Logo,
+    Mode,
+    Organisation,
+    Response,
+    Touchpoint,
+)
 from surveys.phrases import LANGUAGES, Phrases
-from surveys.texts import match_language, pick
+from surveys.texts import accepted_languages, fill, match_language, pick
+from surveys.visitor import address_of
 
 View = Callable[..., HttpResponse]
 LOCATION_MAX = 100
 LANGUAGE_MAX = 20
-DEFAULT_ACCENT = Organisation._meta.get_field("accent").default  # form.css has it
+KEPT_FOR_GOOD = "public, max-age=31536000, immutable"
 
 
 def respondent(view: View) -> View:
@@ -62,10 +73,14 @@ class Visit:
 
 
 def choose_language(request: HttpRequest, organisation: Organisation, *known: str) -> str:
-    """The page's own switch, then what is known of the customer, then the browser, then the organisation."""
+    """The page's own switch, then what is known of the customer, then the browser, then the organisation.
+
+    A form that comes back says which language it was shown in; it is read again in that one.
+    """
     offered = organisation.languages or ["en"]
-    accepted = [part.split(";")[0] for part in request.headers.get("Accept-Language", "").split(",")]
-    for wanted in (request.GET.get("lang", ""), *known, *accepted):
+    accepted = accepted_languages(request.headers.get("Accept-Language", ""))
+    chosen = (request.POST.get("switch", ""), request.POST.get("language", ""), request.GET.get("lang", ""))
+    for wanted in (*chosen, *known, *accepted):
         found = match_language(wanted, offered) if wanted.strip() else None
         if found:
             return found
@@ -75,15 +90,15 @@ def choose_language(request: HttpRequest, organisation: Organisation, *known: st
 def _page(
     request: HttpRequest, template: str, organisation: Organisation, language: str, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """One page with what all of them have: the organisation's name and colour, and the language switch."""
+    """One page with what all of them have: the organisation's name and theme, and the language switch."""
     fallbacks = [organisation.default_language, "en"]
-    own_accent = organisation.accent != DEFAULT_ACCENT and colours.is_colour(organisation.accent)
     shared = {
         "organisation": pick(organisation.name, language, fallbacks),
-        "accent": organisation.accent.lstrip("#").lower() if own_accent else "",
+        **look_of(organisation),
         "language": language,
         "say": _say(organisation),
-        "languages": _switch(request, organisation, language) if request.method != "POST" or status == 422 else [],
+        "languages": _switch(request, organisation, language) if request.method != "POST" or template == "form" else [],
+        "test": _is_test(request),
     }
     return render(request, f"respondent/{template}.html", {**shared, **context}, status=status)
 
@@ -108,8 +123,8 @@ def _say(organisation: Organisation) -> Phrases:
 @require_http_methods(["GET", "HEAD", "POST"])
 def invited(request: HttpRequest, token: str) -> HttpResponse:
     """/s/{token}/: the form of an invited customer."""
-    if request.method == "POST" and _answered_at_once(request, token):
-        return _to_thanks(request, {"lang": request.POST.get("language", "")})
+    if request.method == "POST" and "switch" not in request.POST and (press := _answered_at_once(request, token)):
+        return _taken(request, press, {"lang": request.POST.get("language", "")})
     link = follow_token(token, _version_id(request))
     organisation = link.organisation if link else Organisation.current()
     _remember_zone(organisation)
@@ -118,21 +133,24 @@ def invited(request: HttpRequest, token: str) -> HttpResponse:
     with translation.override(_shown(language)):
         if link is None:
             return _unknown(request, organisation, language)
-        if link.is_closed(now):
-            return _expired(request, organisation, language)
         invitation, version = link.invitation, link.version
         visit = Visit(organisation, invitation.touchpoint, language)
-        if request.method == "GET":
+        is_closed = link.is_closed(now)
+        if request.method == "GET" and not is_closed:
             note_opened(invitation, now)
-        if request.method != "POST":
-            if "done" in request.GET and link.response is not None:
-                return _thanks(request, visit, link.response)
-            return _form(request, visit, version, response=link.response)
 
         def submission(answers: list[Given], press: forms.Press) -> Submission:
             return forms.submission_of_link(link, answers, language, press)
 
-        return _submit(request, visit, version, submission)
+        if is_closed:
+            page = _expired(request, organisation, language)
+        elif request.method == "POST":
+            page = _submit(request, visit, version, submission)
+        elif "done" in request.GET and link.response is not None:
+            page = _thanks(request, visit, version.instrument_id, link.response)
+        else:
+            page = _form_of_link(request, visit, link)
+        return _may_be_framed(request, page, visit.touchpoint) if invitation.mode == Mode.WEB else page
 
 
 @respondent
@@ -150,8 +168,8 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
         form_id = _uuid(request.POST.get("form") or request.GET.get("form"))
         response = Response.objects.filter(client_id=form_id, touchpoint=touchpoint).first() if form_id else None
         if request.method != "POST":
-            if "done" in request.GET and response is not None:
-                page = _thanks(request, visit, response)
+            if "done" in request.GET and (response is not None or _is_test(request)):
+                page = _thanks(request, visit, touchpoint.instrument_id, response)
             else:
                 page = _form(request, visit, version, response=response, form_id=form_id or uuid.uuid4())
         else:
@@ -171,9 +189,27 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                 )
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
-        page._csp_replace = {"frame-ancestors": touchpoint.allowed_origins or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
-        page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
-        return page
+        return _may_be_framed(request, page, touchpoint)
+
+
+def _framers(request: HttpRequest, touchpoint: Touchpoint) -> list[str]:
+    """The touchpoint's allowed origins; for a test our own as well, where the manager's preview stands."""
+    own = [f"{request.scheme}://{request.get_host()}"] if _is_test(request) else []
+    return [*touchpoint.allowed_origins, *own]
+
+
+def _may_be_framed(request: HttpRequest, page: HttpResponse, touchpoint: Touchpoint) -> HttpResponse:
+    """By pages of the touchpoint's allowed origins, and by nobody else's."""
+    page._csp_replace = {"frame-ancestors": _framers(request, touchpoint) or ["'none'"]}  # type: ignore[attr-defined,unused-ignore]
+    page.xframe_options_exempt = True  # type: ignore[attr-defined,unused-ignore]
+    return page
+
+
+def _frame(request: HttpRequest, visit: Visit) -> dict[str, Any]:
+    """What `frame.js` needs to talk to the page or the app around the form; nothing where nobody asked for it."""
+    if request.GET.get("via") != "web" and "origin" not in request.GET:
+        return {}
+    return {"framed": True, "key": visit.touchpoint.public_key, "origins": _framers(request, visit.touchpoint)}
 
 
 def _submit(
@@ -185,25 +221,49 @@ def _submit(
 ) -> HttpResponse:
     wordings = forms.wordings_of(version)
     values = forms.posted_values(wordings, request.POST)
-    press = forms.posted_press(request.POST, is_scanner(request.META.get("REMOTE_ADDR", "")))
+    if "switch" in request.POST:  # another language, and what was typed stays
+        return _form(request, visit, version, values=values, form_id=form_id)
+    press = _press(request)
     checked = forms.check(
         wordings, values, _say(visit.organisation), complete=press.complete, most=version.instrument.max_questions
     )
+    if checked.errors and not press.complete:
+        return HttpResponse(status=422)  # nothing that could be kept; the page goes on by itself
     if checked.errors:
         return _form(request, visit, version, values=values, errors=checked.errors, form_id=form_id, status=422)
+    query = {"lang": visit.language}
+    if _is_test(request):
+        score = next((given.score for given in checked.answers if given.question.key == SCORE_KEY), None)
+        return _taken(request, press, query | ({} if score is None else {"score": str(score)}))
     try:
         recorded = record_response(submission(checked.answers, press), timezone.now())
     except InvitationExpired:
         return _expired(request, visit.organisation, visit.language)
-    query = {"lang": visit.language}
     if recorded.response.invitation_id is None:
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
-        query["form"] = str(recorded.response.client_id)
-    return _to_thanks(request, query)
+        query |= {"form": str(recorded.response.client_id)}
+    return _taken(request, press, query)
 
 
-def _to_thanks(request: HttpRequest, query: Mapping[str, str]) -> HttpResponse:
-    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query})}", status=303)
+def _press(request: HttpRequest) -> forms.Press:
+    return forms.posted_press(request.POST, is_scanner(address_of(request)))
+
+
+def _taken(request: HttpRequest, press: forms.Press, query: Mapping[str, str]) -> HttpResponse:
+    """After "Send" the thank-you page; the page that has recorded a touch by itself stays where it is."""
+    if not press.complete:
+        return HttpResponse(status=204)
+    return HttpResponseRedirect(f"{request.path}?{urlencode({'done': '1', **query, **_kept(request)})}", status=303)
+
+
+def _is_test(request: HttpRequest) -> bool:
+    """A manager tries an open form: it looks and goes as ever, and records nothing."""
+    match = request.resolver_match
+    return request.GET.get("test") == "1" and match is not None and match.url_name == "public"
+
+
+def _kept(request: HttpRequest) -> dict[str, str]:
+    """How and where somebody came here: every address of the same visit says it again."""
+    return {name: request.GET[name] for name in ("via", "loc", "origin", "test") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -214,17 +274,20 @@ def _remember_zone(organisation: Organisation) -> None:
     _zone = organisation.time_zone
 
 
-def _answered_at_once(request: HttpRequest, token: str) -> bool:
-    """Whether this was the first answer to an open link, and is recorded: most are, and go a shorter way."""
+def _answered_at_once(request: HttpRequest, token: str) -> forms.Press | None:
+    """How it was sent, if this was the first answer to an open link, and is recorded now: most are, and go a shorter way.
+
+    What does not pass here may still be right: how many questions are asked at most is known on the long way only.
+    """
     version_id = _version_id(request)
     wordings = forms.frozen_wordings(version_id)
     if wordings is None or not _zone:
-        return False
-    press = forms.posted_press(request.POST, is_scanner(request.META.get("REMOTE_ADDR", "")))
+        return None
+    press = _press(request)
     checked = forms.check(wordings, forms.posted_values(wordings, request.POST), complete=press.complete)
     if checked.errors or not press.is_plain:
-        return False
-    return answer_link(
+        return None
+    recorded = answer_link(
         token,
         version_id,
         checked.answers,
@@ -235,6 +298,7 @@ def _answered_at_once(request: HttpRequest, token: str) -> bool:
         edit=press.edit,
         privacy_notice_id=press.privacy_notice_id,
     )
+    return press if recorded else None
 
 
 def _version_id(request: HttpRequest) -> int:
@@ -266,11 +330,15 @@ def _form(
     questions = forms.questions_in(wordings, visit.language, fallbacks, visit.names, _say(visit.organisation))
     if values is None:
         values = forms.earlier_values(list(response.answers.select_related("question"))) if response else {}
-        score = request.GET.get("score", "")
-        first = questions[0]
-        if score.isascii() and score.isdigit() and len(score) < 3 and int(score) in first.scores:
-            values = {**values, first.key: int(score)}  # preselected, never recorded by looking
+        score, first = _whole(request.GET.get("score", "")), questions[0]
+        if score in first.scores:
+            values = {**values, first.key: score}  # preselected, never recorded by looking
+    most = version.instrument.max_questions
+    questions = forms.asked_at_most(questions, most)
+    forms.draw(questions, _say(visit.organisation))
+    script = _for_script(questions, _say(visit.organisation), most)
     for question in questions:
+        question.text = question.text_for(values.get(SCORE_KEY))
         value = values.get(question.key)
         # One picked key is a list of one: a key may be a part of another.
         question.value = [value] if question.options and isinstance(value, str) else value
@@ -286,11 +354,51 @@ def _form(
         # Where nothing must be answered, saying so at every question is noise.
         tells_optional=any(question.required for question in questions),
         version=version.pk,
-        most=version.instrument.max_questions,
+        script=script,
+        keeps=request.method == "POST",  # what was typed, when the language is switched
         privacy_id=visit.organisation.privacy_notice_id,
         form_id=form_id,
         privacy=pick(visit.organisation.privacy, visit.language),
+        **_frame(request, visit),
     )
+
+
+# Forms as they were rendered, for all who are asked the same in the same words: rendering is most of what showing one costs.
+_rendered: dict[tuple[Any, ...], bytes] = {}
+RENDERED_MAX = 200
+NOW = b'"now": '
+
+
+def _form_of_link(request: HttpRequest, visit: Visit, link: Link) -> HttpResponse:
+    """An invited customer's form. Until there is an answer nothing on it is of one customer alone, but the time it was shown."""
+    version = link.version
+    if link.response is not None or not version.answered or request.GET.keys() - {"lang", "score"}:
+        return _form(request, visit, version, response=link.response)
+    key = (link.asks, visit.language, request.META.get("QUERY_STRING", ""))
+    found = _rendered.get(key)
+    if found is None:
+        page = _form(request, visit, version)
+        if len(_rendered) >= RENDERED_MAX:
+            _rendered.clear()
+        _rendered[key] = page.content
+        return page
+    before, _, after = found.partition(NOW)
+    return HttpResponse(b"%s%s%d%s" % (before, NOW, _now_ms(), after.lstrip(b"0123456789")))
+
+
+def _now_ms() -> int:
+    return int(timezone.now().timestamp() * 1000)
+
+
+def _for_script(questions: Sequence[forms.Asked], say: Phrases, most: int) -> dict[str, Any]:
+    """What form.js is told: our clock, what follows a score, and the phrases that it says."""
+    return {
+        "now": _now_ms(),
+        "most": most,
+        "bands": {question.key: [question.text, *question.by_band] for question in questions if question.by_band},
+        "say": {key: say[key] for key in ("sending", "saved", "restored", "offline", "retry")},
+        "revealed": [say.fill("revealed", count=count) for count in range(1, len(questions))],
+    }
 
 
 def _switch(request: HttpRequest, organisation: Organisation, language: str) -> list[dict[str, Any]]:
@@ -313,13 +421,33 @@ def _own_name(code: str) -> str:
         return code
 
 
-def _thanks(request: HttpRequest, visit: Visit, response: Response) -> HttpResponse:
-    query = {"lang": visit.language}
-    if response.invitation_id is None:
+def _thanks(request: HttpRequest, visit: Visit, instrument_id: int, response: Response | None) -> HttpResponse:
+    """By the band of the score: the manager's own words, else ours. The share link is the same for everyone."""
+    instrument = Instrument.objects.only("metric", "points", "thanks", "share").get(pk=instrument_id)
+    fallbacks = [visit.organisation.default_language, "en"]
+    query = {"lang": visit.language, **_kept(request)}
+    if response is not None and response.invitation_id is None:
         query["form"] = str(response.client_id)
-        query |= {name: request.GET[name] for name in ("via", "loc") if name in request.GET}
-    change_url = f"{request.path}?{urlencode(query)}"
-    return _page(request, "thanks", visit.organisation, visit.language, change_url=change_url)
+    score = _whole(request.GET.get("score", "")) if response is None else response.score
+    return _page(
+        request,
+        "thanks",
+        visit.organisation,
+        visit.language,
+        change_url=f"{request.path}?{urlencode(query)}",
+        **_frame(request, visit),
+        **forms.thanks_for(
+            instrument,
+            score,
+            _say(visit.organisation),
+            lambda texts: fill(pick(texts, visit.language, fallbacks), **visit.names),
+        ),
+    )
+
+
+def _whole(text: str) -> int | None:
+    """A score out of an address."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else None
 
 
 def _unknown(request: HttpRequest, organisation: Organisation, language: str) -> HttpResponse:
@@ -357,10 +485,26 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def accent(request: HttpRequest, colour: str) -> HttpResponse:
-    """/accent/{rrggbb}.css: the organisation's colour, made readable. A file of its own, since pages allow no inline style."""
-    response = HttpResponse(colours.stylesheet(f"#{colour}"), content_type="text/css; charset=utf-8")
-    response["Cache-Control"] = "public, max-age=31536000, immutable"
+def theme(request: HttpRequest, name: str) -> HttpResponse:
+    """/theme/{rrggbb}-{radius}-{scheme}-{digest}.css: the organisation's own look. A file, since pages allow no inline style."""
+    accent, radius, scheme, _digest = name.split("-")
+    own = (f"#{accent}", int(radius), scheme)
+    response = HttpResponse(colours.stylesheet(*own), content_type="text/css; charset=utf-8")
+    # Another release may make another sheet of the same colours: while both run, neither may be kept under the other's name.
+    response["Cache-Control"] = KEPT_FOR_GOOD if name == colours.stylesheet_name(*own) else "no-cache"
+    return response
+
+
+@require_http_methods(["GET", "HEAD"])
+def logo(request: HttpRequest, digest: str) -> HttpResponse:
+    """/logo/{digest}: a manager's picture. Opened by itself it is a document, and may do nothing but be seen."""
+    found = Logo.objects.filter(pk=digest).first()
+    if found is None:
+        return HttpResponseNotFound()
+    response = HttpResponse(bytes(found.data), content_type=found.content_type)
+    response["Cache-Control"] = KEPT_FOR_GOOD
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
     return response
 
 

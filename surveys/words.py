@@ -34,6 +34,11 @@ def band_word(metric: str, points: int, score: int | None) -> str:
     return str(_BANDS[scale.band(score)]) if scale and score is not None else ""
 
 
+def band_name(band: str) -> str:
+    """A band by its key, such as "Promoter"; "any" is what no other block is for."""
+    return str(_BANDS[band]) if band in _BANDS else _("all others")
+
+
 def band_tone(metric: str, points: int, score: int | None) -> str:
     """One of "worst", "middle", "best": how the score's band is drawn; "" for none. Its words stand beside it."""
     scale = _scale(metric, points, score)

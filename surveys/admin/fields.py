@@ -25,7 +25,6 @@ from unfold.widgets import (
 from surveys.admin.texts import language_name
 from surveys.channels import SENDING
 from surveys.expressions import ExpressionError, parse
-from surveys.flow.builtins import wordings
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.programme.document import TAG, UNSTORABLE
 from surveys.flow.programme.spans import seconds_of, span_of
@@ -40,6 +39,7 @@ from surveys.flow.programme.values import (
 )
 from surveys.models import Mode
 from surveys.models.keys import SCOPES
+from surveys.phrases import LANGUAGES
 from surveys.texts import normalise_tag
 
 SHORT = "cx-short"
@@ -298,7 +298,7 @@ class LanguagesField(PartsField):
     nothing = []
 
     def __init__(self, held: Sequence[str], **options: Any) -> None:
-        self.known = list(dict.fromkeys([*held, *wordings()]))
+        self.known = list(dict.fromkeys([*held, *LANGUAGES]))
         named = [(tag, f"{language_name(tag)} · {tag}") for tag in self.known]
         parts = {
             "first": (_("Default"), UnfoldAdminSelectWidget(choices=named)),

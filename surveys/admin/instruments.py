@@ -4,12 +4,12 @@ In: what a manager types. Out: rows; wording goes through flow/instruments.py, s
 renders the customers' own template and can neither be sent nor record anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from csp.constants import NONE, SELF
 from django import forms
-from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -24,26 +24,35 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from surveys import colours
 from surveys import forms as respondent_forms
-from surveys.admin.configuration import ConfigAdmin, link_to, list_url
-from surveys.admin.questions import QuestionFormSet, form_set_of, seen_of, terms_in
+from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
+from surveys.admin.questions import QuestionFormSet, bands_shown, form_set_of, seen_of, standard_contact, terms_in
 from surveys.admin.records import moment, noted
-from surveys.admin.texts import language_name, languages_of, missing_languages
+from surveys.admin.texts import language_name, languages_of
+from surveys.admin.thanks import LinkField, ThanksField
 from surveys.flow.builtins import SCALE_OF, standard_terms
 from surveys.flow.fixed import is_answered, keeps_slug
+from surveys.flow.gaps import serves, texts_of_instrument
 from surveys.flow.instruments import SCORE_KEY, InstrumentError, QuestionTerms, publish_version, terms_of_version
+from surveys.flow.programme.values import QUESTIONS, RADIUS
+from surveys.flow.thanks import ANY, bands_of
+from surveys.look import look_of
 from surveys.models import Instrument, InstrumentVersion, Organisation, Touchpoint, Wording
-from surveys.models.instruments import Kind, Metric
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.models.journeys import Scheme
+from surveys.phrases import LANGUAGES, Phrases
 from surveys.scales import SCALES, scale_for
-from surveys.texts import match_language, pick
+from surveys.texts import fill, match_language, pick
 
 # The form's own policy without a way out: framed by our pages only, scripts of ours, and nowhere to send anything.
 PREVIEW_POLICY = {
     "default-src": [NONE],
     "script-src": [SELF],
     "style-src": [SELF],
+    "img-src": [SELF],
     "connect-src": [NONE],
     "form-action": [NONE],
     "frame-ancestors": [SELF],
@@ -79,7 +88,33 @@ class InstrumentForm(forms.ModelForm):  # type: ignore[type-arg]
         metric, _colon, points = str(cleaned.get("scale", "")).partition(":")
         if points:
             self.instance.metric, self.instance.points = metric, int(points)
+            if "thanks" in cleaned:  # another scale has other bands: what was written for all others stays
+                known = bands_of(self.instance.metric, self.instance.points)
+                cleaned["thanks"] = {band: block for band, block in cleaned["thanks"].items() if band in known}
         return cleaned
+
+
+class _Most(forms.IntegerField):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=QUESTIONS, widget=UnfoldAdminIntegerFieldWidget(), **options)
+
+
+def _thanks(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    """One block for each band of the instrument whose page this is (`get_form`)."""
+    row: Any = getattr(request, "_cx_instrument", None)
+    bands = {**(bands_shown(row) if row is not None else {}), ANY: _("All others, and without a score")}
+    said = _(
+        "After “Send”. Links of a band are for help or a call; asking only the happy ones for public reviews misleads."
+    )
+    return ThanksField(bands, languages=languages_of(request), **{**options, "help_text": said, "required": False})
+
+
+def _share(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    said = _(
+        "On the thank-you page of everyone alike, whatever they answered: sending only happy customers to a review site is review"
+        " gating, which misleads readers and which review sites forbid."
+    )
+    return LinkField(languages=languages_of(request), **{**options, "help_text": said, "required": False})
 
 
 @admin.register(Instrument)
@@ -91,6 +126,7 @@ class InstrumentAdmin(ConfigAdmin):
     search_fields = ["slug", "name"]
     search_help_text = gettext_lazy("Slug or name")
     change_form_outer_after_template = "staff/instrument.html"
+    own_fields = {"thanks": _thanks, "share": _share, "max_questions": made(_Most)}
     empty_text = gettext_lazy("An instrument is what customers are asked: one scale, and questions that follow it.")
 
     # --- The list -----------------------------------------------------------------------------------------------------
@@ -124,10 +160,14 @@ class InstrumentAdmin(ConfigAdmin):
 
     def sections(self, request: HttpRequest, obj: Instrument | None = None) -> list[tuple[Any, list[str]]]:
         scale = "scale_shown" if obj is not None and not self.may_rescale(request, obj) else "scale"
-        return [(None, ["name", "slug", scale, "active"])]
+        first = (None, ["name", "slug", scale, "max_questions", "active"])
+        if obj is None:  # its bands are not known yet
+            return [first]
+        return [first, (_("After the answer"), ["thanks", "share"])]
 
     def get_form(self, request: HttpRequest, obj: Instrument | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Without `scale` once it is fixed: a field that a form declares is read from whatever is posted."""
+        request._cx_instrument = obj  # type: ignore[attr-defined]
         if obj is not None and not self.may_rescale(request, obj):
             kwargs["form"] = forms.ModelForm
         return super().get_form(request, obj, change=change, **kwargs)
@@ -176,11 +216,12 @@ class InstrumentAdmin(ConfigAdmin):
         terms = terms_of_version(current) if current else []
         offered = languages_of(request)
         first = match_language(language, offered)
+        standard = standard_contact([language])
         return {
             "preview_first": f"{_preview_url(row)}?language={first or offered[0]}",
             "current_version": current,
-            "asked": [_told(one, terms, language) for one in terms],
-            "missing": [language_name(tag) for tag in _missing(terms, languages_of(request))],
+            "asked": [_told(row, one, terms, language, standard[language]) for one in terms],
+            "missing": [language_name(tag) for tag in _missing(row, terms, languages_of(request))],
             "versions": [
                 {"version": version, "at": moment(version.created_at), "answers": version.response_count}
                 for version in row.versions.annotate(response_count=Count("responses")).order_by("-number")[:20]
@@ -188,6 +229,10 @@ class InstrumentAdmin(ConfigAdmin):
             "previews": [
                 {"tag": tag, "name": language_name(tag), "url": f"{_preview_url(row)}?language={tag}"}
                 for tag in languages_of(request)
+            ],
+            "thanks_previews": [
+                {"name": label, "url": f"{_preview_url(row)}?thanks={band}"}
+                for band, label in {**bands_shown(row), ANY: _("without a score")}.items()
             ],
             "preview_url": _preview_url(row),
             "questions_url": reverse("admin:surveys_instrument_questions", args=[row.pk]),
@@ -279,6 +324,8 @@ class InstrumentAdmin(ConfigAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         version = self._version(request, pk)
+        if "thanks" in request.GET:
+            return _preview_thanks(request, version.instrument)
         return _preview(request, version)
 
     def _version(self, request: HttpRequest, pk: int) -> InstrumentVersion:
@@ -292,41 +339,91 @@ class InstrumentAdmin(ConfigAdmin):
         return version
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """In which language and under which names a preview is shown, as a customer's page would be."""
+
+    organisation: Organisation
+    language: str
+    say: Phrases
+    names: Mapping[str, str]
+    fallbacks: Sequence[str]
+
+    @classmethod
+    def of(cls, request: HttpRequest, instrument: Instrument) -> "_Seen":
+        organisation = _dressed(Organisation.current(), request)
+        offered = organisation.languages or ["en"]
+        language = match_language(request.GET.get("language", "") or offered[0], offered) or offered[0]
+        fallbacks = [organisation.default_language, "en"]
+        names = {
+            "organisation": pick(organisation.name, language, fallbacks),
+            "touchpoint": instrument.name_in(language),
+        }
+        shown = match_language(language, LANGUAGES) or "en"
+        return cls(organisation, language, Phrases(organisation.phrases.get(shown)), names, fallbacks)
+
+    def page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        shared = {**self.names, **look_of(self.organisation), "language": self.language, "say": self.say}
+        privacy = pick(self.organisation.privacy, self.language)
+        with translation.override(match_language(self.language, LANGUAGES) or "en"):
+            response = render(request, template, {**shared, "privacy": privacy, "is_preview": True, **context})
+        response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]
+        return response
+
+
 @require_safe
 @xframe_options_sameorigin
 def _preview(request: HttpRequest, version: InstrumentVersion) -> HttpResponse:
-    organisation = Organisation.current()
-    offered = organisation.languages or ["en"]
-    language = match_language(request.GET.get("language", "") or offered[0], offered) or offered[0]
-    fallbacks = [organisation.default_language, "en"]
-    names = {
-        "organisation": pick(organisation.name, language, fallbacks),
-        "touchpoint": version.instrument.name_in(language),
-    }
-    wordings = respondent_forms.wordings_of(version)
-    shown = match_language(language, [code for code, _name in settings.LANGUAGES]) or "en"
-    with translation.override(shown):
-        response = render(
-            request,
-            "respondent/form.html",
-            {
-                **names,
-                "language": language,
-                "questions": respondent_forms.questions_in(wordings, language, fallbacks, names),
-                "version": version.number,
-                "privacy": pick(organisation.privacy, language),
-                "is_preview": True,
-            },
-        )
-    response._csp_replace = PREVIEW_POLICY  # type: ignore[attr-defined]
-    return response
+    seen = _Seen.of(request, version.instrument)
+    with translation.override(match_language(seen.language, LANGUAGES) or "en"):
+        wordings = respondent_forms.wordings_of(version)
+        questions = respondent_forms.questions_in(wordings, seen.language, seen.fallbacks, seen.names, seen.say)
+        questions = respondent_forms.asked_at_most(questions, version.instrument.max_questions)
+        respondent_forms.draw(questions, seen.say)
+    return seen.page(
+        request,
+        "respondent/form.html",
+        questions=questions,
+        tells_optional=any(question.required for question in questions),
+        version=version.number,
+    )
+
+
+@require_safe
+@xframe_options_sameorigin
+def _preview_thanks(request: HttpRequest, instrument: Instrument) -> HttpResponse:
+    """What comes after an answer in a band; "any" is what comes without a score."""
+    seen, band = _Seen.of(request, instrument), request.GET.get("thanks", "")
+    known = bands_of(instrument.metric, instrument.points)[:-1]
+    score = instrument.scale.scores_of(band)[0] if band in known else None
+
+    def text_of(texts: Mapping[str, str]) -> str:
+        return fill(pick(texts, seen.language, seen.fallbacks), **seen.names)
+
+    with translation.override(match_language(seen.language, LANGUAGES) or "en"):
+        told = respondent_forms.thanks_for(instrument, score, seen.say, text_of)
+    return seen.page(request, "respondent/thanks.html", change_url="#", **told)
+
+
+def _dressed(organisation: Organisation, request: HttpRequest) -> Organisation:
+    """In the look that a manager is trying and has not saved; what makes no sense is passed over."""
+    accent, radius, scheme = (request.GET.get(name, "") for name in ("accent", "radius", "scheme"))
+    if colours.is_colour(accent):
+        organisation.accent = accent.lower()
+    if radius.isascii() and radius.isdigit() and len(radius) < 4 and int(radius) <= RADIUS:
+        organisation.radius = int(radius)
+    if scheme in Scheme.values:
+        organisation.scheme = scheme
+    return organisation
 
 
 def _preview_url(row: Instrument) -> str:
     return reverse("admin:surveys_instrument_preview", args=[row.pk])
 
 
-def _told(terms: QuestionTerms, all_terms: list[QuestionTerms], language: str) -> dict[str, Any]:
+def _told(
+    row: Instrument, terms: QuestionTerms, all_terms: list[QuestionTerms], language: str, standard: str
+) -> dict[str, Any]:
     """One question, as a line of the instrument's page."""
     texts = {one.key: one for one in all_terms}
     conditions = []
@@ -334,18 +431,18 @@ def _told(terms: QuestionTerms, all_terms: list[QuestionTerms], language: str) -
         options: Mapping[str, Any] = texts[key].options if key in texts else {}
         named = [pick(options[str(value)], language) if str(value) in options else str(value) for value in values]
         conditions.append(f"{key}: {', '.join(named)}")
+    bands = bands_shown(row)
     return {
         "terms": terms,
-        "text": pick(terms.text, language),
+        "text": pick(terms.text, language) or standard,
+        "display": Display(terms.display).label if terms.display != Display.NUMBERS else "",
+        "by_band": [(bands.get(band, band), pick(texts, language)) for band, texts in terms.by_band.items()],
         "kind": scale_word(terms.metric, terms.points) if terms.kind == Kind.SCALE else Kind(terms.kind).label,
         "options": [pick(option, language) or key for key, option in terms.options.items()],
         "conditions": conditions,
     }
 
 
-def _missing(terms: list[QuestionTerms], languages: list[str]) -> list[str]:
-    found: dict[str, None] = {}
-    for one in terms:
-        for texts in (one.text, *one.options.values()):
-            found.update(dict.fromkeys(missing_languages(texts, languages)))
-    return list(found)
+def _missing(row: Instrument, terms: list[QuestionTerms], languages: list[str]) -> list[str]:
+    texts = [written for _gap, written in texts_of_instrument(row, terms)]
+    return [language for language in languages if not all(serves(written, language) for written in texts)]

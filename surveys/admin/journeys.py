@@ -34,6 +34,7 @@ from surveys.admin.configuration import (
 from surveys.admin.fields import OriginsField, TargetsField
 from surveys.admin.records import NOTHING, chip
 from surveys.admin.texts import language_name, languages_of
+from surveys.admin.widget import WidgetPages
 from surveys.flow.fixed import has_answers, keeps_slug
 from surveys.flow.links import embed_snippet, public_url, qr_svg
 from surveys.models import InvitationRule, Journey, Response, Stage, Touchpoint, Watcher
@@ -137,7 +138,7 @@ class TouchpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Touchpoint)
-class TouchpointAdmin(PrintsCodes):
+class TouchpointAdmin(PrintsCodes, WidgetPages):
     form = TouchpointForm
     list_display = [
         "named",
@@ -210,6 +211,7 @@ class TouchpointAdmin(PrintsCodes):
             "qr": qr_svg(public_url(row, "qr")),
             "codes_url": reverse("admin:surveys_touchpoint_codes", args=[row.pk]),
             "snippet": embed_snippet(row),
+            "widget_url": reverse("admin:surveys_touchpoint_widget", args=[row.pk]),
             "scores_url": scores_url(row.slug) if request.user.has_perm(SEES_SCORES) else "",
             "answers_url": list_url(Response, f"?touchpoint__id__exact={row.pk}") if sees_answers else "",
             "rules": list(row.rules.order_by("slug")) if request.user.has_perm("surveys.view_invitationrule") else [],

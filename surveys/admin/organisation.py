@@ -1,18 +1,23 @@
 """The organisation: its name, clock, languages and policy, in one row. In: what a manager types. Out: that row."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
-from surveys.admin.fields import ColourField, LanguagesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.fields import LanguagesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.languages import languages_page
+from surveys.admin.look import look_page
+from surveys.admin.notices import notices_page
+from surveys.admin.phrases import phrases_page
 from surveys.admin.texts import languages_of
 from surveys.flow.programme.values import NOTICE
 from surveys.models import Organisation, Response, Ticket
@@ -36,11 +41,11 @@ def _zones(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
 
 @admin.register(Organisation)
 class OrganisationAdmin(ConfigAdmin):
+    change_form_outer_before_template = "staff/_organisation.html"
     longest_texts = {"privacy": (NOTICE, 3)}
     own_fields = {
         "time_zone": _zones,
         "languages": _languages,
-        "accent": made(ColourField),
         "ticket_events": made(
             TicketEventsField, label=gettext_lazy("Ticket events"),
             help_text=gettext_lazy(
@@ -61,10 +66,19 @@ class OrganisationAdmin(ConfigAdmin):
 
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
-            (None, ["name", "languages", "time_zone", "accent", "privacy"]),
+            (None, ["name", "languages", "time_zone", "privacy"]),
             (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
         ]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Pages beside the settings, one for each matter; see their modules."""
+        pages = {"look": look_page, "languages": languages_page, "phrases": phrases_page, "notices": notices_page}
+        own = [
+            path(f"{name}/", self.admin_site.admin_view(partial(page, self)), name=f"surveys_organisation_{name}")
+            for name, page in pages.items()
+        ]
+        return [*own, *super().get_urls()]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
@@ -21,13 +22,16 @@ from unfold.widgets import (
 )
 
 from surveys.admin.fields import EMPTY_ROWS, SHORT, _listed
-from surveys.admin.texts import TextsField, TextsWidget
+from surveys.admin.texts import KeyedTextsField, TextsField, TextsWidget
 from surveys.flow.builtins import standard_labels
-from surveys.flow.instruments import SCORE_KEY, QuestionTerms
+from surveys.flow.instruments import MOST_PICTURES, SCORE_KEY, QuestionTerms
 from surveys.flow.programme.values import LABEL, SENTENCE
-from surveys.models import Instrument, InstrumentVersion
-from surveys.models.instruments import Kind, Metric
-from surveys.scales import SCALES
+from surveys.models import Instrument, InstrumentVersion, Organisation
+from surveys.models.instruments import Display, Kind, Metric
+from surveys.phrases import LANGUAGES, Phrases
+from surveys.scales import SCALES, scale_for
+from surveys.texts import match_language
+from surveys.words import band_word
 
 MAX_QUESTIONS = 30
 MAX_ROWS = 50  # of options or conditions in one question
@@ -218,6 +222,29 @@ def _scales(instrument: Instrument) -> list[tuple[str, str]]:
     ]
 
 
+def bands_shown(instrument: Instrument) -> dict[str, str]:
+    """The bands of an instrument's scale as managers know them: "Detractor (0–6)"."""
+    scale = scale_for(instrument.metric, instrument.points)
+    shown = {}
+    for band, _lowest in scale.bands:
+        scores = scale.scores_of(band)
+        span = str(scores[0]) if len(scores) == 1 else f"{scores[0]}–{scores[-1]}"
+        word = band_word(instrument.metric, instrument.points, scores[0])
+        shown[band] = _("%(band)s (%(scores)s)") % {"band": word, "scores": span}
+    return shown
+
+
+def standard_contact(languages: Sequence[str]) -> dict[str, str]:
+    """What a contact permission without words of its own asks in each of these languages."""
+    own = Organisation.current().phrases
+    found = {}
+    for language in languages:
+        spoken = match_language(language, LANGUAGES) or "en"
+        with translation.override(spoken):
+            found[language] = Phrases(own.get(spoken))["contact"]
+    return found
+
+
 class QuestionForm(forms.Form):
     """Errors of the flow come back by the names of QuestionTerms, so the fields have them."""
 
@@ -226,7 +253,7 @@ class QuestionForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget({"class": "cx-tiny"}),
     )  # fmt: skip
     key = forms.CharField(
-        label=gettext_lazy("Key"), max_length=40,
+        label=gettext_lazy("Key"), max_length=40, required=False,
         help_text=gettext_lazy("Lower-case letters, digits and _. Answers are kept under it; it never changes."),
         widget=UnfoldAdminTextInputWidget({"class": SHORT, "autocomplete": "off", "spellcheck": "false"}),
     )  # fmt: skip
@@ -236,15 +263,28 @@ class QuestionForm(forms.Form):
     required = forms.BooleanField(label=gettext_lazy("Required"), required=False, widget=UnfoldBooleanWidget())
 
     def __init__(
-        self, *args: Any, instrument: Instrument, languages: Sequence[str], answered: Mapping[str, bool], **kwargs: Any
-    ) -> None:
+        self, *args: Any, instrument: Instrument, languages: Sequence[str], answered: Mapping[str, bool],
+        standard: Mapping[str, str], **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(*args, **kwargs)
         initial: Mapping[str, Any] = self.initial
         texts: dict[str, Any] = {"languages": languages, "required": False}
-        self.fields["text"] = TextsField(label=_("Text"), longest=SENTENCE, lines=2, **texts)
+        self.fields["text"] = TextsField(label=_("Text"), longest=SENTENCE, lines=2, standard=standard, **texts)
         self.fields["scale"] = forms.ChoiceField(
-            label=_("Scale"), required=False, choices=_scales(instrument), widget=UnfoldAdminSelectWidget()
-        )
+            label=_("Scale"), required=False, choices=_scales(instrument),
+            widget=UnfoldAdminSelectWidget({"data-points": instrument.points}),
+        )  # fmt: skip
+        self.fields["display"] = forms.ChoiceField(
+            label=_("Drawn as"), required=False, choices=Display.choices, initial=Display.NUMBERS,
+            widget=UnfoldAdminSelectWidget(),
+            help_text=_("Stars and faces for up to %(count)d points.") % {"count": MOST_PICTURES},
+        )  # fmt: skip
+        self.fields["by_band"] = KeyedTextsField(
+            bands_shown(instrument), label=_("Text by band"), languages=languages, longest=SENTENCE,
+            help_text=_(
+                "Asked in place of the text above once the score is known, such as “What went wrong?”. Empty: the text above."
+            ),
+        )  # fmt: skip
         self.fields["low"] = TextsField(label=_("Label at the low end"), longest=LABEL, **texts)
         self.fields["high"] = TextsField(label=_("Label at the high end"), longest=LABEL, **texts)
         self.fields["options"] = OptionsField(
@@ -253,7 +293,7 @@ class QuestionForm(forms.Form):
         )  # fmt: skip
         self.fields["show_if"] = ConditionsField(
             label=_("Shown if"), required=False,
-            help_text=_("Scores as 0–6 or 1, 2; options by their keys. Nothing: always shown."),
+            help_text=_("Scores as 0–6 or 1, 2; options by their keys; yes or no. Nothing: always shown."),
         )  # fmt: skip
         key = initial.get("key", "")
         self.is_there = bool(key)
@@ -265,6 +305,22 @@ class QuestionForm(forms.Form):
             self.fields["key"].help_text = ""
         if self.is_score or answered.get(key):
             self.fields["kind"].disabled = self.fields["scale"].disabled = True
+        if self.is_score:
+            del self.fields["by_band"]  # it is asked before its band is known
+            if instrument.points > MOST_PICTURES:
+                del self.fields["display"]
+        text: Any = self.fields["text"].widget
+        text.shows_standard = self["kind"].value() == Kind.CONTACT
+
+    def clean(self) -> dict[str, Any]:
+        """A contact permission needs neither words of its own nor a key that somebody thinks up."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not cleaned.get("key") and "key" not in self.errors:
+            if cleaned.get("kind") == Kind.CONTACT:
+                cleaned["key"] = Kind.CONTACT.value
+            else:
+                self.add_error("key", ValidationError(_("This field is required."), code="required"))
+        return cleaned
 
     @property
     def is_empty(self) -> bool:
@@ -273,10 +329,11 @@ class QuestionForm(forms.Form):
         return not self.is_there and not values.get("key") and not values.get("text")
 
     def has_changed(self) -> bool:
-        """A card that was only offered is none, although its kind has a value."""
+        """A card that was only offered is none, although its kind has a value; only a contact permission is said by its kind."""
         if self.is_there:
             return super().has_changed()
-        return any(self[name].data for name in ("key", "text", "options", "show_if"))
+        asks_to_contact = self["kind"].data == Kind.CONTACT
+        return asks_to_contact or any(self[name].data for name in ("key", "text", "options", "show_if"))
 
 
 class QuestionFormSet(forms.BaseFormSet):  # type: ignore[type-arg]
@@ -298,7 +355,8 @@ def form_set_of(
         absolute_max=MAX_QUESTIONS + 5,
         validate_max=True,
     )
-    options = {"instrument": instrument, "languages": languages, "answered": rows}
+    standard = standard_contact(languages)
+    options = {"instrument": instrument, "languages": languages, "answered": rows, "standard": standard}
     initial = [_initial(instrument, terms, place) for place, terms in enumerate(held, start=1)]
     form_set: Any = made(data, initial=initial, form_kwargs=options, prefix="q")
     for form in [*form_set.forms, form_set.empty_form]:
@@ -321,6 +379,8 @@ def _initial(instrument: Instrument, terms: QuestionTerms, place: int) -> dict[s
         "high": terms.high,
         "options": terms.options,
         "show_if": terms.show_if,
+        "display": terms.display,
+        "by_band": terms.by_band,
     }
 
 
@@ -350,4 +410,6 @@ def _terms(values: Mapping[str, Any]) -> QuestionTerms:
         options=values["options"] if has_options else {},
         metric=metric,
         points=int(points or 0),
+        by_band=values.get("by_band") or {},
+        display=(values.get("display") or Display.NUMBERS) if is_scale else Display.NUMBERS,
     )

@@ -4,17 +4,19 @@ In: recorded responses. Out: pages that only read; an exclusion always has a rea
 `surveys.view_response`, no customer without `surveys.view_customer`.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone, translation
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -22,7 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from surveys.admin.filters import BandFilter, MetricFilter, ModeFilter, SegmentFilter, YesNoFilter
+from surveys.admin.filters import BandFilter, MetricFilter, ModeFilter, SegmentFilter, WordFilter, YesNoFilter
 from surveys.admin.records import (
     NOTHING,
     SEES_PEOPLE,
@@ -37,11 +39,16 @@ from surveys.admin.records import (
     page_of,
     score_chip,
 )
-from surveys.flow.respond import exclude_response, include_response
-from surveys.models import Answer, Response, Wording
-from surveys.texts import pick
+from surveys.flow.respond import SCORE_KEY, decide_suspect, exclude_response, include_response
+from surveys.flow.suspect import SUSPECTED_BOT, was_rushed
+from surveys.models import Organisation, Response, Wording
+from surveys.models.instruments import NO, YES, Kind
+from surveys.models.responses import SUSPECT
+from surveys.phrases import LANGUAGES, Phrases
+from surveys.texts import fill, match_language, pick
 
 EXCLUDES = "surveys.change_response"
+LEFT_OUT = gettext_lazy("Left out: it looks like a machine’s.")
 AT_ONCE = 1_000  # each exclusion is a transaction of its own; more than that is no hand's work
 
 
@@ -50,6 +57,37 @@ class ExcludedFilter(YesNoFilter):
     parameter_name = "excluded"
     words = (gettext_lazy("Excluded"), gettext_lazy("Counted"))
     yes = Q(excluded_at__isnull=False)
+
+
+class SuspectedFilter(WordFilter):
+    """What looked like a machine's, by what staff made of it."""
+
+    title = gettext_lazy("looks like a machine’s")
+    parameter_name = "suspected"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [
+            ("waiting", gettext_lazy("Waits for a decision")),
+            ("counted", gettext_lazy("Counted")),
+            ("left_out", gettext_lazy("Left out")),
+        ]
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value == "waiting":
+            return queryset.filter(SUSPECT)
+        decided = queryset.filter(suspected_at__isnull=False)
+        return (
+            decided.filter(excluded_at__isnull=True)
+            if value == "counted"
+            else decided.filter(excluded_by__isnull=False)
+        )
+
+
+class CompleteFilter(YesNoFilter):
+    title = gettext_lazy("completeness")
+    parameter_name = "complete"
+    words = (gettext_lazy("Complete"), gettext_lazy("Partial"))
+    yes = Q(completed_at__isnull=False)
 
 
 class CommentFilter(YesNoFilter):
@@ -89,6 +127,8 @@ class ResponseAdmin(PeopleAdmin):
         MetricFilter,
         BandFilter,
         CommentFilter,
+        CompleteFilter,
+        SuspectedFilter,
         ExcludedFilter,
         ("day", RangeDateFilter),
         ("touchpoint__channel", ChoicesDropdownFilter),
@@ -99,10 +139,10 @@ class ResponseAdmin(PeopleAdmin):
     list_select_related = ("touchpoint", "version__instrument", "customer")
     personal_columns = ("customer_shown",)
     search_fields = ("comment",)
-    personal_search = ("customer__external_id", "customer__name", "customer__email")
-    search_help_text = gettext_lazy("Comment or customer")
+    personal_search = ("customer__external_id", "customer__name", "customer__email", "reference")
+    search_help_text = gettext_lazy("Comment, customer or reference")
     ordering = ("-responded_at", "-id")
-    actions = ("exclude_selected", "include_selected")
+    actions = ("count_suspects", "leave_out_suspects", "exclude_selected", "include_selected")
     page_template = "staff/response.html"
     empty_text = gettext_lazy(
         "Answers appear here within seconds. Invite customers with a rule, or share a touchpoint’s open form."
@@ -122,9 +162,10 @@ class ResponseAdmin(PeopleAdmin):
     @admin.display(description=gettext_lazy("comment"))
     def comment_shown(self, row: Response) -> SafeString | str:
         told = format_html('<span class="rec-verbatim" dir="auto">{}</span>', Truncator(row.comment).chars(160))
-        if row.excluded_at:
-            return format_html("{} {}", chip(_("Excluded"), "middle"), told)
-        return told if row.comment else NOTHING
+        chips = state_chips(row)
+        if not row.comment:
+            return chips or NOTHING
+        return format_html("{} {}", chips, told) if chips else told
 
     @admin.display(description=gettext_lazy("touchpoint"))
     def touchpoint_shown(self, row: Response) -> str:
@@ -147,6 +188,7 @@ class ResponseAdmin(PeopleAdmin):
         view = self.admin_site.admin_view
         return [
             path("exclude/", view(self.exclude_view), name="surveys_response_exclude"),
+            path("<path:object_id>/decide/", view(self.decide_view), name="surveys_response_decide"),
             path("<path:object_id>/include/", view(self.include_view), name="surveys_response_include"),
             *super().get_urls(),
         ]
@@ -169,6 +211,49 @@ class ResponseAdmin(PeopleAdmin):
             self._include(request, row)
         done = ngettext("%(count)d answer counts again.", "%(count)d answers count again.", len(rows))
         messages.success(request, done % {"count": len(rows)})
+
+    @admin.action(description=gettext_lazy("Looks like a machine’s: count it"), permissions=["exclude"])
+    def count_suspects(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
+        self._decide_selected(request, queryset, True)
+
+    @admin.action(description=gettext_lazy("Looks like a machine’s: leave it out"), permissions=["exclude"])
+    def leave_out_suspects(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
+        self._decide_selected(request, queryset, False)
+
+    def _decide_selected(self, request: HttpRequest, queryset: QuerySet[Response], counts: bool) -> None:
+        rows = list(queryset.filter(SUSPECT)[:AT_ONCE])
+        decided = [row for row in rows if self._decide(request, row, counts)]
+        if not decided:
+            messages.info(request, _("None of these waits for a decision."))
+            return
+        done = (
+            ngettext("%(count)d answer counts from now on.", "%(count)d answers count from now on.", len(decided))
+            if counts
+            else ngettext("%(count)d answer stays left out.", "%(count)d answers stay left out.", len(decided))
+        )
+        messages.success(request, done % {"count": len(decided)})
+
+    def decide_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Whether an answer that looks like a machine's counts. Whoever comes second is told that it is decided."""
+        row = self.asked_for(request, object_id, EXCLUDES)
+        if row is None:
+            return self.missing(request, object_id)
+        decision = request.POST.get("decision", "")
+        if decision in ("count", "leave_out"):
+            if not self._decide(request, row, decision == "count"):
+                messages.info(request, _("This answer no longer waits for a decision. Below is how it stands."))
+            elif decision == "count":
+                messages.success(request, _("This answer counts from now on."))
+            else:
+                messages.success(request, _("This answer stays left out."))
+        return HttpResponseRedirect(page_of(row))
+
+    def _decide(self, request: HttpRequest, row: Response, counts: bool) -> bool:
+        with transaction.atomic():
+            decided = decide_suspect(row.pk, counts, request.user, timezone.now())
+            if decided:
+                noted(request, row, _("Counts, although it looks like a machine’s.") if counts else str(LEFT_OUT))
+        return decided
 
     def exclude_view(self, request: HttpRequest) -> HttpResponse:
         """The reason, given; without one the page asks again and keeps what was chosen."""
@@ -205,7 +290,7 @@ class ResponseAdmin(PeopleAdmin):
 
     def _include(self, request: HttpRequest, row: Response) -> None:
         include_response(row.pk)
-        noted(request, row, _("Counts again. It had been excluded: %(reason)s") % {"reason": row.excluded_reason})
+        noted(request, row, _("Counts again. It had been excluded: %(reason)s") % {"reason": excluded_why(row)})
 
     def _ask_why(self, request: HttpRequest, ids: Iterable[int], form: ReasonForm) -> HttpResponse:
         ids = list(ids)
@@ -253,39 +338,137 @@ class ResponseAdmin(PeopleAdmin):
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
         if obj.invitation and request.user.has_perm("surveys.view_invitation"):
             about.append((_("Invitation"), link(obj.invitation, moment(obj.invitation.decided_at))))
+        if obj.privacy_notice_id is not None:
+            about.append((_("Privacy notice"), _("version %(number)d") % {"number": obj.privacy_notice_id}))
+        sees_people = request.user.has_perm(SEES_PEOPLE)
+        if obj.reference and sees_people:
+            about.append((_("Reference"), obj.reference))
         instrument = version.instrument
+        wordings, organisation = wordings_of(obj), Organisation.current()
+        reader = translation.get_language() or "en"
         return {
             "title": _("Answer of %(at)s") % {"at": moment(obj.responded_at)},
             "row": obj,
             "score": score_chip(instrument.metric, instrument.points, obj.score),
-            "lines": answered_lines(obj),
+            "chips": state_chips(obj),
+            "lines": answered_lines(obj, wordings, organisation),
+            "earlier": earlier_states(obj, wordings, organisation),
+            "notice": pick(obj.privacy_notice.texts, obj.language or reader) if obj.privacy_notice else "",
+            "notice_language": obj.language or reader,
+            # What the site that shows the form says of its page may name its customer.
+            "facts": [(str(key), told_fact(value)) for key, value in obj.facts.items()] if sees_people else [],
             "about": about,
             "excluded_at": moment(obj.excluded_at),
+            "excluded_why": excluded_why(obj),
+            "suspected_at": moment(obj.suspected_at),
+            "suspected_why": _suspected_why(obj),
             "can_exclude": self.has_exclude_permission(request),
         }
 
 
-def answered_lines(response: Response) -> list[Line]:
+def state_chips(row: Response) -> SafeString | str:
+    """What sets it apart from a complete answer that counts."""
+    chips = []
+    if row.is_suspect:
+        chips.append(chip(_("Looks like a machine’s"), "worst"))
+    elif row.excluded_at:
+        chips.append(chip(_("Excluded"), "middle"))
+    if row.completed_at is None:
+        chips.append(chip(_("Partial"), "quiet"))
+    return format_html_join(" ", "{}", ((one,) for one in chips)) if chips else ""
+
+
+def excluded_why(row: Response) -> str:
+    return str(LEFT_OUT) if row.excluded_reason == SUSPECTED_BOT else row.excluded_reason
+
+
+def _suspected_why(row: Response) -> str:
+    if row.suspected_at is None:
+        return ""
+    replaced = [change.replaced_at for change in row.changes.all()]
+    if was_rushed(row.suspected_at, row.recorded_at, replaced):
+        return _(
+            "“Send” had not been pressed, and two scores came within two seconds: a machine tries all that a letter offers."
+        )
+    return _("“Send” had not been pressed, and it came from a network in which machines look at the links of letters.")
+
+
+def wordings_of(response: Response) -> list[Wording]:
+    rows = Wording.objects.filter(version=response.version_id).select_related("question")
+    return list(rows.order_by("position"))
+
+
+def answered_lines(response: Response, wordings: Sequence[Wording], organisation: Organisation) -> list[Line]:
     """Each answered question of a response in the wording of its version: in the reader's language, and as the customer saw it."""
     reader = translation.get_language() or "en"
     answers = {answer.question_id: answer for answer in response.answers.all()}
     lines = []
-    for wording in Wording.objects.filter(version=response.version_id).select_related("question").order_by("position"):
+    for wording in wordings:
         answer = answers.get(wording.question_id)
         if answer is None:
             continue
-        question, shown = pick(wording.text, reader), pick(wording.text, response.language or reader)
-        told = _told(answer, wording, reader)
+        question = asked_text(wording, response, reader, organisation)
+        shown = asked_text(wording, response, response.language or reader, organisation)
+        told = told_value(answer.value, wording, reader)
         is_text = bool(answer.text)
         lines.append(Line(question, "" if shown == question else shown, response.language, told, is_text))
     return lines
 
 
-def _told(answer: Answer, wording: Wording, reader: str) -> SafeString | str:
+def asked_text(wording: Wording, response: Response, language: str, organisation: Organisation) -> str:
+    """The question in a language, as it was asked in the band of the score; a contact permission may have our words."""
+    instrument = response.version.instrument
+    score = response.score
+    band = instrument.scale.band(score) if score is not None and instrument.scale.contains(score) else ""
+    text = pick(wording.by_band.get(band) or {}, language) or pick(wording.text, language)
+    if text or wording.question.kind != Kind.CONTACT:
+        names = {"organisation": organisation.name_in(language), "touchpoint": response.touchpoint.name_in(language)}
+        return fill(text, **names)
+    spoken = match_language(language, LANGUAGES) or "en"
+    with translation.override(spoken):
+        return Phrases(organisation.phrases.get(spoken))["contact"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a response said until it was changed."""
+
+    until: str
+    lines: list[tuple[str, SafeString | str]]
+
+
+def earlier_states(response: Response, wordings: Sequence[Wording], organisation: Organisation) -> list[Earlier]:
+    """The newest first. Of an erased customer's only the scores are left."""
+    reader = translation.get_language() or "en"
+    states = []
+    for change in response.changes.all():
+        answers = change.answers or ({SCORE_KEY: change.score} if change.score is not None else {})
+        lines = [
+            (
+                asked_text(wording, response, reader, organisation),
+                told_value(answers[wording.question.key], wording, reader),
+            )
+            for wording in wordings
+            if wording.question.key in answers
+        ]
+        known = {wording.question.key for wording in wordings}
+        # A version that a form carried may differ from the one first answered: what it does not ask is told by its key.
+        lines += [(key, told_fact(value)) for key, value in answers.items() if key not in known]
+        states.append(Earlier(moment(change.replaced_at), lines))
+    return states[::-1]
+
+
+def told_value(value: Any, wording: Wording, reader: str) -> SafeString | str:
+    """An answer as people say it: a score with its band, options in words, yes and no."""
     question = wording.question
-    if answer.score is not None:
-        return score_chip(question.metric, question.points, answer.score)
-    if answer.text:
-        return answer.text
-    labels = [pick(wording.options.get(choice) or {}, reader) or str(choice) for choice in answer.choices]
-    return _(", ").join(labels) or NOTHING
+    if question.kind == Kind.SCALE:
+        return score_chip(question.metric, question.points, value)
+    if question.kind in (Kind.YES_NO, Kind.CONTACT):
+        return {YES: _("Yes"), NO: _("No")}.get(str(value), NOTHING)
+    if isinstance(value, list):
+        return _(", ").join(pick(wording.options.get(key) or {}, reader) or str(key) for key in value) or NOTHING
+    return str(value) or NOTHING
+
+
+def told_fact(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -17,9 +17,10 @@ from unfold.widgets import INPUT_CLASSES, TEXTAREA_CLASSES
 
 from surveys.flow.programme.document import TAG, UNSTORABLE
 from surveys.models import Organisation
-from surveys.texts import match_language, normalise_tag
+from surveys.texts import normalise_tag
 
 MAX_LANGUAGES = 100
+OPEN_LANGUAGES = 4  # of more, those beyond are folded away: twenty-six inputs for each text are no form
 
 
 def languages_of(request: HttpRequest) -> list[str]:
@@ -44,13 +45,17 @@ def language_name(tag: str) -> str:
 
 
 class TextsWidget(forms.Widget):
-    """One input for each language. `lines` above 1 makes them text areas."""
+    """One input for each language. `lines` above 1 makes them text areas. `standard`: what stands there where nothing is typed."""
 
     template_name = "staff/widgets/texts.html"
 
-    def __init__(self, languages: Sequence[str], longest: int, lines: int = 1) -> None:
+    def __init__(
+        self, languages: Sequence[str], longest: int, lines: int = 1, standard: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
         self.languages, self.longest, self.lines = list(languages), longest, lines
+        self.standard: Mapping[str, str] = standard or {}
+        self.shows_standard = True
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -79,18 +84,24 @@ class TextsWidget(forms.Widget):
         texts: Mapping[str, str] = value if isinstance(value, Mapping) else {}
         texts = {normalise_tag(str(tag)): text for tag, text in texts.items()}
         base = context["widget"]["attrs"].get("id", f"id_{name}")
+        inputs = [
+            {
+                "name": f"{name}__{language}",
+                "id": f"{base}__{language}",
+                "language": language,
+                "label": language_name(language),
+                "text": texts.get(language, ""),
+                "standard": self.standard.get(language, ""),
+            }
+            for language in self.languages
+        ]
+        open_ones = OPEN_LANGUAGES if len(inputs) > OPEN_LANGUAGES + 1 else len(inputs)
+        folded = inputs[open_ones:]
         context["widget"] |= {
-            "inputs": [
-                {
-                    "name": f"{name}__{language}",
-                    "id": f"{base}__{language}",
-                    "language": language,
-                    "label": language_name(language),
-                    "text": texts.get(language, ""),
-                    "direction": "auto",
-                }
-                for language in self.languages
-            ],
+            "inputs": inputs[:open_ones],
+            "folded": folded,
+            "empty": sum(not one["text"] for one in folded),
+            "shows_standard": self.shows_standard,
             "rest": json.dumps(
                 {tag: text for tag, text in texts.items() if tag not in self.languages}, ensure_ascii=False
             ),
@@ -107,9 +118,14 @@ class TextsWidget(forms.Widget):
 class TextsField(forms.Field):
     """A map of language to text. Required: at least one text, in whichever language."""
 
-    def __init__(self, *, languages: Sequence[str], longest: int, lines: int = 1, **options: Any) -> None:
+    widget: TextsWidget
+
+    def __init__(
+        self, *, languages: Sequence[str], longest: int, lines: int = 1, standard: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
         self.longest = longest
-        super().__init__(widget=TextsWidget(languages, longest, lines), **options)
+        super().__init__(widget=TextsWidget(languages, longest, lines, standard), **options)
 
     def clean(self, value: Any) -> dict[str, str]:
         texts = self.to_python(value)
@@ -138,7 +154,48 @@ class TextsField(forms.Field):
         return held != {normalise_tag(str(tag)): text for tag, text in (data or {}).items() if text}
 
 
-def missing_languages(texts: Mapping[str, str], languages: Sequence[str]) -> list[str]:
-    """The organisation's languages that these texts do not serve."""
-    there = [tag for tag, text in texts.items() if text]
-    return [language for language in languages if match_language(language, there) is None]
+class KeyedTextsWidget(forms.Widget):
+    """Texts under each of a few keys, such as one for each band. `keys`: a key to its label."""
+
+    template_name = "staff/widgets/keyed_texts.html"
+
+    def __init__(self, keys: Mapping[str, Any], languages: Sequence[str], longest: int, lines: int = 1) -> None:
+        super().__init__()
+        self.keys, self.texts = dict(keys), TextsWidget(languages, longest, lines)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> dict[str, dict[str, Any]]:
+        return {key: self.texts.value_from_datadict(data, files, f"{name}__{key}") for key in self.keys}
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return all(self.texts.value_omitted_from_data(data, files, f"{name}__{key}") for key in self.keys)
+
+    def id_for_label(self, id_: str) -> str:
+        return self.texts.id_for_label(f"{id_}__{next(iter(self.keys), '')}") if id_ else id_
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        held: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+        base = context["widget"]["attrs"].get("id", f"id_{name}")
+        context["widget"]["parts"] = [
+            (label, self.texts.render(f"{name}__{key}", held.get(key), {"id": f"{base}__{key}"}))
+            for key, label in self.keys.items()
+        ]
+        return context
+
+
+class KeyedTextsField(forms.Field):
+    """{"detractors": {"en": "What went wrong?"}}: what is empty is left out."""
+
+    def __init__(
+        self, keys: Mapping[str, Any], *, languages: Sequence[str], longest: int, lines: int = 1, **options: Any
+    ) -> None:
+        self.texts = TextsField(languages=languages, longest=longest, lines=lines, required=False)
+        super().__init__(widget=KeyedTextsWidget(keys, languages, longest, lines), required=False, **options)
+
+    def clean(self, value: Any) -> dict[str, dict[str, str]]:
+        cleaned = {key: self.texts.clean(texts) for key, texts in (value or {}).items()}
+        return {key: texts for key, texts in cleaned.items() if texts}
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        held: Mapping[str, Any] = initial or {}
+        return any(self.texts.has_changed(held.get(key), texts) for key, texts in (data or {}).items())

@@ -43,6 +43,7 @@ from surveys.models import (
     Touchpoint,
     Watcher,
     WatcherNotice,
+    WidgetCount,
     Wording,
 )
 from surveys.models.journeys import DEFAULT_NAME
@@ -161,6 +162,7 @@ def _remove_configuration(removed: Removed) -> None:
     )
     _delete(removed, WatcherNotice.objects.filter(watcher__in=watchers))
     _delete(removed, Watcher.objects.filter(pk__in=watchers))
+    _delete(removed, WidgetCount.objects.filter(touchpoint__in=going))
     _delete(removed, Touchpoint.objects.filter(pk__in=[touchpoint.pk for touchpoint in going]))
     for instrument in Instrument.objects.filter(slug__in=slugs.instruments):
         asked = Response.objects.filter(version__instrument=instrument).exists()

@@ -51,8 +51,8 @@ def compose_letter(invitation: Invitation, organisation: Organisation, wording: 
             "scores": list(wording.question.scale.scores),
             "url": url,
             "unsubscribe": unsubscribe,
-            "accent": colours.readable(accent, colours.GROUND),
-            "accent_in_dark": colours.readable(accent, colours.DARK_GROUND),
+            "accent": colours.accent_on(colours.GROUND, accent),
+            "accent_in_dark": colours.accent_on(colours.DARK_GROUND, accent),
         }
         subject = say.fill("subject", **names)
         return Letter(

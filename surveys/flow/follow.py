@@ -3,6 +3,7 @@
 Answering is what this system does most, and five lookups through the ORM cost four times the answer itself.
 """
 
+import itertools
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ class Link:
     """An invitation with its customer and touchpoint, the version to ask with, and whether it is answered.
 
     The rows hold the columns of `_READ` and load any other when asked. `segment` is None where it is not known yet how
-    the customer's answers count.
+    the customer's answers count. Two links with the same `asks` are asked the same questions in the same words.
     """
 
     organisation: Organisation
@@ -31,6 +32,7 @@ class Link:
     version: InstrumentVersion
     response: Response | None
     segment: str | None
+    asks: tuple[Any, ...]
 
     def is_closed(self, now: datetime) -> bool:
         """Expired, cancelled, or never to be answered."""
@@ -57,7 +59,10 @@ def follow_token(token: str, version_id: int = 0) -> Link | None:
     version.instrument = instrument
     segment = segment_of(customer.segment, customer.attributes, organisation)
     is_known = segment in ("", OTHER_SEGMENT, known_segment)
-    return Link(organisation, invitation, version, response if response.pk else None, segment if is_known else None)
+    asks = tuple(itertools.compress(row, _ASKS))
+    return Link(
+        organisation, invitation, version, response if response.pk else None, segment if is_known else None, asks
+    )
 
 
 _OPEN = f"""
@@ -89,12 +94,16 @@ _READ: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     ),
     (Invitation, "i", _columns(Invitation, *_OF_INVITATION, "expires_at", "opened_at")),
     (Customer, "c", _columns(Customer, "id", "segment", "attributes")),
-    (Touchpoint, "t", _columns(Touchpoint, "id", "slug", "name")),
+    (Touchpoint, "t", _columns(Touchpoint, "id", "slug", "name", "public_key", "allowed_origins")),
     (InstrumentVersion, "v", _columns(InstrumentVersion, "id", "number", "answered", "instrument_id")),
     (Instrument, "n", _columns(Instrument, "id", "metric", "points", "max_questions")),
     (Response, "r", _columns(Response, "id", "invitation_id", "client_id")),
 )
-_JSON = frozenset({"name", "languages", "privacy", "attributes", "phrases"})
+# Which of the columns make the questions and their wording what they are. All can be hashed: JSON comes as text here.
+_ASKS = [
+    model in (Organisation, Touchpoint, InstrumentVersion, Instrument) for model, _alias, names in _READ for _ in names
+]
+_JSON = frozenset({"name", "languages", "privacy", "attributes", "phrases", "allowed_origins"})
 _LINK = Prepared(
     "cx_link",
     f"""

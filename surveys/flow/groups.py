@@ -42,6 +42,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "surveys.sentmessage": ("view",),
     "surveys.inboundtext": ("view",),
     "surveys.organisation": ("view", "change"),
+    "surveys.identitysecret": ("view", "change"),  # change: renew and drop
     "surveys.apikey": ("view", "add", "change", "delete"),
     "auth.user": ("view", "add", "change", "delete"),
     "auth.group": ("view", "add", "change", "delete"),

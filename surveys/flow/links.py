@@ -6,6 +6,7 @@ their names or what they mean, and nothing that may change (a language, a versio
 
 import io
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
@@ -14,7 +15,7 @@ import segno
 from django.conf import settings
 from django.db import connection
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from surveys.models import InteractionEvent, Invitation, Response, Touchpoint
@@ -51,12 +52,24 @@ def is_only_here() -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def embed_snippet(touchpoint: Touchpoint) -> str:
+def embed_snippet(touchpoint: Touchpoint, language: str = "") -> SafeString:
     """HTML that shows the form in a page of one of the touchpoint's allowed origins. Escaped like any HTML."""
+    address = public_url(touchpoint, "web") + (f"&{urlencode({'lang': language})}" if language else "")
     return format_html(
         '<iframe src="{}" title="{}" width="100%" height="640" style="border:0" loading="lazy"></iframe>',
-        public_url(touchpoint, "web"),
+        address,
         touchpoint.label,
+    )
+
+
+def script_snippet(touchpoint: Touchpoint, attributes: Mapping[str, str], base: str | None = None) -> SafeString:
+    """The script tag of the widget; `attributes` without their "data-", an empty one stands empty. docs/widget.md has them all."""
+    address = (settings.BASE_URL if base is None else base) + "/embed.js"
+    said = {"touchpoint": touchpoint.public_key, **attributes}
+    return format_html(
+        '<script src="{}"{} async></script>',
+        address,
+        format_html_join("", ' data-{}="{}"', said.items()),
     )
 
 

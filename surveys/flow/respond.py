@@ -23,6 +23,7 @@ from surveys.models import (
     InstrumentVersion,
     Invitation,
     Organisation,
+    PrivacyNotice,
     Question,
     Response,
     ResponseChange,
@@ -63,7 +64,7 @@ class Submission:
     responded_at: datetime | None = None
     body_hash: str = ""
     complete: bool = True  # "Send" was pressed; else the page recorded a touch by itself
-    edit: int = 0  # the page's own clock, in ms
+    edit: int = 0  # the page's clock when it was given, in ms; 0 where it has none
     from_scanner: bool = False  # out of a network in which links of letters are looked at by machines
     privacy_notice_id: int | None = None
     reference: str = ""
@@ -134,7 +135,7 @@ def _create(submission: Submission, now: datetime) -> Response | None:
         recorded_at=now,
         body_hash=submission.body_hash,
         completed_at=now if submission.complete else None,
-        edit=submission.edit,
+        edit=_clocked(submission.edit, now),
         privacy_notice_id=submission.privacy_notice_id,
         reference=submission.reference,
         facts=dict(submission.facts),
@@ -246,11 +247,13 @@ WITH link AS (
     }
 
 
+# A page says which notice it showed. One that never was is none: whoever changed a hidden field has still answered.
+_NOTICE = "(SELECT n.id FROM surveys_privacynotice n WHERE n.id = %(privacy_notice_id)s)"
 _CREATE = _recording(
     "cx_record",
     "WHERE i.id = %(invitation)s",
     (),
-    ", ".join(["%(invitation)s", *(f"%({name})s" for name in _COLUMNS)]),
+    ", ".join(["%(invitation)s", *(f"%({name})s" if name != "privacy_notice_id" else _NOTICE for name in _COLUMNS)]),
     "WHERE %(invitation)s IS NULL OR EXISTS (SELECT FROM link)",
     {**_COLUMNS, "invitation": "bigint"},
 )
@@ -271,9 +274,9 @@ _ANSWER_LINK = _recording(
         "coalesce(counted.name, '') AS segment",
         "CASE WHEN o.languages ? %(language)s THEN %(language)s ELSE i.language END AS language",
     ),
-    """link.id, gen_random_uuid(), link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
+    f"""link.id, gen_random_uuid(), link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
        link.language, %(day)s, %(now)s, %(score)s, %(comment)s, '', %(completed_at)s, %(edit)s,
-       (SELECT n.id FROM surveys_privacynotice n WHERE n.id = %(privacy_notice_id)s), '', '{}'""",
+       {_NOTICE}, '', '{{}}'""",
     "FROM link",
     {"token": "text", "version": "bigint", "zone": "text", "day": "date", "language": "text"}
     | {name: _COLUMNS[name] for name in ("score", "comment", "completed_at", "edit", "privacy_notice_id")},
@@ -300,7 +303,7 @@ def answer_link(
                 "day": now.astimezone(ZoneInfo(zone)).date(),
                 "language": language,
                 "completed_at": now if complete else None,
-                "edit": edit,
+                "edit": _clocked(edit, now),
                 "privacy_notice_id": privacy_notice_id,
                 **_shown(answers),
                 **_given(answers, now),
@@ -331,23 +334,32 @@ def _locked(submission: Submission, now: datetime) -> Response:
 
 
 def _change(response: Response, submission: Submission, now: datetime) -> bool:
-    """Replace the answers of a locked response and keep the former ones as a ResponseChange; False where they say the same."""
+    """Replace the answers of a locked response and keep the former ones as a ResponseChange; False where they say the same.
+
+    What counts is the last one by when it was given, not by when it came: a page without a network sends its own days later.
+    """
     answers = submission.answers
-    if not submission.complete and submission.edit <= response.edit:
-        return False  # what a page recorded by itself, overtaken by what came after it
-    if is_suspect(submission.complete, submission.from_scanner, _is_rushed(response, answers, now)):
-        if response.completed_at is not None:
+    if not submission.complete:
+        if submission.edit <= response.edit:
+            return False  # what a page recorded by itself, overtaken by what came after it
+        if submission.from_scanner and response.suspected_at is None:
             return False  # a machine that follows the link of somebody who has answered
-        if response.suspected_at is None:
-            _suspect(response, now)
-    elif submission.complete:
+        if is_suspect(submission.complete, submission.from_scanner, _is_rushed(response, answers, now)):
+            if response.completed_at is not None:
+                return False
+            if response.suspected_at is None:
+                _suspect(response, now)
+    else:
         _complete(response, now)
-    response.edit = max(response.edit, submission.edit)
-    response.save(update_fields=["edit"])
+        if 0 < submission.edit < response.edit:
+            return False
+    response.edit = max(response.edit, _clocked(submission.edit, now))
+    _note_circumstances(response, submission)
     rows = {answer.question_id: answer for answer in response.answers.select_related("question")}
     before = {key: (row.score, tuple(row.choices), row.text) for key, row in rows.items()}
     after = {given.question.pk: (given.score, given.choices, given.text) for given in answers}
     if before == after:
+        response.save(update_fields=["edit", *_CIRCUMSTANCES])
         return False
     old = {key: row.score for key, row in rows.items() if row.score is not None}
     new = _scores(answers)
@@ -365,9 +377,32 @@ def _change(response: Response, submission: Submission, now: datetime) -> bool:
     for name, value in _shown(answers).items():
         setattr(response, name, value)
     response.changed_at = now
-    response.save(update_fields=["score", "comment", "changed_at"])
+    response.save(update_fields=["score", "comment", "changed_at", "edit", *_CIRCUMSTANCES])
     _note_bad_news(response, answers, now)
     return True
+
+
+_CIRCUMSTANCES = ("version", "privacy_notice", "language", "reference", "facts")
+
+
+def _note_circumstances(response: Response, submission: Submission) -> None:
+    """In which wording, under which notice and in which language it was answered now; what the page around said, if it did."""
+    if response.version_id != submission.version.pk:
+        response.version = submission.version
+        # Now it is answered, and frozen as any other.
+        InstrumentVersion.objects.filter(pk=submission.version.pk, answered=False).update(answered=True)
+    notice = submission.privacy_notice_id
+    if notice and notice != response.privacy_notice_id and PrivacyNotice.objects.filter(pk=notice).exists():
+        response.privacy_notice_id = notice
+    response.language = submission.language or response.language
+    response.reference = submission.reference or response.reference
+    response.facts = dict(submission.facts) or response.facts
+
+
+def _clocked(edit: int, now: datetime) -> int:
+    """The page's clock (ms), which is never ahead of ours; ours where it has none."""
+    ours = int(now.timestamp() * 1000)
+    return min(edit, ours) if edit else ours
 
 
 def _is_rushed(response: Response, answers: Sequence[Given], now: datetime) -> bool:
@@ -466,9 +501,11 @@ def exclude_response(response_id: int, reason: str, user: Any, now: datetime) ->
         raise ValueError("an exclusion needs a reason")
     with transaction.atomic():
         response = Response.objects.select_for_update(of=("self",)).get(pk=response_id)
-        if response.excluded_at is not None:
+        is_undecided = response.excluded_reason == SUSPECTED_BOT and response.excluded_by_id is None
+        if response.excluded_at is None:
+            _append(response, _recorded_scores(response), -1)
+        elif not is_undecided:
             return
-        _append(response, _recorded_scores(response), -1)
         response.excluded_at, response.excluded_reason, response.excluded_by = now, reason.strip()[:300], user
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
 
@@ -482,6 +519,24 @@ def include_response(response_id: int) -> None:
         _append(response, _recorded_scores(response), +1)
         response.excluded_at, response.excluded_reason, response.excluded_by = None, "", None
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+
+
+def decide_suspect(response_id: int, counts: bool, user: Any, now: datetime) -> bool:
+    """What staff make of an answer that looked like a machine's, for good. False where it no longer waits for that.
+
+    Somebody else was quicker then, or "Send" was pressed: what stands now is not overruled by a page that was opened before.
+    """
+    with transaction.atomic():
+        response = Response.objects.select_for_update(of=("self",)).get(pk=response_id)
+        if not response.is_suspect:
+            return False
+        if counts:
+            _append(response, _recorded_scores(response), +1)
+            response.excluded_at, response.excluded_reason = None, ""
+        else:
+            response.excluded_at, response.excluded_by = now, user
+        response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+        return True
 
 
 def _recorded_scores(response: Response) -> dict[int, int]:

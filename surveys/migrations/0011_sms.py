@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0003_respondents_form'),
+        ('surveys', '0004_widget'),
     ]
 
     operations = [

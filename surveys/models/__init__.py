@@ -12,6 +12,7 @@ from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
+from surveys.models.widget import IdentitySecret, WidgetCount
 
 __all__ = [
     "Answer",
@@ -20,6 +21,7 @@ __all__ = [
     "Customer",
     "DeliveryAttempt",
     "DurationLedger",
+    "IdentitySecret",
     "InboundText",
     "Instrument",
     "InstrumentVersion",
@@ -47,5 +49,6 @@ __all__ = [
     "Touchpoint",
     "Watcher",
     "WatcherNotice",
+    "WidgetCount",
     "Wording",
 ]

@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from surveys.models.instruments import Kind
 
+# Looks like a machine's, and waits for the decision of staff: left out, but by nobody.
+SUSPECT = models.Q(suspected_at__isnull=False, excluded_by__isnull=True, excluded_at__isnull=False)
+
 
 class Mode(models.TextChoices):
     """How an answer was collected."""
@@ -94,7 +97,7 @@ class Response(models.Model):
             models.Index(
                 fields=["-suspected_at"],
                 name="response_suspected",
-                condition=models.Q(suspected_at__isnull=False, excluded_by__isnull=True, excluded_at__isnull=False),
+                condition=SUSPECT,
             ),
             models.Index(
                 fields=["excluded_by"], name="response_excluded", condition=models.Q(excluded_by__isnull=False)
@@ -103,6 +106,11 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    @property
+    def is_suspect(self) -> bool:
+        """As SUSPECT has it."""
+        return self.suspected_at is not None and self.excluded_at is not None and self.excluded_by_id is None
 
 
 class Answer(models.Model):

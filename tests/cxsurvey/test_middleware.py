@@ -43,6 +43,21 @@ def test_a_customer_gets_a_page_in_his_language_that_says_to_come_again(client, 
             assert "default-src 'none'" in answer["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize(
+    ("query", "language", "rtl"),
+    [("", "fr", False), ("?lang=ar", "ar", True), ("?lang=zh-TW", "zh-hant", False), ("?lang=xx", "fr", False)],
+)
+def test_what_the_page_was_in_comes_before_what_the_browser_asks_for(client, invitation, query, language, rtl):
+    with database_away():
+        answer = client.get(f"/s/{invitation.token}/{query}", headers={"Accept-Language": "en;q=0.4, fr-CA"})
+    page = answer.content.decode()
+    assert f'<html lang="{language}"' in page
+    assert ('dir="rtl"' in page) is rtl
+    with database_away():
+        answer = client.post(f"/s/{invitation.token}/?lang=en", {"language": "ko"})
+    assert '<html lang="ko">' in answer.content.decode()
+
+
 def test_the_next_request_after_its_return_works(client, invitation):
     path = f"/s/{invitation.token}/"
     with database_away():

@@ -8,7 +8,7 @@ from django.forms.models import model_to_dict
 from surveys import forms
 from surveys.flow.follow import follow_token
 from surveys.flow.respond import Submission, answer_link, record_response
-from surveys.models import Invitation, Response, ScoreLedger, Segment, WatcherNotice
+from surveys.models import Invitation, PrivacyNotice, Response, ScoreLedger, Segment, WatcherNotice
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_instrument, make_invitation, make_organisation, make_touchpoint
 
@@ -30,21 +30,24 @@ def given(version, score: int = 9):
 
 
 def answer(
-    invitation: Invitation, *, score: int = 9, zone: str = ZONE, language: str = "zh-hans", now=NOW, version=None
+    invitation: Invitation, *, score: int = 9, zone: str = ZONE, language: str = "zh-hans", now=NOW, version=None, **how
 ):
     version = version or invitation.instrument.current_version()
-    return answer_link(invitation.token, version.pk, given(version, score), language, zone, now)
+    return answer_link(invitation.token, version.pk, given(version, score), language, zone, now, **how)
 
 
 def nothing_was_recorded() -> bool:
     return not (Response.objects.exists() or ScoreLedger.objects.exists() or WatcherNotice.objects.exists())
 
 
+@pytest.mark.parametrize("complete", [True, False])
 @pytest.mark.parametrize(("score", "notices"), [(9, 0), (2, 1)])
-def test_it_leaves_the_rows_that_the_long_way_leaves(touchpoint, score, notices):
+def test_it_leaves_the_rows_that_the_long_way_leaves(touchpoint, score, notices, complete):
+    how = {"complete": complete, "edit": 1_700_000_000_000}
+    how["privacy_notice_id"] = PrivacyNotice.objects.create(texts={"en": "Ours."}).pk
     customers = [make_customer(segment="gold"), make_customer(segment="gold")]
     short, long = (make_invitation(touchpoint, customer, location="sh-014") for customer in customers)
-    assert answer(short, score=score)
+    assert answer(short, score=score, **how)
     link = follow_token(long.token)
     record_response(
         Submission(
@@ -57,12 +60,18 @@ def test_it_leaves_the_rows_that_the_long_way_leaves(touchpoint, score, notices)
             location="sh-014",
             customer=customers[1],
             invitation=link.invitation,
+            **how,
         ),
         NOW,
     )
     own = {"id", "client_id", "invitation", "customer"}
     rows = [model_to_dict(Response.objects.get(invitation=one), exclude=own) for one in (short, long)]
     assert rows[0] == rows[1]
+    assert (rows[0]["completed_at"], rows[0]["privacy_notice"]) == (
+        NOW if complete else None,
+        how["privacy_notice_id"],
+    )
+    assert set(Response.objects.values_list("edit", flat=True)) == {how["edit"]}
     assert (rows[0]["segment"], rows[0]["language"], str(rows[0]["day"])) == ("gold", "zh-hans", "2026-11-20")
     answers = [
         sorted(one.response.answers.values_list("question_id", "score", "choices", "text"), key=str)
@@ -76,6 +85,12 @@ def test_it_leaves_the_rows_that_the_long_way_leaves(touchpoint, score, notices)
     states = Invitation.objects.values_list("status", "answered_at", "lease_until")
     assert set(states) == {("answered", NOW, None)}
     assert WatcherNotice.objects.count() == 2 * notices
+
+
+def test_a_notice_that_never_was_is_none_and_a_clock_ahead_of_ours_is_ours(touchpoint):
+    assert answer(make_invitation(touchpoint), privacy_notice_id=4_000_000_000, edit=10**18)
+    recorded = Response.objects.get()
+    assert (recorded.privacy_notice, recorded.edit) == (None, NOW.timestamp() * 1000)
 
 
 def test_the_day_is_the_organisations(touchpoint):

@@ -6,6 +6,7 @@ from django.core.management import CommandError, call_command
 
 from surveys.flow.programme import ProgrammeError, export_programme, import_programme
 from surveys.flow.programme.document import Faults, read_document
+from surveys.flow.programme.values import origin_of
 from surveys.models import (
     Answer,
     Instrument,
@@ -581,3 +582,17 @@ def test_export_prints_what_import_reads(tmp_path):
 def test_a_document_knows_where_its_keys_are():
     root = read_document(Faults("a:\n  b: {c: 1,\n      d: 2}\n"))
     assert root.entries()["a"].entries()["b"].entries()["d"].line == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://Shop.example.com:443/", "https://shop.example.com"),
+        ("http://shop.example.com:80", "http://shop.example.com"),
+        ("https://shop.example.com:80", "https://shop.example.com:80"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_send_it(written, sent):
+    assert origin_of(written) == sent

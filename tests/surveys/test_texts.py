@@ -1,6 +1,6 @@
 import pytest
 
-from surveys.texts import match_language, normalise_tag, pick
+from surveys.texts import accepted_languages, match_language, normalise_tag, pick
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,17 @@ def test_the_first_fallback_that_has_a_text_wins():
 
 def test_nothing_is_an_empty_string():
     assert pick({}, "en") == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "tags"),
+    [
+        ("", []),
+        ("de;q=0.5, fr-CH, en;q=x, *;q=0", ["fr-CH", "de"]),
+        ("en, zh-CN;q=0.9,zh;q=0.8", ["en", "zh-CN", "zh"]),
+        (" ;q=1,, da ; q=0.2 ", ["da"]),
+        ("fr" + "," * 600 + "de", ["fr"]),
+    ],
+)
+def test_what_a_browser_accepts_is_read_by_how_much_it_is_wanted(header, tags):
+    assert accepted_languages(header) == tags

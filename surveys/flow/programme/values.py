@@ -18,6 +18,7 @@ TARGETS: Mapping[str, tuple[float, float]] = {
 NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
 RADIUS, QUESTIONS, LINKS = 24, 50, 3  # at most: pixels, questions asked of one person, links of a thank-you page
 LINK_SCHEMES = ("https", "http", "mailto", "tel")
+_NOT_IN_LINKS = frozenset('<>"`{}|^\\')  # RFC 3986 has them nowhere
 PUBLIC_KEY = re.compile(r"[A-Za-z0-9_-]{8,32}\Z")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z")
@@ -47,22 +48,32 @@ def origin_of(text: str) -> str:
     if not is_origin or parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"“{text}” is not an origin such as https://shop.example.com.")
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+    is_usual = port == {"http": 80, "https": 443}[parts.scheme]  # which browsers leave out
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and not is_usual else "")
 
 
 def is_link(text: str) -> bool:
-    """An address that a page may lead to, never a script.
+    """An address that a page may lead to: a web address, a letter or a call, and nothing that a browser would run.
 
     >>> is_link("https://shop.example.com/help"), is_link("mailto:care@example.com"), is_link("javascript:alert(1)")
     (True, True, False)
+    >>> is_link("https://"), is_link("shop.example.com"), is_link("mailto:nobody"), is_link("tel:+8610-1234")
+    (False, False, False, True)
     """
+    if any(not letter.isprintable() or letter.isspace() or letter in _NOT_IN_LINKS for letter in text):
+        return False
     try:
         parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
     except ValueError:
         return False
-    if parts.scheme not in LINK_SCHEMES or any(not letter.isprintable() or letter.isspace() for letter in text):
+    if parts.scheme not in LINK_SCHEMES:
         return False
-    return bool(parts.hostname) if parts.scheme.startswith("http") else bool(parts.path)
+    if parts.scheme == "mailto":
+        return re.fullmatch(r"[^@?]+@[^@?]+\.[^@?.]+", parts.path) is not None
+    if parts.scheme == "tel":
+        return re.fullmatch(r"\+?[0-9().\-]{3,30}", text.partition(":")[2]) is not None
+    return bool(host)
 
 
 def is_rising(spans: Sequence[int]) -> bool:

@@ -340,7 +340,6 @@ def test_what_a_helpdesk_calls_its_events_is_mapped(manager):
     [
         ("quiet_hours_email", "9-17", "is not a span of the day"),
         ("quiet_hours_sms", "20:00-20:00", "is not a span of the day"),
-        ("accent", "red", "is not a colour"),
         ("time_zone", "Mars/Base", "Mars/Base"),
         ("floor_s", "1 day", "is not a span of time"),
     ],

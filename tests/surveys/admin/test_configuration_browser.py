@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from surveys.flow.instruments import terms_of_version
-from surveys.models import ApiKey, Instrument, Journey, Response, Stage, StandardGroup, Touchpoint
+from surveys.models import ApiKey, Instrument, Journey, Organisation, Response, Stage, StandardGroup, Touchpoint
 from tests.factories import make_api_key, make_instrument, make_organisation, make_rule, make_touchpoint
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +53,7 @@ def paths() -> list[str]:
     found += [reverse(f"admin:surveys_{row._meta.model_name}_change", args=[row.pk]) for row in rows]
     found += [
         reverse("admin:surveys_organisation_change", args=[1]),
+        *(reverse(f"admin:surveys_organisation_{page}") for page in ("look", "languages", "phrases", "notices")),
         reverse("admin:surveys_instrument_questions", args=[touchpoint.instrument_id]),
         reverse("admin:surveys_instrument_preview", args=[touchpoint.instrument_id]),
         reverse("admin:surveys_apikey_revoke", args=[ApiKey.objects.get().pk]),
@@ -124,7 +125,8 @@ def test_pressing_send_in_a_preview_sends_nothing(page, site, complaints):
     page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
     page.goto(site + reverse("admin:surveys_instrument_change", args=[row.pk]))
     frame = page.frame_locator("iframe.cx-preview")
-    frame.locator("input[value='9']").check(force=True)
+    frame.locator(".score").nth(9).click()
+    frame.locator("textarea").wait_for()  # nothing follows before there is a score
     frame.locator(".send").click()
     frame.locator("textarea").fill("tea")
     page.locator(".cx-previews a[lang=zh-hans]").click()
@@ -139,7 +141,76 @@ def test_even_a_form_forced_in_a_preview_is_stopped_by_its_policy(page, site, co
     sent: list[str] = []
     page.on("request", lambda request: request.method != "GET" and sent.append(request.url))
     page.goto(site + reverse("admin:surveys_instrument_preview", args=[row.pk]))
-    page.evaluate("() => { const form = document.querySelector('form'); form.method = 'post'; form.submit(); }")
+    page.evaluate(
+        "() => { const form = document.querySelector('form'); form.method = 'post'; HTMLFormElement.prototype.submit.call(form); }"
+    )
     page.wait_for_load_state("networkidle")
     assert sent == []
     assert any("sandbox" in text or "form-action" in text for text in complaints)
+
+
+def test_the_previews_and_what_is_said_of_a_colour_follow_before_anything_is_saved(page, site, complaints):
+    page.goto(site + reverse("admin:surveys_organisation_look"))
+    light = page.frame_locator("figure[data-scheme=light] iframe")
+    light.locator(".send").wait_for()
+    assert page.locator("figure[data-scheme=dark]").is_visible()
+    page.locator("[data-look=accent]").fill("#ffe066")
+    page.get_by_text("On a light page #ffe066").wait_for()
+    page.locator("[data-look=scheme]").select_option("light")
+    page.locator("[data-look=radius]").fill("0")
+    light.locator("link[href*='ffe066-0-light']").wait_for(state="attached")
+    page.locator("figure[data-scheme=dark]").wait_for(state="hidden")
+    assert light.locator(".send").evaluate("one => getComputedStyle(one).borderRadius") == "0px"
+    assert page.evaluate("history.length") == 2 or page.url.endswith("/look/")
+    row = Organisation.objects.get()
+    assert (row.accent, row.radius, row.scheme) == ("#0f766e", 10, "auto")
+    page.click("text=Save the look")
+    page.get_by_text("Every form that is opened from now on").wait_for()
+    row.refresh_from_db()
+    assert (row.accent, row.radius, row.scheme) == ("#ffe066", 0, "light")
+    assert complaints == []
+
+
+def test_a_logo_is_chosen_saved_and_seen_on_both_grounds(page, site, complaints):
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg' width='80' height='40'><path d='M0 0h80v40z'/></svg>"
+    page.goto(site + reverse("admin:surveys_organisation_look"))
+    page.locator("input[type=file]").set_input_files(
+        {"name": "logo.svg", "mimeType": "image/svg+xml", "buffer": drawing}
+    )
+    page.click("text=Save the look")
+    shown = page.locator(".cx-logo img")
+    shown.first.wait_for()
+    widths = "[...document.querySelectorAll('.cx-logo img')].map(one => one.complete && one.naturalWidth).join()"
+    page.wait_for_function(f"{widths} === '80,80'")
+    logo = page.frame_locator("figure[data-scheme=dark] iframe").locator(".logo")
+    logo.wait_for()
+    assert logo.evaluate("one => one.decode().then(() => one.naturalWidth)") == 80
+    assert complaints == []
+
+
+def test_a_card_shows_only_what_its_kind_and_scale_have_use_for(page, site, complaints):
+    row = make_instrument("stars", "csat", 5)
+    page.goto(site + reverse("admin:surveys_instrument_questions", args=[row.pk]))
+    first = page.locator("[data-question]").first
+    assert first.locator("[data-display]").is_visible()
+    first.locator("select[name$=display]").select_option("stars")
+    page.click("[data-add-question]")
+    card = page.locator("[data-question]").nth(3)
+    card.locator("[name$=-key]").fill("again")
+    card.locator("select[name$=display]").select_option("faces")
+    card.locator("[data-points]").select_option("nps:11")
+    assert not card.locator("[data-display]").is_visible()  # eleven faces fit on no phone
+    card.locator("textarea[lang=en]").first.fill("Again?")
+    page.click("[data-add-question]")
+    contact = page.locator("[data-question]").nth(4)
+    contact.locator("[data-kind]").select_option("contact")
+    assert contact.locator("textarea[lang=en]").first.get_attribute("placeholder") == "May we contact you about this?"
+    assert contact.locator(".cx-hint").is_visible()
+    page.click("text=Save the questions")
+    page.wait_for_url(site + reverse("admin:surveys_instrument_change", args=[row.pk]))
+    asked = [(one.key, one.kind, one.display) for one in terms_of_version(row.current_version())]
+    assert (asked[0], asked[3:]) == (
+        ("score", "scale", "stars"),
+        [("again", "scale", "numbers"), ("contact", "contact", "numbers")],
+    )
+    assert complaints == []

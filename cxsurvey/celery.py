@@ -31,6 +31,8 @@ app.conf.beat_schedule = {
     "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),
     "people who are to hear bad news": every(15, "surveys.tasks.warn_watchers"),
+    "replies to customers who texted back": every(5, "surveys.tasks.answer_texts"),
+    "what became of messages": every(5, "surveys.tasks.settle_receipts"),
     "links whose time is over": every(600, "surveys.tasks.expire_due"),
     "sign of life of a worker": every(10, "surveys.tasks.heartbeat"),
 }

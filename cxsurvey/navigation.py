@@ -68,6 +68,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             _list(_("Deliveries"), "outgoing_mail", "surveys.deliveryattempt"),
             _list(_("Bad-news notices"), "campaign", "surveys.watchernotice", ANSWERS),
             _list(_("Sent messages"), "inbox", "surveys.sentmessage", PEOPLE, ANSWERS),
+            _list(_("Texts received"), "sms", "surveys.inboundtext", PEOPLE, ANSWERS),
         ),
     ),
     (
@@ -101,4 +102,4 @@ def _with_state(entry: Entry, request: HttpRequest) -> Entry:
 
 def frame(request: HttpRequest) -> dict[str, Any]:
     """What the frame of each staff page asks beside Unfold's own."""
-    return {"local_mailbox": settings.CX_LOCAL_MAILBOX}
+    return {"local_mailbox": settings.CX_LOCAL_MAILBOX and not settings.SMS_URL}  # texts do leave

@@ -232,6 +232,10 @@ else:
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
+# --- Text messages: docs/sms.md ---------------------------------------------------------------------------------------
+SMS_URL = env.str("SMS_URL", "")  # unset: texts stay in the local mailbox
+SMS_PRICE = env.str("SMS_PRICE", "")  # of one segment, such as "0.0079 USD": shown beside a rule's text
+
 # --- Languages and time -----------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]

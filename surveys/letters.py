@@ -1,5 +1,6 @@
 """What passes between delivery and a channel. In: a Letter. Out: an Outcome. No database here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -13,6 +14,8 @@ class Letter:
     html: str
     message_id: str
     headers: dict[str, str] = field(default_factory=dict)
+    # For carriers that send by a template of their own: `kind` (invitation, reply), `language`, `url` and other names to fill in.
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,11 @@ class Outcome:
     """`result` is "sent", "temporary" (try again later) or "permanent" (this address will never work).
 
     `carrier_away`: nothing was asked about this address; the carrier itself could not be reached.
+    `reference`: the carrier's own name for the message, by which its receipts call it. `retry_after_s`: not sooner, it says.
     """
 
     result: str
     detail: str = ""
     carrier_away: bool = False
+    reference: str = ""
+    retry_after_s: int = 0

@@ -76,6 +76,17 @@ PHRASES: Mapping[str, Any] = {
     "answer_here": _("Answer here, it takes a minute:"),
     "no_more": _("No more surveys from us:"),
     "between_labels": pgettext_lazy("between two labels", ", "),
+    # The text message, and what is said to those who text back. Each sentence costs money: short, and without typographic marks.
+    "sms_text": _("How was it? %(touchpoint)s, %(organisation)s: %(url)s"),
+    "sms_ask": _(
+        "%(organisation)s, %(touchpoint)s: %(question)s Reply with a number: %(scale)s. Or answer here: %(url)s"
+    ),
+    "sms_stop": _("Reply STOP for no more."),
+    "sms_more": _("Thank you! %(question)s"),
+    "sms_again": _("Please reply with one number from %(low)d to %(high)d."),
+    "sms_start": _("Reply %(word)s to get them again."),
+    "sms_started": _("You are back: we may ask you again."),
+    "sms_help": _("Short surveys from %(organisation)s. To answer, reply with a number."),
 }
 
 PLACE = re.compile(r"%\((\w+)\)[sd]")

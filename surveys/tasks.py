@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import deliver, expire, floor, invite, remind, warn
+from surveys.flow import deliver, expire, floor, invite, receipts, remind, reply, warn
 from surveys.shift import Shift
 
 
@@ -48,6 +48,18 @@ def expire_due() -> None:
 def warn_watchers() -> None:
     """Tell people of bad answers. Safe to repeat: notices are leased before they are sent."""
     warn.warn_watchers(timezone.now(), over=Shift().is_over)
+
+
+@shared_task(ignore_result=True)
+def answer_texts() -> None:
+    """Reply to customers who texted back. Safe to repeat: each reply is leased before it is sent."""
+    reply.send_replies(timezone.now(), over=Shift().is_over)
+
+
+@shared_task(ignore_result=True)
+def settle_receipts() -> None:
+    """Apply what carriers said of messages. Safe to repeat: a receipt goes in the transaction that applies it."""
+    receipts.settle_receipts(timezone.now())
 
 
 @shared_task(ignore_result=True)

@@ -62,6 +62,6 @@ def picked_language(texts: Mapping[str, str], language: str, fallbacks: Iterable
     return next((tag for tag, text in texts.items() if text), "")
 
 
-def fill(text: str, **names: str) -> str:
+def fill(text: str, /, **names: str) -> str:
     """`text` with {organisation} and the like replaced; any other brace stays as it is, those in a name too."""
     return re.sub(r"\{(\w+)\}", lambda found: names.get(found[1], found[0]), text)

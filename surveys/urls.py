@@ -1,8 +1,8 @@
-"""Routes of respondents' pages."""
+"""Routes of respondents' pages, and of what providers post to us."""
 
 from django.urls import path, re_path
 
-from surveys import embed, views, widget
+from surveys import embed, views, webhooks, widget
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("w/<str:public_key>/ask/", widget.ask, name="widget_ask"),
     path("w/<str:public_key>/seen/", widget.seen, name="widget_seen"),
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
+    path("sms/inbound/<slug:provider>/", webhooks.inbound, name="sms_inbound"),
+    path("sms/status/<slug:provider>/", webhooks.status, name="sms_status"),
     path("embed.js", embed.embed, name="embed"),
     path("embed-card.js", embed.card, name="embed_card"),
     re_path(

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.sms_server import SmsServer
 from tests.smtp_sink import SmtpSink
 from tests.stack import Stack
 
@@ -53,6 +54,15 @@ def smtp_sink() -> Iterator[SmtpSink]:
     sink.start()
     yield sink
     sink.stop()
+
+
+@pytest.fixture
+def sms_server() -> Iterator[SmsServer]:
+    """A real HTTP server that takes texts as Twilio does, and can be told to answer otherwise."""
+    server = SmsServer()
+    server.as_twilio()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

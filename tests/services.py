@@ -21,7 +21,7 @@ _owned: Services | None = None
 def start() -> None:
     """At import: later is too late, since pytest-django reads the settings before any conftest is loaded."""
     global _owned
-    for name in ("EMAIL_URL", "BASE_URL", "ALLOWED_HOSTS", "SECRET_KEY", "CX_TIME_ZONE"):
+    for name in ("EMAIL_URL", "SMS_URL", "SMS_PRICE", "BASE_URL", "ALLOWED_HOSTS", "SECRET_KEY", "CX_TIME_ZONE"):
         os.environ.pop(name, None)  # the developer's own settings must not colour a test
     if "CX_TEST_DATA_DIR" in os.environ:
         return

@@ -38,7 +38,7 @@ from surveys.admin.records import (
 from surveys.admin.responses import ReasonForm
 from surveys.flow.addresses import address_hash, normalise_phone
 from surveys.flow.unsubscribe import lift_suppression
-from surveys.models import DeliveryAttempt, Invitation, Response, Suppression
+from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Response, Suppression
 
 LIFTS = "surveys.delete_suppression"
 TONES = {
@@ -53,6 +53,9 @@ def status_chip(row: Invitation) -> SafeString:
 
 
 def attempt_chip(row: DeliveryAttempt) -> SafeString:
+    """The carrier's last word: its receipt where there is one."""
+    if row.receipt:
+        return chip(row.get_receipt_display(), "best" if row.receipt == ReceiptKind.DELIVERED else "worst")
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 

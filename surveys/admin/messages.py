@@ -1,4 +1,4 @@
-"""Sent messages (the local mailbox), and the bad-news notices that wait. Only read here.
+"""Sent messages (the local mailbox), what customers text back, and the bad-news notices that wait. Only read here.
 
 A letter is shown in a frame without scripts and without our origin: whatever stands in it can do nothing. Its links open in a new
 tab, so that an invitation's link can be followed.
@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
-from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import MomentRangeFilter, WordFilter
 from surveys.admin.records import (
@@ -33,7 +33,7 @@ from surveys.admin.records import (
     moment,
     score_chip,
 )
-from surveys.models import Invitation, SentMessage, WatcherNotice
+from surveys.models import InboundText, Invitation, SentMessage, WatcherNotice
 
 # Nothing is loaded and nothing runs. As a header of the letter's own page it holds before the first byte is read: a browser that
 # reads ahead would ask for a picture before it came to a policy in the letter itself.
@@ -119,6 +119,51 @@ def _letter(request: HttpRequest, row: SentMessage) -> HttpResponse:
     response["Referrer-Policy"] = "no-referrer"
     response._csp_replace = LETTER_POLICY  # type: ignore[attr-defined]
     return response
+
+
+@admin.register(InboundText)
+class InboundTextAdmin(PeopleAdmin):
+    needs = (SEES_PEOPLE, SEES_ANSWERS)  # a number, and a verbatim
+    list_display = ["received", "phone", "text_shown", "meaning_shown", "reply_shown"]
+    list_filter = [("meaning", ChoicesDropdownFilter), ("received_at", MomentRangeFilter)]
+    search_fields = ("phone", "text")
+    search_help_text = gettext_lazy("Phone number")
+    ordering = ("-received_at", "-id")
+    page_template = "staff/inbound_text.html"
+    empty_text = gettext_lazy("What customers text back stands here, with what was made of it.")
+
+    @admin.display(description=gettext_lazy("received"), ordering="received_at")
+    def received(self, row: InboundText) -> str:
+        return moment(row.received_at)
+
+    @admin.display(description=gettext_lazy("text"))
+    def text_shown(self, row: InboundText) -> str:
+        return Truncator(row.text).chars(120) or NOTHING
+
+    @admin.display(description=gettext_lazy("understood as"), ordering="meaning")
+    def meaning_shown(self, row: InboundText) -> SafeString:
+        tones = {"score": "best", "comment": "best", "unclear": "middle", "stop": "worst"}
+        return chip(row.get_meaning_display(), tones.get(row.meaning, "quiet"))
+
+    @admin.display(description=gettext_lazy("our reply"))
+    def reply_shown(self, row: InboundText) -> SafeString | str:
+        if row.replied_at:
+            return chip(_("Reply sent"), "best")
+        if row.due_at:
+            return chip(_("Reply waits"), "going")
+        return chip(_("Reply failed"), "worst") if row.detail else NOTHING
+
+    def page_context(self, request: HttpRequest, obj: InboundText) -> dict[str, Any]:
+        about: list[tuple[str, Any]] = [
+            (_("Phone number"), obj.phone or NOTHING),
+            (_("Received"), moment(obj.received_at)),
+            (_("Replied"), moment(obj.replied_at)),
+        ]
+        if obj.invitation is not None and request.user.has_perm("surveys.view_invitation"):
+            about.append((_("Invitation"), link(obj.invitation, obj.invitation.get_status_display())))
+        if obj.detail:
+            about.append((_("Last error"), obj.detail))
+        return {"title": _("Text from a customer"), "row": obj, "state": self.meaning_shown(obj), "about": about}
 
 
 class NoticeStateFilter(WordFilter):

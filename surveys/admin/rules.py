@@ -3,12 +3,15 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.formats import number_format
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -23,12 +26,36 @@ from surveys.admin.fields import (
     SpansField,
     WholeField,
 )
+from surveys.channels import sms
+from surveys.flow.compose import names_of, text_of
+from surveys.flow.deliver import score_wordings
 from surveys.flow.fixed import keeps_slug
 from surveys.flow.programme.spans import span_of
 from surveys.flow.programme.values import EXEMPTION, PRIORITY, QUOTA, REMINDERS, reminders_fit
+from surveys.gsm import cost, measure, price_of
 from surveys.models import Invitation, InvitationRule, Mode, Organisation
+from surveys.models.invitations import make_token
 
 SPAN = gettext_lazy("Such as 30m, 2h or 7d.")
+
+
+SAMPLE_TOKEN = "x" * len(make_token())  # as long as any
+
+
+def _size(text: str) -> str:
+    """How long a text is, how many segments carry it, and what a thousand of it cost."""
+    size = measure(text)
+    told = ngettext(
+        "%(encoding)s, %(places)d characters, %(count)d segment",
+        "%(encoding)s, %(places)d characters, %(count)d segments",
+        size.segments,
+    ) % {"encoding": size.encoding, "places": size.places, "count": size.segments}
+    priced = price_of(settings.SMS_PRICE)
+    if priced is None:
+        return told
+    price, unit = priced
+    amount = f"{number_format(cost(text, price, 1000), 2)} {unit}".strip()
+    return told + " · " + _("%(amount)s per 1,000 messages") % {"amount": amount}
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -131,7 +158,7 @@ class InvitationRuleAdmin(ConfigAdmin):
         return [
             (None, ["slug", "active"]),
             (_("When to ask"), ["event_type", "when", "delay_s", "at_time", "days", "max_age_s", "sample_share"]),
-            (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s"]),
+            (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s", *self._preview(obj)]),
             (
                 _("How often"),
                 ["priority", "quota", "resting_same_s", "resting_any_s", "exempt_resting", "exempt_floor"],
@@ -139,7 +166,34 @@ class InvitationRuleAdmin(ConfigAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
-        return ["slug"] if obj is not None and keeps_slug(obj) else []
+        fixed = ["slug"] if obj is not None and keeps_slug(obj) else []
+        return [*fixed, *self._preview(obj)]
+
+    @staticmethod
+    def _preview(obj: InvitationRule | None) -> list[str]:
+        return ["text_preview"] if obj is not None and sms.MODE in obj.modes else []
+
+    @admin.display(description=gettext_lazy("As a text message"))
+    def text_preview(self, row: InvitationRule) -> SafeString | str:
+        """As last saved, in each of the organisation's languages, with its size and what it costs."""
+        instrument = row.instrument or row.touchpoint.instrument
+        wording = score_wordings([instrument.pk]).get(instrument.pk) if instrument else None
+        if wording is None:
+            return "–"
+        organisation, takes_replies = Organisation.current(), sms.provider().takes_replies
+        shown = []
+        for language in organisation.languages:
+            names = names_of(organisation, row.touchpoint, language)
+            text = text_of(organisation, wording, names, language, SAMPLE_TOKEN, takes_replies)
+            shown.append((language, text, _size(text)))
+        return format_html(
+            '<div class="sms-previews">{}</div>',
+            format_html_join(
+                "",
+                '<figure><blockquote lang="{0}" dir="auto">{1}</blockquote><figcaption>{0} · {2}</figcaption></figure>',
+                shown,
+            ),
+        )
 
     def has_history(self, obj: InvitationRule) -> bool:
         return keeps_slug(obj)

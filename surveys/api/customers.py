@@ -17,7 +17,7 @@ EXPORT_SCHEMA = {
     "properties": {
         "customer": {"type": "object"},
         **dict.fromkeys(
-            ("events", "tickets", "invitations", "responses", "suppressions", "messages", "quarantine"), _LIST
+            ("events", "tickets", "invitations", "responses", "suppressions", "messages", "texts", "quarantine"), _LIST
         ),
     },
 }

@@ -13,7 +13,7 @@ Channels that only give an address (a link, a QR code, the widget) have no modul
 from collections.abc import Mapping
 from types import ModuleType
 
-from surveys.channels import email
+from surveys.channels import email, sms
 
 # The channels that can send today, by mode.
-SENDING: Mapping[str, ModuleType] = {email.MODE: email}
+SENDING: Mapping[str, ModuleType] = {email.MODE: email, sms.MODE: sms}

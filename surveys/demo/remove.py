@@ -24,6 +24,7 @@ from surveys.models import (
     Customer,
     DeliveryAttempt,
     DurationLedger,
+    InboundText,
     Instrument,
     InteractionEvent,
     Invitation,
@@ -122,6 +123,7 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, Reminder.objects.filter(invitation__in=invitations))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))
+    _delete(removed, InboundText.objects.filter(invitation__in=invitations))
     _delete(removed, Invitation.objects.filter(pk__in=invitations))
     _delete(removed, InteractionEvent.objects.filter(pk__in=events))
     _delete(removed, Ticket.objects.filter(pk__in=tickets))

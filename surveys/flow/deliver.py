@@ -6,7 +6,7 @@ it may send the message once more, with the same Message-ID.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from surveys.models import (
     DeliveryAttempt,
     Invitation,
     Organisation,
+    ReceiptKind,
     Reminder,
     SentMessage,
     Suppression,
@@ -41,6 +42,7 @@ ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
+LOST = (ReceiptKind.FAILED, ReceiptKind.BOUNCED)  # what a carrier took, and did not bring
 
 
 def drain(
@@ -138,6 +140,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         places = Places.claim((row.rule for row in due if row.rule is not None), organisation.day_of(now))
         wordings = score_wordings({invitation.instrument_id for invitation in due})
         reopened = reopened_since(invitation.event for invitation in due)
+        given_up = _given_up(due)
         letters: list[tuple[Invitation, Letter]] = []
         written: dict[str, datetime | None] = {}
         # What was tried before keeps its turn. Of two others for one customer the higher goes first, and keeps the other from going.
@@ -145,7 +148,15 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             due, key=lambda row: (row.attempted_at is None, -row.rule.priority if row.rule else 0)
         ):
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(invitation, organisation, histories, places, invitation.event_id in reopened, now)
+            address = _decide_again(
+                invitation,
+                organisation,
+                histories,
+                places,
+                invitation.event_id in reopened,
+                given_up[invitation.pk],
+                now,
+            )
             hashed = address_hash(address) if address else ""
             if address:
                 written.setdefault(hashed, histories.written.get(hashed))
@@ -158,7 +169,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 )
             if invitation.attempted_at is not None:
                 at = now if address else invitation.attempted_at
-                histories.note_message(invitation.customer_id, invitation.touchpoint_id, hashed, at)
+                tried_at = now if address else invitation.tried_at or at
+                histories.note_message(invitation.customer_id, invitation.touchpoint_id, hashed, at, tried_at)
             if address:
                 _leave_queue(invitation, histories)
         _store(due)
@@ -217,12 +229,24 @@ def score_wordings(instrument_ids: Iterable[int]) -> dict[int, Wording]:
     return found
 
 
+def _given_up(invitations: Iterable[Invitation]) -> dict[int, set[str]]:
+    """The modes in which an invitation has failed for good: it goes on by the next one of its rule."""
+    modes: dict[int, set[str]] = defaultdict(set)
+    tried = [invitation.pk for invitation in invitations if invitation.attempts]
+    if tried:
+        failed = Q(result=DeliveryAttempt.Result.PERMANENT) | Q(receipt__in=LOST)
+        for pk, mode in DeliveryAttempt.objects.filter(failed, invitation__in=tried).values_list("invitation", "mode"):
+            modes[pk].add(mode)
+    return modes
+
+
 def _decide_again(
     invitation: Invitation,
     organisation: Organisation,
     histories: Histories,
     places: Places,
     reopened: bool,
+    given_up: Collection[str],
     now: datetime,
 ) -> str:
     """The address to write to; "" where the invitation was cancelled, postponed or refused, which is then written on it."""
@@ -236,7 +260,7 @@ def _decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    mode, suppressed = histories.way_to(customer, modes)
+    mode, suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
     if mode and invitation.attempted_at is not None:
@@ -315,7 +339,9 @@ def _floor_of_others(
     customer = invitation.customer
     theirs = histories.last_message.get(customer.pk)
     there = histories.written.get(address_hash(SENDING[mode].address_of(customer)))
-    if there is not None and invitation.tried_at is not None and there > invitation.tried_at:
+    # Our own try is the latest thing we know of an address; of that of another mode we wrote nothing.
+    is_another_mode = invitation.mode != mode
+    if there is not None and (is_another_mode or (invitation.tried_at is not None and there > invitation.tried_at)):
         theirs = there if theirs is None else max(theirs, there)
     return None if theirs is None else theirs + timedelta(seconds=terms_of(invitation.rule, organisation).floor_s)
 
@@ -353,6 +379,8 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             message_id=letter.message_id,
             result=outcome.result,
             detail=outcome.detail,
+            reference=outcome.reference,
+            address_hash=address_hash(letter.to) if outcome.reference else "",
         )
         if outcome.result == "sent":
             expires_at = now + timedelta(seconds=invitation.expires_s)
@@ -361,15 +389,9 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             if row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT):
                 _plan_reminders(invitation, expires_at, now)
         elif outcome.result == "permanent":
-            # Answered or erased meanwhile stays answered or erased.
-            row.filter(status=Invitation.Status.SCHEDULED).update(
-                status=Invitation.Status.FAILED,
-                reason=Invitation.Reason.BOUNCED,
-                detail=outcome.detail,
-                lease_until=None,
-            )
+            give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
-            suppress(SENDING[invitation.mode].address_of(invitation.customer), outcome.detail, now)
+            suppress_bounced(address_hash(letter.to), outcome.detail, now)
         elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
@@ -377,6 +399,7 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s))
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
             forget(invitation, letter)
@@ -403,15 +426,48 @@ def forget(invitation: Invitation, letter: Letter) -> None:
     An erasure that is under way has the link, so we waited for it and see it; one that comes later waits for us and sees this.
     """
     SentMessage.objects.filter(message_id=letter.message_id).delete()
-    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="")
+    DeliveryAttempt.objects.filter(invitation=invitation).update(detail="", address_hash="")
     Invitation.objects.filter(pk=invitation.pk).update(detail="")
-    address = SENDING[invitation.mode].address_of(invitation.customer)  # as it was when the letter was written
-    Suppression.objects.filter(address_hash=address_hash(address)).update(detail="")
+    Suppression.objects.filter(address_hash=address_hash(letter.to)).update(detail="")
 
 
-def suppress(address: str, detail: str, now: datetime) -> None:
-    if address:
+def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str, detail: str, now: datetime) -> None:
+    """This mode has failed for good: on to the next one of the rule by which the customer can be reached, else the end.
+
+    `statuses`: only while the invitation is in one of them, so that what was answered, opened or erased meanwhile stays so.
+    When it goes out in another mode, what meets it there is that mode's quiet hours and the floor of others, never its own.
+    Reminders that wait are of a message that nobody got: they are planned anew when the next one is sent.
+    """
+    row = Invitation.objects.filter(pk=invitation.pk, status__in=statuses)
+    modes = invitation.rule.modes if invitation.rule else [invitation.mode]
+    given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
+    customer = Customer.objects.get(pk=invitation.customer_id)
+    histories = Histories.load([customer], Organisation.current())
+    mode, _suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
+    if mode and customer.erased_at is None:
+        if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):
+            reminders.delete()
+    elif row.update(status=Invitation.Status.FAILED, reason=reason, detail=detail, lease_until=None):
+        reminders.update(status=Reminder.Status.CANCELLED, reason=reason, lease_until=None)
+
+
+def give_up_if_lost(invitation: Invitation, reason: str, detail: str, now: datetime) -> None:
+    """Give up the mode of an invitation that is out, unless one of its messages, a reminder too, has arrived or still may.
+
+    The caller holds the link. A reminder that is on its way asks again when it knows.
+    """
+    if Reminder.objects.filter(invitation=invitation.pk, lease_until__isnull=False).exists():
+        return
+    taken = DeliveryAttempt.objects.filter(invitation=invitation.pk, result=DeliveryAttempt.Result.SENT)
+    became = set(taken.values_list("receipt", flat=True))
+    if became and became <= set(LOST):
+        give_up_mode(invitation, [Invitation.Status.SENT, Invitation.Status.DELIVERED], reason, detail, now)
+
+
+def suppress_bounced(hashed: str, detail: str, now: datetime) -> None:
+    if hashed:
         Suppression.objects.get_or_create(
-            address_hash=address_hash(address),
+            address_hash=hashed,
             defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
         )

@@ -23,6 +23,7 @@ from surveys.models import (
     Answer,
     Customer,
     DeliveryAttempt,
+    InboundText,
     InteractionEvent,
     Invitation,
     QuarantinedEvent,
@@ -50,6 +51,7 @@ def erase_customer(external_id: str, now: datetime) -> None:
         _erase_invitations(customer, now)
         _erase_answers(customer)
         _erase_mails(customer)
+        _texts(customer).update(phone="", text="", reply="", detail="", due_at=None)
         InteractionEvent.objects.filter(customer=customer).update(facts={}, reference="")
         _erase_quarantine({external_id, *addresses}, now)
         # A mail server's words quote the address; that it must not be written to stays known.
@@ -84,7 +86,7 @@ def _erase_invitations(customer: Customer, now: datetime) -> None:
     open_ones.update(status=Invitation.Status.CANCELLED, reason=Invitation.Reason.ERASED, lease_until=None)
     invitations.update(detail="", expires_at=now)
     invitations.exclude(status=Invitation.Status.ANSWERED).update(token=None)
-    DeliveryAttempt.objects.filter(invitation__customer=customer).update(detail="")
+    DeliveryAttempt.objects.filter(invitation__customer=customer).update(detail="", address_hash="")
     Reminder.objects.filter(invitation__customer=customer, status=Reminder.Status.SCHEDULED).update(
         status=Reminder.Status.CANCELLED, reason=Reminder.Reason.ERASED, lease_until=None
     )
@@ -103,9 +105,19 @@ def _erase_mails(customer: Customer) -> None:
     written = Q(message_id__in=_attempts(customer).values("message_id"))
     if customer.email:
         written |= Q(to__iexact=customer.email)
+    if customer.phone:
+        written |= Q(to=customer.phone)
     for response_id in Response.objects.filter(customer=customer).values_list("pk", flat=True):
         written |= Q(text__contains=f"/response/{response_id}/")
     SentMessage.objects.filter(written).delete()
+
+
+def _texts(customer: Customer) -> "QuerySet[InboundText]":
+    """What the customer texted to us, and what we said to it; a number may have changed hands since."""
+    own = Q(invitation__customer=customer)
+    if customer.phone:
+        own |= Q(phone=customer.phone, invitation=None)
+    return InboundText.objects.filter(own)
 
 
 def _erase_quarantine(words: set[str], now: datetime) -> None:
@@ -151,6 +163,7 @@ def export_customer(external_id: str) -> dict[str, Any]:
     hashes = [address_hash(address) for address in addresses]
     mails = SentMessage.objects.filter(
         Q(to__iexact=customer.email) & ~Q(to="")
+        | Q(to=customer.phone) & ~Q(to="")
         | Q(message_id__in=_attempts(customer).values("message_id"))
     )  # fmt: skip
     return {
@@ -171,6 +184,9 @@ def export_customer(external_id: str) -> dict[str, Any]:
             Suppression.objects.filter(address_hash__in=hashes).values("reason", "detail", "created_at")
         ),
         "messages": list(mails.order_by("at", "id").values("at", "to", "subject", "text", "html")),
+        "texts": list(
+            _texts(customer).order_by("id").values("received_at", "phone", "text", "meaning", "reply", "replied_at")
+        ),
         "quarantine": [
             {"received_at": row.received_at, "state": row.state, "body": json.loads(row.body), "errors": row.errors}
             for row in _quarantined({external_id, *addresses})

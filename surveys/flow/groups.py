@@ -40,6 +40,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "surveys.deliveryattempt": ("view",),
     "surveys.watchernotice": ("view",),
     "surveys.sentmessage": ("view",),
+    "surveys.inboundtext": ("view",),
     "surveys.organisation": ("view", "change"),
     "surveys.identitysecret": ("view", "change"),  # change: renew and drop
     "surveys.apikey": ("view", "add", "change", "delete"),

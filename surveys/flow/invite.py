@@ -343,7 +343,9 @@ class Histories:
         last_message: dict[int, datetime] = {}
         sent = Invitation.objects.filter(customer_id__in=ids, attempted_at__isnull=False).exclude(id__in=list(but_not))
         rows = sent.values("customer_id", "touchpoint_id").annotate(
-            at=Max("attempted_at"), message_at=Greatest(Max("attempted_at"), Max("reminded_at"))
+            # Resting counts from the first try of an invitation, the floor from the latest, which may have been in another mode.
+            at=Max("attempted_at"),
+            message_at=Greatest(Max("attempted_at"), Max("tried_at"), Max("reminded_at")),
         )
         for pk, touchpoint_id, at, message_at in rows.values_list("customer_id", "touchpoint_id", "at", "message_at"):
             last_same[pk, touchpoint_id] = at
@@ -363,12 +365,12 @@ class Histories:
         )
         return cls(last_same, last_any, last_message, suppressed, written, _waiting(ids, organisation), last_answer)
 
-    def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime) -> None:
-        """An invitation of `at`, to an address of this hash ("" for none), is history to all others of the batch."""
+    def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
+        """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
         key = customer_id, touchpoint_id
         self.last_same[key] = max(at, self.last_same.get(key, at))
-        for latest in (self.last_any, self.last_message):
-            latest[customer_id] = max(at, latest.get(customer_id, at))
+        self.last_any[customer_id] = max(at, self.last_any.get(customer_id, at))
+        self.last_message[customer_id] = max(tried_at, self.last_message.get(customer_id, tried_at))
         if hashed:
             self.written[hashed] = max(at, self.written.get(hashed, at))
 

@@ -33,15 +33,16 @@ def lock_people(people: "QuerySet[Customer]") -> list[Customer]:
             transaction.set_rollback(True)
 
 
-def lock_scheduled_links(customer_id: int) -> tuple[list[int], list[int]]:
+def lock_scheduled_links(customer_id: int | None, also: int | None = None) -> tuple[list[int], list[int]]:
     """The ids of a customer's invitations that wait to be sent, and of those that have a reminder that does; all locked.
 
-    One that is scheduled later is judged when it is due.
+    One that is scheduled later is judged when it is due. `also`: a link that the caller needs besides, which is not among them.
     """
     reminding = Reminder.objects.filter(status=Reminder.Status.SCHEDULED, invitation__customer=customer_id)
-    theirs = Invitation.objects.filter(customer=customer_id)
-    waiting = theirs.filter(Q(status=Invitation.Status.SCHEDULED) | Q(pk__in=reminding.values("invitation")))
-    rows = list(waiting.select_for_update(no_key=True).order_by("pk").values_list("pk", "status"))
+    theirs = Q(status=Invitation.Status.SCHEDULED) | Q(pk__in=reminding.values("invitation"))
+    wanted = Invitation.objects.filter(Q(pk=also) | (Q(customer=customer_id) & theirs))
+    locked = wanted.select_for_update(no_key=True).order_by("pk").values_list("pk", "customer_id", "status")
+    rows = [(pk, status) for pk, owner, status in locked if owner == customer_id]
     scheduled = [pk for pk, status in rows if status == Invitation.Status.SCHEDULED]
     return scheduled, [pk for pk, status in rows if status != Invitation.Status.SCHEDULED]
 

@@ -17,7 +17,17 @@ from django.db.models import Exists, F, OuterRef, Q
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.flow.compose import compose
-from surveys.flow.deliver import BACK_OFF, BATCH, LEASE, forget, may_go_out, score_wordings, suppress, void_reason
+from surveys.flow.deliver import (
+    BACK_OFF,
+    BATCH,
+    LEASE,
+    forget,
+    give_up_if_lost,
+    may_go_out,
+    score_wordings,
+    suppress_bounced,
+    void_reason,
+)
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
 from surveys.flow.invite import Histories, hashes_of, planned, terms_of
@@ -211,11 +221,13 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
         DeliveryAttempt.objects.create(
             invitation=invitation,
             reminder=reminder.number,
-            mode=invitation.mode,
+            mode=reminder.invitation.mode,  # as it was when the letter was written
             at=now,
             message_id=letter.message_id,
             result=outcome.result,
             detail=outcome.detail,
+            reference=outcome.reference,
+            address_hash=address_hash(letter.to) if outcome.reference else "",
         )
         row = Reminder.objects.filter(pk=reminder.pk)
         waiting = row.filter(status=Status.SCHEDULED)
@@ -223,13 +235,17 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             row.update(status=Status.SENT, reason="", sent_at=now, lease_until=None)
         elif outcome.result == "permanent":
             waiting.update(status=Status.FAILED, reason=Reason.BOUNCED, lease_until=None)
-            suppress(letter.to, outcome.detail, now)
+            give_up_if_lost(
+                invitation, Reason.BOUNCED, outcome.detail, now
+            )  # the link before its address: see flow/locks.py
+            suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
-            send_at = now + BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
+            pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
+            send_at = now + max(pause, timedelta(seconds=outcome.retry_after_s))
             if invitation.expires_at is not None and send_at >= invitation.expires_at:
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)
+            give_up_if_lost(invitation, Reason.UNDELIVERABLE, outcome.detail, now)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
-            invitation.customer = reminder.invitation.customer  # as it was when the letter was written
             forget(invitation, letter)

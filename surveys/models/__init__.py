@@ -3,11 +3,11 @@
 from surveys.models.customers import Customer, Segment, Suppression, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
-from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Reminder
+from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Receipt, ReceiptKind, Reminder
 from surveys.models.journeys import Channel, Journey, Logo, Organisation, PrivacyNotice, Stage, Touchpoint
 from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
-from surveys.models.messages import SentMessage
+from surveys.models.messages import InboundText, SentMessage
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
@@ -22,6 +22,7 @@ __all__ = [
     "DeliveryAttempt",
     "DurationLedger",
     "IdentitySecret",
+    "InboundText",
     "Instrument",
     "InstrumentVersion",
     "InteractionEvent",
@@ -34,6 +35,8 @@ __all__ = [
     "PrivacyNotice",
     "QuarantinedEvent",
     "Question",
+    "Receipt",
+    "ReceiptKind",
     "Reminder",
     "Response",
     "ResponseChange",

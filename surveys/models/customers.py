@@ -67,6 +67,8 @@ class Suppression(models.Model):
     reason = models.CharField(_("reason"), max_length=12, choices=Reason.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("since"))
+    # Of the number from which somebody wrote STOP for all addresses of theirs: START from there lifts what it set, and no other.
+    origin_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
 
     class Meta:
         verbose_name = _("suppression")
@@ -77,6 +79,7 @@ class Suppression(models.Model):
                 name="suppression_reason_is_known",
             )
         ]
+        indexes = [models.Index(fields=["origin_hash"], name="suppression_origin", condition=~models.Q(origin_hash=""))]
 
     def __str__(self) -> str:
         return f"{self.reason} {self.address_hash[:8]}"

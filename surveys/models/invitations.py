@@ -185,6 +185,14 @@ class Invitation(models.Model):
         return f"{self.touchpoint_id}/{self.customer_id} {self.status}"
 
 
+class ReceiptKind(models.TextChoices):
+    """What a carrier says of a message after it took it. Bounced: nothing will ever reach this address."""
+
+    DELIVERED = "delivered", _("Delivered")
+    FAILED = "failed", _("Failed")
+    BOUNCED = "bounced", _("Bounced")
+
+
 class DeliveryAttempt(models.Model):
     """One row per try to hand one message to a carrier, with what the carrier said."""
 
@@ -201,12 +209,21 @@ class DeliveryAttempt(models.Model):
     message_id = models.CharField(_("Message-ID"), max_length=200, blank=True, default="")
     result = models.CharField(_("result"), max_length=10, choices=Result.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
+    # The carrier's own name for the message, and a keyed hash of where it went: empty where the carrier gives no receipts.
+    reference = models.CharField(_("carrier’s reference"), max_length=200, blank=True, default="")
+    address_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
+    receipt = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices, blank=True, default="")
+    receipt_at = models.DateTimeField(_("receipt at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("delivery attempt")
         verbose_name_plural = _("delivery attempts")
         ordering = ["-at"]
-        indexes = [models.Index(fields=["-at"], name="attempt_failed", condition=~models.Q(result="sent"))]
+        indexes = [
+            models.Index(fields=["-at"], name="attempt_failed", condition=~models.Q(result="sent")),
+            models.Index(fields=["reference"], name="attempt_reference", condition=~models.Q(reference="")),
+            models.Index(fields=["address_hash", "-at"], name="attempt_to", condition=~models.Q(address_hash="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.invitation_id} {self.result}"
@@ -256,3 +273,22 @@ class Reminder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.invitation_id}#{self.number} {self.status}"
+
+
+class Receipt(models.Model):
+    """One row per thing that a carrier said of a message later on, until it is applied: it may come before we know the message."""
+
+    provider = models.CharField(_("provider"), max_length=20)
+    reference = models.CharField(_("carrier’s reference"), max_length=200)
+    kind = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices)
+    detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
+    received_at = models.DateTimeField(_("received"))
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        constraints = [models.UniqueConstraint(fields=["provider", "reference", "kind"], name="receipt_once")]
+        indexes = [models.Index(fields=["received_at"], name="receipt_received")]
+
+    def __str__(self) -> str:
+        return f"{self.reference} {self.kind}"

@@ -11,17 +11,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import connection, connections, transaction
 
+from surveys.channels.sms.shape import IncomingText
 from surveys.flow.addresses import address_hash
+from surveys.flow.converse import take_text
 from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import erase_customer
 from surveys.flow.expire import expire_due
 from surveys.flow.incoming import Catalogue, read_event
 from surveys.flow.invite import invite_pending
 from surveys.flow.record import record_events
+from surveys.flow.remind import remind_due
 from surveys.flow.unsubscribe import unsubscribe
-from surveys.models import Customer, InteractionEvent, Invitation, Suppression
+from surveys.models import Customer, DeliveryAttempt, InteractionEvent, Invitation, Reminder, Suppression
 from tests.factories import (
     NOW,
     make_customer,
@@ -191,6 +195,30 @@ def test_a_reopened_ticket_and_sending_meet_at_a_customer(customer):
     link.refresh_from_db()
     # The sending held it, so it was left to the sending, which asks again whether the ticket was reopened.
     assert (link.status, link.reason) == ("cancelled", "reopened")
+
+
+@pytest.mark.parametrize("first", ["stop", "remind"])
+def test_a_stop_and_reminding_meet_at_a_customer(customer, first):
+    phone = "+8613800000000"
+    Customer.objects.filter(pk=customer.pk).update(phone=phone)
+    link = make_invitation(None, customer, attempted_at=NOW - timedelta(days=3), expires_at=NOW + timedelta(days=3))
+    # By whom the number was asked is another's link now: it is held as well, and in the same order.
+    DeliveryAttempt.objects.create(
+        invitation=make_invitation(), mode="sms", at=NOW, result="sent", address_hash=address_hash(phone)
+    )
+    reminder = Reminder.objects.create(invitation=link, number=1, send_at=NOW)
+    works = {
+        "stop": lambda: take_text(IncomingText("IN1", phone, "STOP"), "twilio", NOW),
+        "remind": lambda: remind_due(NOW),
+    }
+    with holding(customer) as meeting:
+        meeting.begin(works.pop(first))
+        meeting.begin(works.popitem()[1])
+    remind_due(NOW)
+    reminder.refresh_from_db()
+    assert Suppression.objects.filter(address_hash=address_hash(phone)).exists()
+    assert (reminder.status == "sent") == (len(mail.outbox) == 1)
+    assert reminder.status in ("sent", "cancelled")
 
 
 def test_expiring_waits_for_nobody(customer):

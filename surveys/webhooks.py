@@ -1,0 +1,96 @@
+"""What providers of text messages post to us. In: their signed requests. Out: rows, and the word that they wait for.
+
+    POST /sms/inbound/{provider}/   a customer's text
+    POST /sms/status/{provider}/    what became of a message
+
+The provider's signature or secret is the only authority: no session, no CSRF token. The same request again changes nothing.
+"""
+
+import logging
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from surveys.bell import ring
+from surveys.channels import sms
+from surveys.channels.sms.shape import Forged, Provider, Unreadable, Webhook
+from surveys.flow.converse import take_text
+from surveys.flow.receipts import note_receipts
+from surveys.tasks import answer_texts, settle_receipts
+
+logger = logging.getLogger(__name__)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def inbound(request: HttpRequest, provider: str) -> HttpResponse:
+    """/sms/inbound/{provider}/: texts of customers, each taken once."""
+    found = _provider(provider)
+    if found is None:
+        return _plain(404, "no such provider")
+    webhook = _webhook(request)
+    try:
+        found.verify(webhook)
+        texts = found.read_texts(webhook)
+    except (Forged, Unreadable) as error:
+        return _refused(request, error)
+    now = timezone.now()
+    taken = [take_text(text, found.name, now) for text in texts]
+    if any(row is not None and row.reply for row in taken):
+        ring(answer_texts)
+    return HttpResponse(found.thanks.body, content_type=found.thanks.content_type)
+
+
+@csrf_exempt
+@never_cache
+@require_POST
+def status(request: HttpRequest, provider: str) -> HttpResponse:
+    """/sms/status/{provider}/: receipts."""
+    found = _provider(provider)
+    if found is None:
+        return _plain(404, "no such provider")
+    webhook = _webhook(request)
+    try:
+        found.verify(webhook)
+        reports = found.read_reports(webhook)
+    except (Forged, Unreadable) as error:
+        return _refused(request, error)
+    if note_receipts(reports, found.name, timezone.now()):
+        ring(settle_receipts)
+    return HttpResponse(found.thanks.body, content_type=found.thanks.content_type)
+
+
+def _provider(name: str) -> Provider | None:
+    """The one that SMS_URL names, where it is the one that is spoken for."""
+    try:
+        found = sms.provider()
+    except ImproperlyConfigured:
+        return None
+    return found if found.name == name else None
+
+
+def _webhook(request: HttpRequest) -> Webhook:
+    """The request with its public address: behind a proxy our own is another one than the provider signed."""
+    body = request.body
+    return Webhook(
+        url=settings.BASE_URL + request.get_full_path(),
+        body=body,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        form=request.POST.dict(),
+        query=request.GET.dict(),
+    )
+
+
+def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.warning("Refused what was posted to %s: %s", request.path, error)
+    return _plain(403 if isinstance(error, Forged) else 400, str(error))
+
+
+def _plain(code: int, text: str) -> HttpResponse:
+    return HttpResponse(text, status=code, content_type="text/plain; charset=utf-8")

@@ -176,6 +176,7 @@ def test_what_respondents_see_is_part_of_the_file():
         ("text: Was it solved?", "display: stars, text: Was it solved?", "Only a scale is drawn as stars or faces."),
         ("solved: [no]", "solved: [maybe]", "'maybe' is not “yes” or “no”, as “solved” is answered."),
         ("by_band: {dissatisfied", "by_band: {difficult", "The key “difficult” is not known here."),
+        ("key: comment", "key: reference", "The key “reference” is the form's own; choose another."),
     ],
 )
 def test_what_respondents_see_is_checked(old, new, message):

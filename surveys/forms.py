@@ -233,7 +233,7 @@ def check(
             value = None  # blanks say nothing
         if value is None or value == []:
             if wording.required and complete and not 0 < most < asked:
-                checked.errors[key] = say["choose"]
+                checked.errors[key] = say["write" if wording.question.kind == Kind.VERBATIM else "choose"]
             continue
         given, error = _read(wording, value, say)
         if given is None:

@@ -36,6 +36,7 @@ PHRASES: Mapping[str, Any] = {
     "missing": _("Something is missing"),
     "choose": _("Please choose an answer."),
     "choose_one": _("Please choose one answer."),
+    "write": _("Please write something."),
     "score_range": _("A score is a whole number from %(low)d to %(high)d."),
     "not_a_choice": _("This answer is not one of the choices."),
     "too_long": ngettext_lazy(

@@ -21,6 +21,8 @@ from tests.stack import Stack, free_port
 PAGE = "docs/apps.md"
 DEMO = ROOT / "surveys/demo/programme.yaml"
 
+pytestmark = pytest.mark.xdist_group("apps")  # one stack for all, hence one worker
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

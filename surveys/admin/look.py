@@ -3,7 +3,6 @@
 The page shows the form itself in that theme, before it is saved, and tells where a colour cannot be read and what stands in its place.
 """
 
-from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,9 +27,9 @@ from unfold.widgets import (
 from surveys import colours
 from surveys.admin.fields import SHORT, ColourField
 from surveys.admin.records import noted
-from surveys.flow.logo import MOST_BYTES, LogoError, Picture, read_logo
+from surveys.flow.logo import MOST_BYTES, LogoError, Picture, keep_logo, read_logo
 from surveys.flow.programme.values import RADIUS
-from surveys.models import Instrument, Logo, Organisation
+from surveys.models import Instrument, Organisation
 from surveys.models.journeys import Scheme
 from surveys.words import rounded
 
@@ -143,7 +142,7 @@ def _save(request: HttpRequest, given: dict[str, Any]) -> None:
         row = Organisation.objects.select_for_update(of=("self",)).get(pk=Organisation.current().pk)
         wanted: dict[str, Any] = {name: given[name] for name in ("accent", "radius", "scheme")}
         if given["logo"] is not None:
-            wanted["logo"] = _kept(*given["logo"])
+            wanted["logo"] = keep_logo(*given["logo"])
         elif given.get("no_logo"):
             wanted["logo"] = None
         changed = [name for name, value in wanted.items() if getattr(row, name) != value]
@@ -156,14 +155,3 @@ def _save(request: HttpRequest, given: dict[str, Any]) -> None:
         names = ", ".join(str(row._meta.get_field(name).verbose_name) for name in changed)  # type: ignore[union-attr]
         noted(request, row, f"{capfirst(_('look'))}: {names}")
     messages.success(request, _("Every form that is opened from now on looks like this."))
-
-
-def _kept(data: bytes, picture: Picture) -> Logo:
-    """The row of these bytes; a picture that was the logo before is there already."""
-    values = {
-        "content_type": picture.content_type,
-        "data": data,
-        "width": picture.width,
-        "height": picture.height,
-    }
-    return Logo.objects.get_or_create(digest=sha256(data).hexdigest(), defaults=values)[0]

@@ -19,6 +19,11 @@ Texts = Mapping[str, str]
 
 MOST_PICTURES = 7  # eleven stars or faces fit on no phone
 
+# Names of the form's own fields, and of what its address says.
+RESERVED = frozenset(
+    ("version", "language", "form", "reference", "facts", "privacy", "partial", "edit", "switch", "done", "lang", "via")
+)
+
 SCORE_KEY = "score"  # the question that carries the instrument's own metric
 
 
@@ -94,6 +99,8 @@ def _own_faults(
                 % {"key": question.key},
             )
         )
+    if question.key in RESERVED:
+        faults.append(("key", _("The key “%(key)s” is the form's own; choose another.") % {"key": question.key}))
     if question.key in earlier:
         faults.append(("key", _("The key “%(key)s” stands twice.") % {"key": question.key}))
     if question.kind not in Kind.values:

@@ -9,9 +9,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from xml.parsers import expat
 
 from django.utils.translation import gettext as _
+
+from surveys.models import Logo
 
 MOST_BYTES = 100 * 1024
 MOST_USES = 20  # copies of copies of copies of a shape are how a small drawing takes a browser's minutes
@@ -78,6 +81,17 @@ def read_logo(data: bytes) -> Picture:
             % {"width": picture.width, "height": picture.height, "most": MOST_PIXELS}
         )
     return picture
+
+
+def keep_logo(data: bytes, picture: Picture) -> Logo:
+    """The row of these bytes; a picture that was the logo before is there already."""
+    values = {
+        "content_type": picture.content_type,
+        "data": data,
+        "width": picture.width,
+        "height": picture.height,
+    }
+    return Logo.objects.get_or_create(digest=sha256(data).hexdigest(), defaults=values)[0]
 
 
 def _read(data: bytes) -> Picture:

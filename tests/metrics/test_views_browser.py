@@ -15,6 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGES = ("/admin/", "/admin/?period=90d&trend=ttr", "/admin/touchpoints/delivery/", "/admin/touchpoints/quiet/")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
+TABLET = {"width": 820, "height": 1100}
 
 
 @pytest.fixture
@@ -89,8 +90,17 @@ class Watched:
         )
 
 
-@pytest.mark.parametrize("size", [PHONE, {"width": 820, "height": 1100}, DESK], ids=["phone", "tablet", "desk"])
-@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize(
+    ("language", "size"),
+    [
+        pytest.param("zh-CN", PHONE, id="zh-CN-phone"),
+        pytest.param("en", DESK, id="en-desk"),
+        pytest.param("en", PHONE, id="en-phone", marks=pytest.mark.slow),
+        pytest.param("zh-CN", DESK, id="zh-CN-desk", marks=pytest.mark.slow),
+        pytest.param("en", TABLET, id="en-tablet", marks=pytest.mark.slow),
+        pytest.param("zh-CN", TABLET, id="zh-CN-tablet", marks=pytest.mark.slow),
+    ],
+)
 def test_pages_fit_their_window_and_ask_nobody_else(browser, measured, size, language):
     context = browser.new_context(viewport=size, locale=language)
     watched = Watched(context.new_page(), measured)

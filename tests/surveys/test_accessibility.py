@@ -459,7 +459,7 @@ def test_a_screen_reader_is_told_what_is_missing_and_led_there(open_page):
     assert (group["invalid"], group["required"]) == ("true", True)
     assert group["description"].startswith("Please choose an answer.")
     field = next(node for node in nodes if node["role"] == "textbox")
-    assert (field["invalid"], field["required"], field["description"]) == ("true", True, "Please choose an answer.")
+    assert (field["invalid"], field["required"], field["description"]) == ("true", True, "Please write something.")
     for link, name in zip(page.locator("#summary a").all(), ("score", "choices", "comment"), strict=True):
         link.focus()
         page.keyboard.press("Enter")

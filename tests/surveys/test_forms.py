@@ -122,7 +122,7 @@ def test_only_what_is_required_must_be_answered(nothing):
     assert list(check(asked, {"score": nothing, "comment": "Hello."}).errors) == ["score"]
     assert kept(check(asked, {"score": 0, "fruit": nothing, "comment": nothing})) == {"score": 0}
     required = [SCORE, wording("comment", "verbatim", required=True)]
-    assert list(check(required, {"score": 9, "comment": nothing}).errors) == ["comment"]
+    assert check(required, {"score": 9, "comment": nothing}).errors == {"comment": "Please write something."}
 
 
 def test_a_required_comment_of_blanks_is_no_comment():

@@ -1,3 +1,4 @@
+import base64
 import uuid
 from datetime import time
 from io import StringIO
@@ -177,6 +178,7 @@ def test_what_respondents_see_is_part_of_the_file():
         ("text: Was it solved?", "display: stars, text: Was it solved?", "Only a scale is drawn as stars or faces."),
         ("solved: [no]", "solved: [maybe]", "'maybe' is not “yes” or “no”, as “solved” is answered."),
         ("by_band: {dissatisfied", "by_band: {difficult", "The key “difficult” is not known here."),
+        ("key: comment", "key: reference", "The key “reference” is the form's own; choose another."),
     ],
 )
 def test_what_respondents_see_is_checked(old, new, message):
@@ -241,6 +243,39 @@ def test_a_policy_that_cannot_be_is_told_with_its_line(old, new, message):
 def test_an_exemption_without_a_reason_is_none():
     import_programme(POLICY.replace('"A recall cannot wait."', '""'))
     assert InvitationRule.objects.get().exempt_floor == ""
+
+
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><rect width="20" height="10"/></svg>"""
+
+
+def test_the_logo_travels_in_the_file():
+    drawing = base64.b64encode(LOGO.encode()).decode()
+    text = f"organisation: {{logo: 'data:image/svg+xml;base64,{drawing}'}}"
+    import_programme(text)
+    logo = Organisation.current().logo
+    assert (logo.content_type, logo.width, logo.height, bytes(logo.data)) == ("image/svg+xml", 20, 10, LOGO.encode())
+    exported = export_programme()
+    assert import_programme(exported).is_empty
+    import_programme("organisation: {logo: null}")
+    assert Organisation.current().logo is None
+    import_programme(exported)
+    assert Organisation.current().logo == logo
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("https://shop.example.com/logo.png", "A logo is written as data:image/png;base64,…"),
+        ("data:image/png;base64,%%%", "A logo is written as data:image/png;base64,…"),
+        ("data:image/png;base64,aGVsbG8=", "This is no PNG, JPEG, WebP or SVG."),
+        (f"data:image/svg+xml;base64,{base64.b64encode(LOGO.replace('rect', 'script').encode()).decode()}", ""),
+    ],
+)
+def test_what_is_no_logo_is_told(written, message):
+    [(line, told)] = faults_of(f"organisation:\n  logo: '{written}'")
+    assert line == 2
+    assert told.startswith(message)
+    assert Organisation.current().logo is None
 
 
 def test_a_plain_text_counts_for_the_first_language():

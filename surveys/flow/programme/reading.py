@@ -4,6 +4,7 @@ All or nothing: everything happens in one transaction, and one fault undoes it. 
 its value, a map or list that is given replaces the whole one. Must not be here: YAML itself (document) and its writing (writing).
 """
 
+import base64
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from surveys.flow.builtins import SCALE_OF, standard_labels, standard_terms
 from surveys.flow.fixed import has_answers, is_answered
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_version
+from surveys.flow.logo import MOST_BYTES, LogoError, keep_logo, read_logo
 from surveys.flow.programme.document import Fault, Faults, Place, each_once, read_document
 from surveys.flow.programme.values import (
     COLOUR,
@@ -176,6 +178,7 @@ class _Import:
             "accent",
             "radius",
             "scheme",
+            "logo",
             "phrases",
         )
         keys = place.keys(known)
@@ -191,6 +194,8 @@ class _Import:
         _read(keys, "accent", _colour, values)
         _read(keys, "radius", lambda at: at.number(0, RADIUS), values)
         _read(keys, "scheme", lambda at: at.choice(Scheme.values), values)
+        if "logo" in keys:
+            values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
@@ -693,6 +698,28 @@ def _link_address(place: Place) -> str | None:
         place.fail(f"“{value}” is not a link such as https://shop.example.com/help.")
         return None
     return value
+
+
+def _logo(place: Place) -> dict[str, str | None]:
+    """A picture as a data: URI, or null for none; {} with the fault noted for anything else."""
+    if place.is_null:
+        return {"logo_id": None}
+    value = place.text(4 * MOST_BYTES // 3 + 100)
+    if value is None:
+        return {}
+    head, _comma, body = value.partition(",")
+    try:
+        if not re.fullmatch(r"data:[a-z/+]+;base64", head):
+            raise ValueError
+        data = base64.b64decode(body, validate=True)
+    except ValueError:
+        place.fail("A logo is written as data:image/png;base64,…")
+        return {}
+    try:
+        return {"logo_id": keep_logo(data, read_logo(data)).pk}
+    except LogoError as error:
+        place.fail(str(error))
+        return {}
 
 
 def _phrases(place: Place) -> dict[str, dict[str, str]] | None:

@@ -4,6 +4,7 @@ Every key is written, defaults too: a key that is absent keeps its value, so a d
 are written only where somebody changed them. People told of bad news are not in it: their addresses are secrets.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from io import StringIO
@@ -16,7 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
 from surveys.flow.programme.spans import span_of
-from surveys.models import Instrument, InvitationRule, Journey, Organisation, Touchpoint
+from surveys.models import Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
 
 # Plain texts to us, something else to readers of YAML 1.1.
@@ -64,8 +65,13 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "accent": row.accent,
         "radius": row.radius,
         "scheme": row.scheme,
+        "logo": _picture(row.logo) if row.logo else None,
         "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
     }
+
+
+def _picture(row: Logo) -> str:
+    return f"data:{row.content_type};base64,{base64.b64encode(bytes(row.data)).decode()}"
 
 
 def _journey(row: Journey) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def paths() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-hans", "dark")])
+@pytest.mark.parametrize(
+    ("language", "theme"), [pytest.param("en", "light", marks=pytest.mark.slow), ("zh-hans", "dark")]
+)
 def test_every_page_fits_a_phone_and_a_desk_and_asks_nobody_else(page, site, complaints, language, theme):
     page.context.add_cookies([{"name": "django_language", "value": language, "url": site}])
     page.emulate_media(color_scheme=theme)

@@ -6,8 +6,6 @@ SQL, the cells by the real roll-up.
 """
 
 import http.client
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from statistics import median
@@ -16,7 +14,7 @@ from typing import Any
 from django.db import connection
 
 from benchmarks.load import request, send_all
-from benchmarks.stage import ROOT, Stage
+from benchmarks.stage import Stage
 
 BAR = 1.25
 MAX_QUERIES = 12
@@ -36,9 +34,10 @@ FROM generate_series(1, %(count)s) AS number
 """
 _RESPONSES = """
 INSERT INTO surveys_response (client_id, touchpoint_id, version_id, mode, segment, location, language, day, responded_at,
-                              recorded_at, score, comment, body_hash, excluded_reason)
+                              recorded_at, completed_at, score, comment, body_hash, excluded_reason, edit, reference, facts)
 SELECT lpad(to_hex(number), 32, '0')::uuid, touchpoint_id, version_id, mode, segment, '', 'en', (at AT TIME ZONE 'UTC')::date, at,
-    at, low + floor(sqrt(luck) * points)::int, CASE WHEN number % 4 = 0 THEN 'The courier was kind and quick.' ELSE '' END, '', ''
+    at, at, low + floor(sqrt(luck) * points)::int, CASE WHEN number % 4 = 0 THEN 'The courier was kind and quick.' ELSE '' END, '', '',
+    0, '', '{}'
 FROM bench_rows JOIN bench_places USING (place)
 ORDER BY number
 """
@@ -52,7 +51,7 @@ FROM surveys_response JOIN bench_places USING (touchpoint_id)
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Milliseconds per page, medians of rounds that alternate."""
     (many, few), rounds, times = ((100_000, 10_000), 3, 12) if quick else ((10_000_000, 100_000), 7, 30)
-    _collect_static(stage)
+    stage.collect_static()
     big = _Site(stage, many)
     with Stage() as other:
         (other.data_dir / "static").symlink_to(stage.data_dir / "static")
@@ -182,9 +181,3 @@ def _log_in() -> Any:
     if len(queries) > MAX_QUERIES:
         raise AssertionError(f"{len(queries)} queries for one page, {MAX_QUERIES} at most")
     return client.cookies[settings.SESSION_COOKIE_NAME]
-
-
-def _collect_static(stage: Stage) -> None:
-    """The page's files under their hashed names, as script/server has them."""
-    command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
-    subprocess.run(command, cwd=ROOT, check=True)

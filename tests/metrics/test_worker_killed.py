@@ -22,9 +22,9 @@ version = question.instrument.versions.get()
 with transaction.atomic(), connection.cursor() as cursor:
     cursor.execute(
         "INSERT INTO surveys_response (client_id, touchpoint_id, version_id, mode, segment, location, language, day, "
-        "responded_at, recorded_at, score, comment, body_hash, excluded_reason) "
+        "responded_at, recorded_at, completed_at, score, comment, body_hash, excluded_reason, edit, reference, facts) "
         "SELECT gen_random_uuid(), %s, %s, 'email', 's' || i %% 50, 'l' || i %% 40, '', DATE '2026-01-01' + i %% 300, "
-        "now(), now(), i %% 11, '', '', '' FROM generate_series(1, ROWS) AS i", [touchpoint.pk, version.pk])
+        "now(), now(), now(), i %% 11, '', '', '', 0, '', '{}' FROM generate_series(1, ROWS) AS i", [touchpoint.pk, version.pk])
     cursor.execute(
         "INSERT INTO surveys_answer (response_id, question_id, score, choices, text) "
         "SELECT id, %s, score, '[]', '' FROM surveys_response", [question.pk])

@@ -171,7 +171,18 @@ def _other_pages() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.touch is None])
+THEMES = {("#ffd400", "light"), ("#000000", "dark")}
+QUICK = {"desktop", "dark", "right to left", "no JavaScript"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, variant in VARIANTS.items()
+        if variant.touch is None
+    ],
+)
 def test_axe_finds_nothing_in_any_page_that_is_no_form(open_page, site, name):
     variant, pages = VARIANTS[name], _other_pages()
     page = open_page(f"{pages['form']}?lang={variant.lang}", variant)
@@ -189,8 +200,14 @@ def test_axe_finds_nothing_in_any_page_that_is_no_form(open_page, site, name):
     assert found_by_axe(page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("accent", ["#ffd400", "#000000", "#ffffff", "#777777"])
+@pytest.mark.parametrize(
+    ("accent", "scheme"),
+    [
+        pytest.param(accent, scheme, marks=[] if (accent, scheme) in THEMES else pytest.mark.slow)
+        for accent in ("#ffd400", "#000000", "#ffffff", "#777777")
+        for scheme in ("light", "dark")
+    ],
+)
 def test_axe_finds_nothing_whatever_the_theme(open_page, accent, scheme):
     Organisation.objects.update(accent=accent, radius=24, scheme=scheme)
     page = open_page(address(make_form("every", *EVERY)), color_scheme="light" if scheme == "dark" else "dark")

@@ -65,10 +65,14 @@ def follow_token(token: str, version_id: int = 0) -> Link | None:
     )
 
 
-_OPEN = f"""
-UPDATE {Invitation._meta.db_table} SET opened_at = %s,
-status = CASE WHEN status IN ('sent', 'delivered') THEN 'opened' ELSE status END WHERE id = %s AND opened_at IS NULL
-"""
+_OPEN = Prepared(
+    "cx_open",
+    f"""
+UPDATE {Invitation._meta.db_table} SET opened_at = %(now)s,
+status = CASE WHEN status IN ('sent', 'delivered') THEN 'opened' ELSE status END WHERE id = %(id)s AND opened_at IS NULL
+""",
+    {"now": "timestamptz", "id": "bigint"},
+)
 
 
 def note_opened(invitation: Invitation, now: datetime) -> None:
@@ -76,7 +80,7 @@ def note_opened(invitation: Invitation, now: datetime) -> None:
     if invitation.opened_at is not None:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN, [now, invitation.pk])
+        _OPEN.execute(cursor, {"now": now, "id": invitation.pk})
 
 
 def _columns(model: Any, *names: str) -> tuple[str, ...]:

@@ -345,23 +345,6 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "ignore").decode().replace("\x00", "").strip()
 
 
-def thanks_in(
-    instrument: Instrument, score: int | None, language: str, fallbacks: Sequence[str], say: Phrases
-) -> dict[str, Any]:
-    """What to say after an answer with this score: the manager's own words for its band, else for any, else the standard ones."""
-    own = instrument.thanks.get(instrument.scale.band(score) if score is not None else "any")
-    own = own or instrument.thanks.get("any") or {}
-    return {
-        "title": pick(own.get("title", {}), language, fallbacks) or say["thanks"],
-        "text": pick(own.get("text", {}), language, fallbacks) or say["thanks_text"],
-        "links": [link_in(link, language, fallbacks) for link in own.get("links", [])],
-    }
-
-
-def link_in(link: Mapping[str, Any], language: str, fallbacks: Sequence[str]) -> dict[str, str]:
-    return {"label": pick(link["label"], language, fallbacks), "url": link["url"]}
-
-
 def submission_of_link(link: Link, answers: Sequence[Given], language: str, press: Press = SEND) -> Submission:
     """What an invited customer sends, with what the link has read already."""
     invitation = link.invitation

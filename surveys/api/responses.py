@@ -47,15 +47,14 @@ from surveys.forms import (
     REFERENCE_MAX,
     check,
     is_fact,
-    link_in,
     questions_in,
-    thanks_in,
+    thanks_for,
     wordings_of,
 )
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
 from surveys.models.instruments import Display, Kind, Metric
 from surveys.phrases import LANGUAGES, Phrases
-from surveys.texts import match_language, normalise_tag, pick, picked_language
+from surveys.texts import fill, match_language, normalise_tag, pick, picked_language
 
 _SCORE = {"type": "integer"}
 FACTS = {
@@ -317,10 +316,13 @@ class InstrumentView(CxView):
         with translation.override(shown_in):
             say = Phrases(organisation.phrases.get(shown_in))
             questions = questions_in(wordings, language, fallbacks, names, say)
-            thanks = [
-                {"low": scores[0], "high": scores[-1], **thanks_in(instrument, scores[0], language, fallbacks, say)}
+            told = {
+                scores: thanks_for(
+                    instrument, scores[0], say, lambda texts: fill(pick(texts, language, fallbacks), **names)
+                )
                 for scores in (instrument.scale.scores_of(band) for band, _lowest in instrument.scale.bands)
-            ]
+            }
+        share = next(iter(told.values()))["share"]  # the same for everyone
         return Answered(
             {
                 "slug": instrument.slug,
@@ -330,8 +332,17 @@ class InstrumentView(CxView):
                 "language": picked_language(wordings[0].text, language, fallbacks),
                 "direction": "rtl" if shown_in in settings.LANGUAGES_BIDI else "ltr",
                 "max_questions": instrument.max_questions,
-                "thanks": thanks,
-                "share": link_in(instrument.share, language, fallbacks) if instrument.share else None,
+                "thanks": [
+                    {
+                        "low": scores[0],
+                        "high": scores[-1],
+                        "title": said["title"],
+                        "text": said["text"],
+                        "links": [_link(*link) for link in said["links"]],
+                    }
+                    for scores, said in told.items()
+                ],
+                "share": _link(*share) if share else None,
                 "questions": [
                     {
                         "key": question.key,
@@ -352,6 +363,10 @@ class InstrumentView(CxView):
                 ],
             }
         )
+
+
+def _link(label: str, url: str) -> dict[str, str]:
+    return {"label": label, "url": url}
 
 
 def _named_touchpoint(query: Any) -> Touchpoint:

@@ -6,7 +6,7 @@ import pytest
 
 from surveys.flow.builtins import load_builtins
 from surveys.flow.instruments import QuestionTerms, publish_version, terms_of_version
-from surveys.models import Instrument
+from surveys.models import Instrument, Organisation
 from surveys.scales import SCALES
 from tests.factories import make_instrument, make_organisation, make_touchpoint
 from tests.rest import Api
@@ -60,7 +60,10 @@ def test_it_says_how_questions_are_worded_and_drawn_and_what_follows_them(api):
     instrument.max_questions = 2
     instrument.share = {"label": {"en": "Tell others"}, "url": "https://reviews.example.com/"}
     link = {"label": {"en": "Help"}, "url": "https://shop.example.com/help"}
-    instrument.thanks = {"dissatisfied": {"title": {"en": "Sorry"}, "text": {}, "links": [link]}}
+    instrument.thanks = {
+        "dissatisfied": {"title": {"en": "Sorry"}, "text": {}, "links": [link]},
+        "any": {"title": {}, "text": {"en": "{organisation} has heard you."}, "links": []},
+    }
     instrument.save()
     score = QuestionTerms(key="score", kind="scale", text={"en": "How was it?"}, display="stars")
     contact = QuestionTerms(key="contact", kind="contact", text={})
@@ -70,6 +73,8 @@ def test_it_says_how_questions_are_worded_and_drawn_and_what_follows_them(api):
     assert (found["direction"], found["max_questions"]) == ("rtl", 2)
     assert found["share"] == {"label": "Tell others", "url": "https://reviews.example.com/"}
     assert found["thanks"][0]["title"] == "Sorry"
+    # As on the page: what a band leaves out is said as to any.
+    assert [one["text"] for one in found["thanks"]] == [f"{Organisation.current().name_in('en')} has heard you."] * 3
     assert found["thanks"][0]["links"] == [{"label": "Help", "url": "https://shop.example.com/help"}]
     assert found["thanks"][1]["title"] not in ("", "Sorry")
     first, second, third = found["questions"]

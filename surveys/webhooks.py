@@ -7,6 +7,7 @@ The provider's signature or secret is the only authority: no session, no CSRF to
 """
 
 import logging
+from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -31,20 +32,15 @@ logger = logging.getLogger(__name__)
 @require_POST
 def inbound(request: HttpRequest, provider: str) -> HttpResponse:
     """/sms/inbound/{provider}/: texts of customers, each taken once."""
-    found = _provider(provider)
-    if found is None:
-        return _plain(404, "no such provider")
-    webhook = _webhook(request)
-    try:
-        found.verify(webhook)
+
+    def take(found: Provider, webhook: Webhook) -> None:
         texts = found.read_texts(webhook)
-    except (Forged, Unreadable) as error:
-        return _refused(request, error)
-    now = timezone.now()
-    taken = [take_text(text, found.name, now) for text in texts]
-    if any(row is not None and row.reply for row in taken):
-        ring(answer_texts)
-    return HttpResponse(found.thanks.body, content_type=found.thanks.content_type)
+        now = timezone.now()
+        taken = [take_text(text, found.name, now) for text in texts]
+        if any(row is not None and row.reply for row in taken):
+            ring(answer_texts)
+
+    return _heard(request, provider, take)
 
 
 @csrf_exempt
@@ -52,17 +48,25 @@ def inbound(request: HttpRequest, provider: str) -> HttpResponse:
 @require_POST
 def status(request: HttpRequest, provider: str) -> HttpResponse:
     """/sms/status/{provider}/: receipts."""
+
+    def take(found: Provider, webhook: Webhook) -> None:
+        if note_receipts(found.read_reports(webhook), found.name, timezone.now()):
+            ring(settle_receipts)
+
+    return _heard(request, provider, take)
+
+
+def _heard(request: HttpRequest, provider: str, take: Callable[[Provider, Webhook], None]) -> HttpResponse:
+    """What its provider vouches for is taken, and thanked for as the provider expects."""
     found = _provider(provider)
     if found is None:
         return _plain(404, "no such provider")
     webhook = _webhook(request)
     try:
         found.verify(webhook)
-        reports = found.read_reports(webhook)
+        take(found, webhook)
     except (Forged, Unreadable) as error:
         return _refused(request, error)
-    if note_receipts(reports, found.name, timezone.now()):
-        ring(settle_receipts)
     return HttpResponse(found.thanks.body, content_type=found.thanks.content_type)
 
 

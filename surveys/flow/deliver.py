@@ -368,20 +368,28 @@ def _postpone(invitation: Invitation, mode: str, organisation: Organisation, ear
     return ""
 
 
+def note_attempt(
+    invitation: Invitation, mode: str, letter: Letter, outcome: Outcome, now: datetime, reminder: int = 0
+) -> None:
+    """The row of one try. An address is kept, as a hash, only where a report on the message may follow."""
+    DeliveryAttempt.objects.create(
+        invitation=invitation,
+        reminder=reminder,
+        mode=mode,
+        at=now,
+        message_id=letter.message_id,
+        result=outcome.result,
+        detail=outcome.detail,
+        reference=outcome.reference,
+        address_hash=address_hash(letter.to) if outcome.reference else "",
+    )
+
+
 def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
     """Second transaction: what the carrier said."""
     row = Invitation.objects.filter(pk=invitation.pk)
     with transaction.atomic():
-        DeliveryAttempt.objects.create(
-            invitation=invitation,
-            mode=invitation.mode,
-            at=now,
-            message_id=letter.message_id,
-            result=outcome.result,
-            detail=outcome.detail,
-            reference=outcome.reference,
-            address_hash=address_hash(letter.to) if outcome.reference else "",
-        )
+        note_attempt(invitation, invitation.mode, letter, outcome, now)
         if outcome.result == "sent":
             expires_at = now + timedelta(seconds=invitation.expires_s)
             row.update(sent_at=now, expires_at=expires_at, lease_until=None)

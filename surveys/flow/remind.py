@@ -24,6 +24,7 @@ from surveys.flow.deliver import (
     forget,
     give_up_if_lost,
     may_go_out,
+    note_attempt,
     score_wordings,
     suppress_bounced,
     void_reason,
@@ -33,7 +34,7 @@ from surveys.flow.floor import lock_addresses, note_written
 from surveys.flow.invite import Histories, hashes_of, planned, terms_of
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
-from surveys.models import Customer, DeliveryAttempt, Invitation, Organisation, Reminder
+from surveys.models import Customer, Invitation, Organisation, Reminder
 
 Reason, Status = Reminder.Reason, Reminder.Status
 
@@ -218,17 +219,8 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
     reminder, letter = one.reminder, one.letter
     with transaction.atomic():
         invitation = _hold(reminder)
-        DeliveryAttempt.objects.create(
-            invitation=invitation,
-            reminder=reminder.number,
-            mode=reminder.invitation.mode,  # as it was when the letter was written
-            at=now,
-            message_id=letter.message_id,
-            result=outcome.result,
-            detail=outcome.detail,
-            reference=outcome.reference,
-            address_hash=address_hash(letter.to) if outcome.reference else "",
-        )
+        mode = reminder.invitation.mode  # as it was when the letter was written
+        note_attempt(invitation, mode, letter, outcome, now, reminder.number)
         row = Reminder.objects.filter(pk=reminder.pk)
         waiting = row.filter(status=Status.SCHEDULED)
         if outcome.result == "sent":

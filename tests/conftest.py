@@ -86,6 +86,17 @@ def _chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+@pytest.fixture
+def sms(settings, sms_server: SmsServer, smtp_sink: SmtpSink) -> SmsServer:
+    """Texts go to a provider's own API, letters to a mail server; both keep what came."""
+    settings.SMS_URL = f"twilio://AC1:tok@+15551234567?api={sms_server.url}"
+    settings.BASE_URL = "https://cx.example.org"
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp_sink.port
+    sms_server.mails = smtp_sink.messages
+    return sms_server
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     """One headless Chromium for all browser tests; skips, saying so, where there is none."""

@@ -41,15 +41,10 @@ THREE_DAYS_S, WEEK_S = 3 * 86_400, 7 * 86_400
 
 
 @pytest.fixture
-def sms(settings, sms_server, smtp_sink):
-    settings.SMS_URL = f"twilio://AC1:tok@+15551234567?api={sms_server.url}"
-    settings.BASE_URL = "https://cx.example.org"
+def sms(settings, sms):
     settings.DEFAULT_FROM_EMAIL = "Harbour Tea <survey@cx.example.org>"
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp_sink.port
-    sms_server.mails = smtp_sink.messages
     make_organisation()
-    return sms_server
+    return sms
 
 
 def invite(modes=("sms", "email"), customer=None, **rule):

@@ -18,16 +18,6 @@ pytestmark = pytest.mark.django_db
 PHONE = "+8613800000000"
 
 
-@pytest.fixture
-def sms(settings, sms_server, smtp_sink):
-    settings.SMS_URL = f"twilio://AC1:tok@+15551234567?api={sms_server.url}"
-    settings.BASE_URL = "https://cx.example.org"
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", smtp_sink.port
-    sms_server.mails = smtp_sink.messages
-    return sms_server
-
-
 def invite(modes=("sms", "email"), **customer):
     make_organisation()
     rule = make_rule(make_touchpoint(instrument=Instrument.objects.get(slug="nps")), modes=list(modes))

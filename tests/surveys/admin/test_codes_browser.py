@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from surveys.flow.links import public_url
 from surveys.models import Response
 from tests.factories import NOW, make_organisation, make_touchpoint
+from tests.staff_browser import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
@@ -47,11 +48,7 @@ def complaints(page, touchpoint, live_server) -> list[str]:
     page.context.on("response", lambda answer: answer.status < 400 or found.append(f"{answer.status} {answer.url}"))
     # The printer's dialogue is the browser's own; that it was asked for is enough, and no PDF can be had while it is open.
     page.context.add_init_script("window.print = () => { document.documentElement.dataset.asked = 'to print'; }")
-    page.goto(f"{site}/admin/login/")
-    page.fill("[name=username]", "boss")
-    page.fill("[name=password]", "a-long-password-1")
-    page.press("[name=password]", "Enter")
-    page.wait_for_url(f"{site}/admin/")
+    sign_in(page, site)
     return found
 
 

@@ -7,6 +7,7 @@ from django.urls import reverse
 from surveys.flow.instruments import terms_of_version
 from surveys.models import ApiKey, Instrument, Journey, Organisation, Response, Stage, StandardGroup, Touchpoint
 from tests.factories import make_api_key, make_instrument, make_organisation, make_rule, make_touchpoint
+from tests.staff_browser import complaints_of, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
@@ -31,16 +32,8 @@ def site(live_server) -> str:
 @pytest.fixture
 def complaints(page, site) -> list[str]:
     """Signs in, and collects errors, failed requests, and requests that leave the host."""
-    found: list[str] = []
-    page.on("console", lambda message: message.type in ("error", "warning") and found.append(message.text))
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((site, "data:")) or found.append(request.url))
-    page.on("response", lambda answer: answer.status < 400 or found.append(f"{answer.status} {answer.url}"))
-    page.goto(f"{site}/admin/login/")
-    page.fill("[name=username]", "boss")
-    page.fill("[name=password]", "a-long-password-1")
-    page.press("[name=password]", "Enter")
-    page.wait_for_url(f"{site}/admin/")
+    found = complaints_of(page, site)
+    sign_in(page, site)
     return found
 
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from surveys.flow.identify import renew_secret
 from surveys.models import Instrument, Invitation, Response, WidgetCount
 from tests.factories import make_organisation, make_touchpoint
+from tests.staff_browser import complaints_of, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
@@ -31,16 +32,8 @@ def path(live_server, settings) -> str:
 def complaints(page, live_server, path) -> list[str]:
     """Signs in, and collects errors, failed requests, and requests that leave the host."""
     site = live_server.url
-    found: list[str] = []
-    page.on("console", lambda message: message.type in ("error", "warning") and found.append(message.text))
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((site, "data:")) or found.append(request.url))
-    page.on("response", lambda answer: answer.status < 400 or found.append(f"{answer.status} {answer.url}"))
-    page.goto(f"{site}/admin/login/")
-    page.fill("[name=username]", "boss")
-    page.fill("[name=password]", "a-long-password-1")
-    page.press("[name=password]", "Enter")
-    page.wait_for_url(f"{site}/admin/")
+    found = complaints_of(page, site)
+    sign_in(page, site)
     return found
 
 

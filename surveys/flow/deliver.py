@@ -261,7 +261,12 @@ def _decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    way = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id)
+    way = histories.way_to(
+        customer,
+        [mode for mode in modes if mode not in given_up],
+        invitation.touchpoint_id,
+        needs_consent(invitation),
+    )
     mode = way.mode
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
@@ -277,6 +282,7 @@ def _decide_again(
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
@@ -303,6 +309,10 @@ def void_reason(invitation: Invitation, reopened: bool) -> str:
     if invitation.customer.erased_at is not None:
         return Invitation.Reason.ERASED
     return Invitation.Reason.REOPENED if reopened else ""
+
+
+def needs_consent(invitation: Invitation) -> bool:
+    return invitation.rule is not None and invitation.rule.needs_consent
 
 
 def may_go_out(
@@ -453,7 +463,8 @@ def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str,
     given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
     customer = Customer.objects.get(pk=invitation.customer_id)
     histories = Histories.load([customer], Organisation.current())
-    mode = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id).mode
+    left = [mode for mode in modes if mode not in given_up]
+    mode = histories.way_to(customer, left, invitation.touchpoint_id, needs_consent(invitation)).mode
     reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
     if mode and customer.erased_at is None:
         if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):

@@ -13,6 +13,7 @@ from django.db.models.functions import Greatest
 from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
+from surveys.flow.consent import Consents
 from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
 from surveys.flow.quota import Places
 from surveys.flow.suppress import Stops, person_hash
@@ -165,7 +166,7 @@ def _ask(
     now: datetime,
 ) -> Invitation:
     customer = event.customer
-    way = histories.way_to(customer, rule.modes, rule.touchpoint_id)
+    way = histories.way_to(customer, rule.modes, rule.touchpoint_id, rule.needs_consent)
     mode = way.mode
     terms = terms_of(rule, organisation)
     instrument = rule.instrument or rule.touchpoint.instrument
@@ -190,6 +191,7 @@ def _ask(
         History(
             event_at=event.time,
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             condition_met=compiled(rule.when).evaluate(context_of(event)),
             reopened=reopened,
@@ -306,6 +308,7 @@ def invite_customer(
         history = History(
             event_at=now,
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
@@ -327,6 +330,7 @@ class Way:
 
     mode: str
     suppressed: str = ""  # "unsubscribed" or "bounced" where all addresses there are are suppressed
+    has_consent: bool = True  # nowhere is consent missing, or withdrawn
     has_address: bool = True
 
 
@@ -341,12 +345,13 @@ class Histories:
     written: dict[str, datetime]  # address hash -> when somebody was last written to there
     waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
     last_answer: dict[int, datetime]
+    consents: Consents
 
     @classmethod
     def load(
         cls, customers: Iterable[Customer], organisation: Organisation, *, but_not: Iterable[int] = ()
     ) -> "Histories":
-        """Five queries for any number of customers. `but_not`: invitations that are being sent anew, and no history to themselves."""
+        """Six queries for any number of customers. `but_not`: invitations that are being sent anew, and no history to themselves."""
         people = list(customers)
         ids = [customer.pk for customer in people]
         last_same: dict[tuple[int, int], datetime] = {}
@@ -374,7 +379,16 @@ class Histories:
         written = dict(
             WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
         )
-        return cls(last_same, last_any, last_message, stops, written, _waiting(ids, organisation), last_answer)
+        return cls(
+            last_same,
+            last_any,
+            last_message,
+            stops,
+            written,
+            _waiting(ids, organisation),
+            last_answer,
+            Consents.load(ids),
+        )
 
     def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
         """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
@@ -392,21 +406,22 @@ class Histories:
         there = self.written.get(address_hash(address)) if address else None
         return there if last is None or (there is not None and there > last) else last
 
-    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int) -> Way:
-        """The first of `modes` with an address at which the customer may be asked about this touchpoint."""
-        reasons: list[str] = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
-        has_address = False
+    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int, needs_consent: bool = False) -> Way:
+        """The first of `modes` with an address at which the customer may be asked about this touchpoint, and wants to be."""
+        reasons = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
+        has_consent, has_address = True, False
         for mode in modes:
-            address = SENDING[mode].address_of(customer) if mode in SENDING else ""
-            if not address:
+            if mode not in SENDING:
                 continue
-            has_address = True
-            reason = self.stops.against(customer, address, touchpoint_id)
-            if not reason:
+            address = SENDING[mode].address_of(customer)
+            reason = self.stops.against(customer, address, touchpoint_id) if address else ""
+            is_allowed = self.consents.allow(customer.pk, mode, needs_consent)
+            if address and not reason and is_allowed:
                 return Way(mode)
             reasons.append(reason)
+            has_consent, has_address = has_consent and is_allowed, has_address or bool(address)
         suppressed = min(filter(None, reasons), key=("unsubscribed", "bounced").index, default="")
-        return Way("", suppressed, has_address)
+        return Way("", suppressed, has_consent, has_address)
 
 
 def hashes_of(customer: Customer) -> list[str]:

@@ -24,6 +24,7 @@ from surveys.flow.deliver import (
     forget,
     give_up_if_lost,
     may_go_out,
+    needs_consent,
     note_attempt,
     score_wordings,
     void_reason,
@@ -161,12 +162,12 @@ def _decide(reminder: Reminder, organisation: Organisation, histories: Histories
     """The address to write to; "" where it was dropped or postponed, which is then written on it."""
     invitation = reminder.invitation
     customer = invitation.customer
-    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id)
+    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id, needs_consent(invitation))
     mode = way.mode
     expires_at = invitation.expires_at or now
     reason = _reason_against(invitation, histories, reopened)
     if not reason and not mode:
-        reason = way.suppressed or Reason.NO_ADDRESS
+        reason = way.suppressed or (Reason.NO_ADDRESS if way.has_consent else Reason.CONSENT_MISSING)
     if not reason and expires_at <= now:
         reason = Reason.EXPIRED
     if reason:

@@ -529,7 +529,19 @@ class _Import:
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
             *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "active"),
+            *(
+                "consent",
+                "sample",
+                "priority",
+                "quota",
+                "resting",
+                "exempt",
+                "at",
+                "days",
+                "expires",
+                "reminders",
+                "active",
+            ),
         )
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
@@ -544,6 +556,7 @@ class _Import:
             _read(keys, "delay", Place.span, values, "delay_s")
             _read(keys, "max_age", _positive_span, values, "max_age_s")
             _read(keys, "modes", _modes, values)
+            _read(keys, "consent", Place.flag, values, "needs_consent")
             _read(keys, "sample", _share, values, "sample_share")
             _read(keys, "priority", _priority, values)
             self._read_limits(keys, values)

@@ -1,18 +1,20 @@
 """Never again: in comes an invitation's token's owner, or a number that wrote STOP; out go suppressions and what waited. And back."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
 
+from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.consent import restore_consents, withdraw_consents
+from surveys.flow.consent import newest_acts, restore_consents, withdraw_consents
 from surveys.flow.floor import lock_addresses
 from surveys.flow.locks import lock_scheduled_links
 from surveys.flow.suppress import address_hashes, hashes_against, lift, person_hash, suppress
-from surveys.models import Consent, Customer, Invitation, Reminder, Scope, Suppression, SuppressionLift
+from surveys.models import Consent, Customer, Invitation, Purpose, Reminder, Scope, Suppression, SuppressionLift
 
 Reason, Source = Suppression.Reason, SuppressionLift.Source
 
@@ -76,6 +78,35 @@ def resubscribe(invitation: Invitation, now: datetime, *, wording: str = "") -> 
         lifted = lift(own.exclude(origin_hash=F("address_hash")), now, Source.PAGE)
         restored = customer.erased_at is None and restore_consents(customer, Consent.Source.PAGE, now, wording)
     return lifted > 0 or restored
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What somebody has asked for: the widest scope, "" for nothing; whether they can take it back by a page, and by a text."""
+
+    scope: str = ""
+    by_page: bool = False
+    by_text: bool = False
+
+
+def standing_of(invitation: Invitation) -> Standing:
+    """What stands against asking the owner of an invitation by the way that it went; by any, where it went to no address."""
+    customer = Customer.objects.get(pk=invitation.customer_id)
+    channel = SENDING.get(invitation.mode)
+    address = channel.address_of(customer) if channel else ""
+    hashes = [person_hash(customer), *([address_hash(address)] if address else address_hashes(customer))]
+    rows = Suppression.objects.filter(address_hash__in=hashes, touchpoint_key__in=(0, invitation.touchpoint_id))
+    held = list(rows.exclude(reason=Reason.BOUNCED))
+    if not held:  # staff may have lifted it, and what was withdrawn is withdrawn
+        taken_back = any(
+            not act.given and act.source == Consent.Source.PAGE and act.purpose == Purpose.SURVEYS
+            for act in newest_acts(customer)
+        )
+        return Standing(Scope.ALL_SURVEYS, by_page=True) if taken_back else Standing()
+    scope = max((row.scope for row in held), key=list(Scope.values).index)
+    own = [row for row in held if row.reason == Reason.UNSUBSCRIBED]
+    stopped = [row for row in own if row.origin_hash == row.address_hash]
+    return Standing(scope, by_page=len(own) > len(stopped), by_text=bool(stopped) and len(own) == len(held))
 
 
 def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int | None = None) -> bool:

@@ -28,6 +28,7 @@ def test_the_story_is_one_time_line_newest_first(held):
     ]
     assert told == [
         ("mail", "Not asked"),
+        ("do_not_disturb_on", "Bounced"),
         ("reviews", "Answer"),
         ("bolt", "order.delivered"),
         ("outgoing_mail", "Delivery · Email"),

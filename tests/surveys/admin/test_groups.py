@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 CONFIGURED = ("journey", "touchpoint", "instrument", "invitationrule", "organisation")
 ABOUT_PEOPLE = (
     *("customer", "response", "interactionevent", "quarantinedevent", "invitation", "deliveryattempt"),
-    *("suppression", "ticket", "sentmessage", "watchernotice"),
+    *("suppression", "suppressionlift", "consent", "ticket", "sentmessage", "watchernotice"),
 )
 SET_UP = ("surveys_apikey", "auth_user", "auth_group")
 

@@ -480,7 +480,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """
     posted = _posted(request)
     organisation = Organisation.current()
-    invitation = Invitation.objects.select_related("touchpoint").filter(token=token).first()
+    invitation = Invitation.objects.select_related("touchpoint").filter(token=forms.storable(token)).first()
     language = choose_language(request, organisation, invitation.language if invitation else "")
     with translation.override(_shown(language)):
         if invitation is None:

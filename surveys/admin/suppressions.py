@@ -182,7 +182,9 @@ class SuppressionAdmin(AboutAddresses):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             with transaction.atomic():
-                noted(request, row, _("Suppression lifted"), DELETION)  # why stands in the record of it, which erasing reaches
+                noted(
+                    request, row, _("Suppression lifted"), DELETION
+                )  # why stands in the record of it, which erasing reaches
                 lift_suppression(row.pk, timezone.now(), request.user, form.cleaned_data["reason"])
             messages.success(request, _("Lifted. Whatever else stands against this address or person still does."))
             return HttpResponseRedirect(list_of(Suppression))
@@ -266,7 +268,9 @@ class GivenFilter(YesNoFilter):
 class ConsentForm(forms.Form):
     """What a member of staff was told, by whom they were told, and when."""
 
-    mode = forms.ChoiceField(label=gettext_lazy("Mode"), choices=[(mode.value, mode.label) for mode in CONSENT_MODES])
+    mode = forms.ChoiceField(
+        label=gettext_lazy("Messages by"), choices=[(mode.value, mode.label) for mode in CONSENT_MODES]
+    )
     purpose = forms.ChoiceField(label=gettext_lazy("Purpose"), choices=Purpose.choices)
     given = forms.ChoiceField(
         label=gettext_lazy("What was said"),
@@ -277,7 +281,7 @@ class ConsentForm(forms.Form):
         help_text=gettext_lazy("Where it was said, such as: call 4711, or the signed form of 3 May."),
     )  # fmt: skip
     at = forms.DateTimeField(
-        label=gettext_lazy("When"), required=False,
+        label=gettext_lazy("When it was said"), required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
         help_text=gettext_lazy("Empty: now. What was said last holds."),
     )  # fmt: skip

@@ -65,6 +65,10 @@ def test_only_a_post_changes_anything(client, path, method):
         ("scope=everything", FORM),
         ("%ff%fe=%00", FORM),
     ],
+    ids=[
+        *("one click", "utf-8", "multipart", "nothing", "empty form", "no type", "text", "json", "gbk"),
+        *("broken multipart", "no boundary", "cut off", "too many fields", "unknown scope", "no text"),
+    ],
 )
 def test_one_click_needs_nothing_but_the_post_and_says_the_same_twice(path, body, kind):
     client = Client(enforce_csrf_checks=True, headers={"Origin": "https://mail.example.org"})
@@ -87,7 +91,8 @@ def test_whatever_became_of_the_invitation_its_link_unsubscribes(client, invitat
 
 
 def test_a_link_that_nobody_knows_is_a_polite_page_and_an_erased_persons_changes_nothing(client, invitation, path):
-    assert client.post("/u/nobody/", {"List-Unsubscribe": "One-Click"}).status_code == 404
+    for token in ("nobody", "a%00b", "%ED%A0%80", "x" * 200):
+        assert client.post(f"/u/{token}/", {"List-Unsubscribe": "One-Click"}).status_code == 404, token
     Invitation.objects.update(status="answered")
     erase_customer("C-1", NOW)
     page = client.post(path)

@@ -50,7 +50,8 @@ def respondent(view: View) -> View:
     @csrf_exempt
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
+        # What PostgreSQL does not store stands in no address of ours: nobody knows it.
+        response = view(request, *args, **{name: forms.storable(value) for name, value in kwargs.items()})
         response["Cache-Control"] = "no-store"
         response["Referrer-Policy"] = "no-referrer"
         response["X-Robots-Tag"] = "noindex"
@@ -480,7 +481,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """
     posted = _posted(request)
     organisation = Organisation.current()
-    invitation = Invitation.objects.select_related("touchpoint").filter(token=forms.storable(token)).first()
+    invitation = Invitation.objects.select_related("touchpoint").filter(token=token).first()
     language = choose_language(request, organisation, invitation.language if invitation else "")
     with translation.override(_shown(language)):
         if invitation is None:

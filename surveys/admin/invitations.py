@@ -18,7 +18,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import ModeFilter, MomentRangeFilter
@@ -175,7 +175,7 @@ class InvitationAdmin(PeopleAdmin):
             (_("Link works until"), moment(obj.expires_at)),
         ]
         if obj.period:
-            about.insert(3, (_("Period from"), date_format(obj.period)))
+            about.insert(3, (_("Period from"), date_format(obj.period, pgettext("date format of a day", "j M Y"))))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
         return {

@@ -162,7 +162,9 @@ class InvitationRuleAdmin(ConfigAdmin):
         ),
         "at_time": made(
             HourField, label=gettext_lazy("Time of day"),
-            help_text=gettext_lazy("Such as 10:00, by the customer’s clock. Empty: as soon as the delay is over."),
+            help_text=gettext_lazy(
+                "Such as 10:00, by the customer’s clock. Empty: as soon as the delay is over; with a calendar at 10:00."
+            ),
         ),
         "days": made(
             DaysField, label=gettext_lazy("Days"),

@@ -23,7 +23,7 @@ from surveys.flow.periods import BITS, Period, period_of, seed_of
 from surveys.flow.quota import Places
 from surveys.models import CalendarPass, Customer, InteractionEvent, Invitation, InvitationRule, Organisation
 
-PAGE = 5000  # customers looked at in one transaction
+PAGE = 20_000  # customers looked at in one transaction
 BATCH = 500  # of whom at most so many are decided on in it
 PUT_OFF = 5  # how often somebody's turn is moved on in a period: by resting, the floor, another message that waits
 DAY = timedelta(days=1)
@@ -37,9 +37,9 @@ _DUE = f"""
 SELECT c.id FROM {Customer._meta.db_table} c
 WHERE c.id > %(after)s AND c.id <= %(upto)s AND c.erased_at IS NULL
 AND ('x' || encode(substr(sha256(%(seed)s || convert_to(c.external_id, 'UTF8')), 1, {BITS // 8}), 'hex'))::bit({BITS})::bigint
-    * %(days)s >> {BITS} BETWEEN %(low)s AND %(high)s
-AND NOT EXISTS (SELECT FROM {Invitation._meta.db_table} i
-    WHERE i.rule_id = %(rule)s AND i.customer_id = c.id AND i.period = %(period)s)
+    * %(days)s >> {BITS} = ANY(%(turns)s)
+AND NOT EXISTS (SELECT FROM {Invitation._meta.db_table} i WHERE i.rule_id = %(rule)s AND i.period = %(period)s
+    AND i.customer_id = c.id AND i.customer_id > %(after)s AND i.customer_id <= %(upto)s)
 ORDER BY c.id FOR KEY SHARE OF c
 """
 
@@ -128,8 +128,7 @@ def _due(claimed: CalendarPass, period: Period, until: date, upto: int) -> list[
         "upto": upto,
         "seed": seed_of(settings.SECRET_KEY, claimed.rule.slug, period),
         "days": period.days,
-        "low": (low - period.first).days,
-        "high": (until - period.first).days,
+        "turns": list(range((low - period.first).days, (until - period.first).days + 1)),
         "rule": claimed.rule.pk,
         "period": period.first,
     }

@@ -11,7 +11,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from surveys.channels.sms.shape import Report
-from surveys.flow.deliver import give_up_if_lost, suppress_bounced
+from surveys.flow.deliver import give_up_if_lost
+from surveys.flow.suppress import suppress_bounced
 from surveys.models import DeliveryAttempt, Invitation, Receipt, ReceiptKind, Reminder
 
 BATCH = 500

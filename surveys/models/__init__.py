@@ -1,6 +1,6 @@
 """Nouns, a file per group. Import them from here."""
 
-from surveys.models.customers import Customer, Segment, Suppression, WrittenAddress
+from surveys.models.customers import Customer, Scope, Segment, Suppression, SuppressionLift, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
 from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Receipt, ReceiptKind, Reminder
@@ -40,12 +40,14 @@ __all__ = [
     "Reminder",
     "Response",
     "ResponseChange",
+    "Scope",
     "ScoreLedger",
     "Segment",
     "SentMessage",
     "Stage",
     "StandardGroup",
     "Suppression",
+    "SuppressionLift",
     "Ticket",
     "Touchpoint",
     "Watcher",

@@ -3,7 +3,16 @@
 from surveys.models.customers import Customer, Scope, Segment, Suppression, SuppressionLift, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
-from surveys.models.invitations import DeliveryAttempt, Invitation, InvitationRule, Receipt, ReceiptKind, Reminder
+from surveys.models.invitations import (
+    Calendar,
+    CalendarPass,
+    DeliveryAttempt,
+    Invitation,
+    InvitationRule,
+    Receipt,
+    ReceiptKind,
+    Reminder,
+)
 from surveys.models.journeys import Channel, Journey, Logo, Organisation, PrivacyNotice, Stage, Touchpoint
 from surveys.models.keys import ApiKey
 from surveys.models.ledger import DurationLedger, ScoreLedger
@@ -17,6 +26,8 @@ from surveys.models.widget import IdentitySecret, WidgetCount
 __all__ = [
     "Answer",
     "ApiKey",
+    "Calendar",
+    "CalendarPass",
     "Channel",
     "Customer",
     "DeliveryAttempt",

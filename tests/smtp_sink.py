@@ -5,6 +5,7 @@ import email
 import email.policy
 import socket
 import threading
+import time
 from email.message import EmailMessage
 
 from aiosmtpd.controller import Controller
@@ -27,6 +28,7 @@ class SmtpSink:
         self.silent = False
         self.pause_s = 0.0
         self.connections = 0
+        self.times: list[float] = []  # when each message came, by the monotonic clock
         self._arrived = threading.Condition()
         self.port = _free_port()
         self._controller: Controller | None = None
@@ -74,6 +76,7 @@ class SmtpSink:
             return self.refuse_data
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
         with self._arrived:
+            self.times.append(time.monotonic())
             for recipient in envelope.rcpt_tos:
                 self.messages.append((recipient, message))  # type: ignore[arg-type]
             self._arrived.notify_all()

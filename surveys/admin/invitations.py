@@ -45,6 +45,7 @@ TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
+RECEIPT_TONES = {ReceiptKind.DELIVERED: "best", ReceiptKind.SOFT: "middle", ReceiptKind.DEFERRED: "middle"}
 REFUSED = ("withheld", "cancelled", "failed")
 
 
@@ -55,7 +56,7 @@ def status_chip(row: Invitation) -> SafeString:
 def attempt_chip(row: DeliveryAttempt) -> SafeString:
     """The carrier's last word: its receipt where there is one."""
     if row.receipt:
-        return chip(row.get_receipt_display(), "best" if row.receipt == ReceiptKind.DELIVERED else "worst")
+        return chip(row.get_receipt_display(), RECEIPT_TONES.get(row.receipt, "worst"))
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 

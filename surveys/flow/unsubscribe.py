@@ -26,6 +26,20 @@ def unsubscribe(invitation: Invitation, now: datetime) -> None:
         _withdraw(waiting, reminding)
 
 
+def complain(invitation: Invitation, now: datetime, *, hashed: str = "", detail: str = "") -> None:
+    """Somebody called a message spam: nothing goes to them any more, by any address. `hashed`: of the one that it went to."""
+    with transaction.atomic():
+        waiting, reminding = lock_scheduled_links(invitation.customer_id)
+        customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
+        own = {address_hash(address) for address in (customer.email, customer.phone) if address}
+        for key in sorted(own | ({hashed} if hashed else set())):
+            facts = {"reason": Suppression.Reason.COMPLAINED, "detail": detail, "created_at": now}
+            row, created = Suppression.objects.get_or_create(address_hash=key, defaults=facts)
+            if not created and row.reason != Suppression.Reason.COMPLAINED:
+                Suppression.objects.filter(pk=row.pk).update(**facts)
+        _withdraw(waiting, reminding)
+
+
 def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int | None = None) -> bool:
     """Suppress a number and, where it is one person's, all addresses of theirs, and withdraw what waits. False where it was stopped.
 

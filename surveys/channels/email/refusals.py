@@ -12,7 +12,6 @@ from typing import Any
 
 from anymail.exceptions import AnymailAPIError, AnymailError, AnymailInvalidAddress, AnymailRecipientsRefused
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import EmailMessage
 
 from surveys.letters import DETAIL_MAX, Outcome, retry_after_s
 
@@ -73,8 +72,9 @@ def judge(code: int, text: str, *, of_recipient: bool = True) -> str:
 def outcome_of_smtp(error: smtplib.SMTPException) -> Outcome:
     """What a mail server's refusal means."""
     of_recipient = isinstance(error, smtplib.SMTPRecipientsRefused)
+    reply: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, reply = next(iter(error.recipients.values()), (550, b"refused"))
+        code, reply = next(iter(error.recipients.values()), (550, b""))
     elif isinstance(error, smtplib.SMTPResponseException):
         code, reply = error.smtp_code, error.smtp_error
     else:
@@ -104,7 +104,7 @@ _INVALID = re.compile(r"invalid|not (a )?valid|valid (email )?address|malformed|
 _OF_FROM = re.compile(r"\bfrom\b|sender|reply", re.IGNORECASE)
 
 
-def outcome_of_sent(message: EmailMessage) -> Outcome:
+def outcome_of_sent(message: Any) -> Outcome:
     """What a provider said of its one recipient; a mail server that took the message says nothing more."""
     status = getattr(message, "anymail_status", None)
     if status is None or status.status is None:
@@ -117,7 +117,7 @@ def outcome_of_sent(message: EmailMessage) -> Outcome:
     return Outcome("sent", reference=str(reference or "")[:200])
 
 
-def outcome_of_anymail(error: AnymailError, message: EmailMessage) -> Outcome:
+def outcome_of_anymail(error: AnymailError, message: Any) -> Outcome:
     """What an error of anymail means."""
     if isinstance(error, AnymailRecipientsRefused):
         status = message.anymail_status.status or {"rejected"}
@@ -152,7 +152,7 @@ def outcome_of_nonsense(error: Exception) -> Outcome:
     return Outcome("temporary", detail, carrier_away=not is_of_the_letter)
 
 
-def _refused(said: str, message: EmailMessage) -> Outcome:
+def _refused(said: str, message: Any) -> Outcome:
     """Invalid and rejected speak of the address; failed, and a rejection that Mandrill gives another reason for, of us."""
     document: Any = None
     with contextlib.suppress(ValueError, AttributeError):

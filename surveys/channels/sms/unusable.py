@@ -3,9 +3,8 @@
 import contextlib
 from collections.abc import Iterator
 
-from surveys.channels.sms.posting import DETAIL_MAX
 from surveys.channels.sms.shape import Forged, IncomingText, Report, Thanks, Webhook
-from surveys.letters import Letter, Outcome
+from surveys.letters import DETAIL_MAX, Letter, Outcome
 
 
 class Unusable:

@@ -34,13 +34,9 @@ def check_email_url(app_configs: Any, **_: Any) -> list[CheckMessage]:
 
 def _check_webhooks(provider: str) -> list[CheckMessage]:
     if not settings.CX_EMAIL_IS_HEARD:
-        hint = "Name its secret in EMAIL_URL: docs/email.md says which."
+        hint = "What it posts needs a proof, which EMAIL_URL names: docs/email.md says which."
         return [
-            Warning(
-                f"Nobody hears of bounces and complaints: {provider}'s webhooks carry no proof.",
-                hint=hint,
-                id="cxsurvey.W001",
-            )
+            Warning(f"Bounces and complaints are not heard of by way of {provider}.", hint=hint, id="cxsurvey.W001")
         ]
     try:
         tracking.view()()  # type: ignore[misc]

@@ -53,7 +53,7 @@ def test_what_is_wrong_with_sms_url_is_said(settings, url):
 def test_a_server_does_not_start_and_says_why(use, settings, capsys):
     use("postmark://t@/")
     refuse_carriers()
-    assert "Nobody hears of bounces and complaints" in capsys.readouterr().out
+    assert "Bounces and complaints are not heard of" in capsys.readouterr().out
     settings.SMS_URL = "pigeon://x"
     settings.CX_RATE_PROBLEMS = ["SMS_RATE is a number of messages per second, such as 10 or 0.5."]
     with pytest.raises(ServicesError, match=r"SMS_RATE is a number(.|\n)*SMS_URL begins"):

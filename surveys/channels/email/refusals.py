@@ -146,10 +146,8 @@ def outcome_of_nonsense(error: Exception) -> Outcome:
     """A provider's answer that even anymail did not expect: nobody knows what became of the message."""
     if isinstance(error, ImproperlyConfigured | OSError):
         return _away(error)
-    # A letter that cannot be put into words must not keep the others from leaving.
-    is_of_the_letter = isinstance(error, ValueError)
-    detail = f"Not understood: {type(error).__name__}: {error}"[:DETAIL_MAX]
-    return Outcome("temporary", detail, carrier_away=not is_of_the_letter)
+    # Not away: a letter that cannot be put into words must not keep the others from leaving.
+    return Outcome("temporary", f"Not understood: {type(error).__name__}: {error}"[:DETAIL_MAX])
 
 
 def _refused(said: str, message: Any) -> Outcome:

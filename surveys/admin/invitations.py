@@ -5,6 +5,7 @@ server's words quote addresses, so they are told only to whoever may view custom
 """
 
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,11 @@ TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
+RECEIPT_TONES: Mapping[str, str] = {
+    ReceiptKind.DELIVERED: "best",
+    ReceiptKind.SOFT: "middle",
+    ReceiptKind.DEFERRED: "middle",
+}
 REFUSED = ("withheld", "cancelled", "failed")
 
 
@@ -57,7 +63,7 @@ def status_chip(row: Invitation) -> SafeString:
 def attempt_chip(row: DeliveryAttempt) -> SafeString:
     """The carrier's last word: its receipt where there is one."""
     if row.receipt:
-        return chip(row.get_receipt_display(), "best" if row.receipt == ReceiptKind.DELIVERED else "worst")
+        return chip(row.get_receipt_display(), RECEIPT_TONES.get(row.receipt, "worst"))
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 

@@ -5,7 +5,6 @@ transactions stand around each message and none while the network is waited for 
 link: then no order of locks among reminders is needed.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from surveys.flow.deliver import (
     LEASE,
     forget,
     give_up_if_lost,
+    is_dead,
     may_go_out,
     note_attempt,
     score_wordings,
@@ -30,6 +30,7 @@ from surveys.flow.deliver import (
 )
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
+from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, terms_of
 from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
@@ -72,23 +73,14 @@ def _remind_batch(
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
     claimed = _claim(now, limit)
-    by_mode: dict[str, list[_Claimed]] = defaultdict(list)
-    for one in claimed.ready:
-        by_mode[one.reminder.invitation.mode].append(one)
+    ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
     try:
-        for mode, ready in by_mode.items():
-            with channels[mode].connect() as carrier:
-                away: Outcome | None = None
-                for one in ready:
-                    if over() and away is None:
-                        break
-                    untouched.discard(one.reminder.pk)  # from here on it may have gone out
-                    outcome = away or carrier.send(one.letter)
-                    away = outcome if outcome.carrier_away else away
-                    sent += outcome.result == "sent"
-                    _settle(one, outcome, now)
+        begun = lambda one: untouched.discard(one.reminder.pk)  # noqa: E731
+        for one, _letter, outcome in hand_over(ready, channels, over, begun):
+            sent += outcome.result == "sent"
+            _settle(one, outcome, now)
     finally:
         _give_back([one for one in claimed.ready if one.reminder.pk in untouched])
     return claimed.looked_at, len(claimed.ready), sent
@@ -116,7 +108,9 @@ def _claim(now: datetime, limit: int) -> _Claim:
     )
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
-        ids = list(due.order_by("send_at", "id").values_list("invitation_id", flat=True)[:limit])
+        first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
+        shares = shares_of(limit, SENDING, "invitation__mode")
+        ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)
         links = {
@@ -226,7 +220,7 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
         waiting = row.filter(status=Status.SCHEDULED)
         if outcome.result == "sent":
             row.update(status=Status.SENT, reason="", sent_at=now, lease_until=None)
-        elif outcome.result == "permanent":
+        elif is_dead(letter, outcome, now):
             waiting.update(status=Status.FAILED, reason=Reason.BOUNCED, lease_until=None)
             give_up_if_lost(
                 invitation, Reason.BOUNCED, outcome.detail, now

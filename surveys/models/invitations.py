@@ -7,6 +7,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from surveys import letters
 from surveys.models.journeys import DAY_S
 
 
@@ -237,11 +238,20 @@ class Invitation(models.Model):
 
 
 class ReceiptKind(models.TextChoices):
-    """What a carrier says of a message after it took it. Bounced: nothing will ever reach this address."""
+    """What a carrier says of a message after it took it; the words are those of surveys/letters.py."""
 
-    DELIVERED = "delivered", _("Delivered")
-    FAILED = "failed", _("Failed")
-    BOUNCED = "bounced", _("Bounced")
+    DELIVERED = letters.DELIVERED, _("Delivered")
+    FAILED = letters.FAILED, _("Failed")
+    REJECTED = letters.REJECTED, _("Rejected by the provider")
+    SOFT = letters.SOFT, _("Bounced for now")
+    BOUNCED = letters.BOUNCED, _("Bounced")
+    DEFERRED = letters.DEFERRED, _("Delayed")
+    COMPLAINED = letters.COMPLAINED, _("Complained")
+    UNSUBSCRIBED = letters.UNSUBSCRIBED, _("Unsubscribed")
+
+
+# Who complains of a message, or unsubscribes by it, has got it.
+ARRIVED = (ReceiptKind.DELIVERED, ReceiptKind.COMPLAINED, ReceiptKind.UNSUBSCRIBED)
 
 
 class DeliveryAttempt(models.Model):
@@ -260,10 +270,10 @@ class DeliveryAttempt(models.Model):
     message_id = models.CharField(_("Message-ID"), max_length=200, blank=True, default="")
     result = models.CharField(_("result"), max_length=10, choices=Result.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
-    # The carrier's own name for the message, and a keyed hash of where it went: empty where the carrier gives no receipts.
+    # The carrier's own name for the message, and a keyed hash of where it went: empty where nothing more is said of the message.
     reference = models.CharField(_("carrier’s reference"), max_length=200, blank=True, default="")
     address_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
-    receipt = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices, blank=True, default="")
+    receipt = models.CharField(_("receipt"), max_length=12, choices=ReceiptKind.choices, blank=True, default="")
     receipt_at = models.DateTimeField(_("receipt at"), null=True, blank=True)
 
     class Meta:
@@ -331,7 +341,7 @@ class Receipt(models.Model):
 
     provider = models.CharField(_("provider"), max_length=20)
     reference = models.CharField(_("carrier’s reference"), max_length=200)
-    kind = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices)
+    kind = models.CharField(_("receipt"), max_length=12, choices=ReceiptKind.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
     received_at = models.DateTimeField(_("received"))
 

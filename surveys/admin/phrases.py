@@ -97,7 +97,9 @@ def ours_in(language: str, key: str) -> str:
     return text
 
 
-_WORDS = frozenset({"name", "touchpoint", "organisation", "subject"})  # places of words, not of numbers
+_WORDS = frozenset(
+    {"name", "touchpoint", "organisation", "subject", "question", "scale", "url", "word"}
+)  # places of words, not of numbers
 
 
 def seen_of(held: Mapping[str, str]) -> str:

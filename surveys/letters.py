@@ -18,9 +18,14 @@ _NAMELESS_LAST = re.compile(r"[\s,，、]*\{name\}(?=\s*([.?!。？！,，:：)�
 _NAMELESS = re.compile(r"\s*\{name\}")
 
 
+def is_one_line(key: str) -> bool:
+    """Whether a text of LETTER_TEXTS is a subject."""
+    return key.endswith("subject")
+
+
 def longest_of(key: str) -> int:
     """How many characters a text of LETTER_TEXTS may have."""
-    return SUBJECT if key.endswith("subject") else PASSAGE
+    return SUBJECT if is_one_line(key) else PASSAGE
 
 
 def strange_letter_places(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from django.utils import translation
 from surveys import colours
 from surveys.channels import sms
 from surveys.gsm import thrifty
-from surveys.letters import UNSUBSCRIBE_SUBJECT, Letter, address_by_name
+from surveys.letters import LETTER_TEXTS, UNSUBSCRIBE_SUBJECT, Letter, address_by_name
 from surveys.models import Invitation, InvitationRule, Organisation, Touchpoint, Wording
 from surveys.phrases import LANGUAGES, Phrases
 from surveys.texts import fill, match_language, pick
@@ -106,23 +106,16 @@ def script_of(
     own: Mapping[str, Any] = rule.letter if rule is not None else {}
     with speaking(organisation, language) as say:
         is_rtl = translation.get_language_bidi()
-
-        def said(key: str) -> str:
-            return fill(own_text(own, key, language), **names) or say[key]
-
-        subject = fill(own_text(own, "subject", language), **names) or say.fill("subject", **names)
-        if is_reminder:
-            reminder_subject = fill(own_text(own, "reminder_subject", language), **names)
-            subject = reminder_subject or say.fill("reminder_subject", subject=subject)
-        closing = fill(own_text(own, "reminder_closing", language), **names) if is_reminder else ""
+        words = {key: fill(text, **names) for key, text in words_of(own, say, language).items()}
+        kind = "reminder_" if is_reminder else ""
         return Script(
             sender=sender_of(organisation, language),
             reply_to=organisation.reply_to,
-            subject=subject,
+            subject=words[f"{kind}subject"],
             greeting=say.fill("hello_name", name="{name}"),
             hello=say["hello"],
-            opening=said("reminder_opening" if is_reminder else "opening"),
-            closing=closing or said("closing"),
+            opening=words[f"{kind}opening"],
+            closing=words[f"{kind}closing"],
             shared={
                 "language": shown,
                 "direction": "rtl" if is_rtl else "ltr",
@@ -140,6 +133,19 @@ def script_of(
                 "test_word": say["test"],
             },
         )
+
+
+def words_of(own: Mapping[str, Any], say: Phrases, language: str) -> dict[str, str]:
+    """All of LETTER_TEXTS as they are said in the language of `say`, which is active; the places are not filled yet.
+
+    Each is the rule's own where it has one in this language, else a phrase. A reminder ends as the letter does.
+    """
+    phrase = {"opening": say["opening"], "closing": say["closing"], "reminder_opening": say["reminder_opening"]}
+    phrase["subject"] = say.fill("subject", organisation="{organisation}", touchpoint="{touchpoint}")
+    words = {key: own_text(own, key, language) or phrase.get(key, "") for key in LETTER_TEXTS}
+    words["reminder_subject"] = words["reminder_subject"] or say.fill("reminder_subject", subject=words["subject"])
+    words["reminder_closing"] = words["reminder_closing"] or words["closing"]
+    return words
 
 
 def own_text(own: Mapping[str, Any], key: str, language: str) -> str:

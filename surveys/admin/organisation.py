@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
-from surveys.admin.fields import LanguagesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.fields import LanguagesField, PreferencesField, QuietHoursField, SpanField, TicketEventsField
 from surveys.admin.languages import languages_page
 from surveys.admin.look import look_page
 from surveys.admin.notices import notices_page
@@ -62,12 +62,20 @@ class OrganisationAdmin(ConfigAdmin):
             QuietHoursField, label=gettext_lazy("Quiet hours"),
             help_text=gettext_lazy("No messages in these hours, by the customer’s clock. Empty: at any hour."),
         ),
+        "preferences": made(
+            PreferencesField, label=gettext_lazy("Preferred means, by segment"), required=False,
+            help_text=gettext_lazy(
+                "Which of a rule’s modes come first for a segment; a customer’s own wish goes before it. A mode that the rule "
+                "does not list is never used. Where an address is missing or must not be written to, the next one is taken."
+            ),
+        ),
     }  # fmt: skip
 
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
             (None, ["name", "languages", "time_zone", "privacy"]),
             (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
+            (_("By which means"), ["preferences"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
         ]
 

@@ -146,7 +146,11 @@ class InvitationRuleAdmin(ConfigAdmin):
             request, {**options, "label": _("Resting, any touchpoint")}, "resting_any_s"
         ),
         "modes": made(
-            ModesField, help_text=gettext_lazy("The first for which the customer has a usable address is taken.")
+            ModesField,
+            help_text=gettext_lazy(
+                "The first for which the customer has a usable address is taken. What a customer, or else their segment, prefers "
+                "comes first among these; a mode that is not here is never used."
+            ),
         ),
         "sample_share": made(
             ShareField, label=gettext_lazy("Sample, %"),

@@ -538,7 +538,19 @@ class _Import:
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
             *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "letter", "active"),
+            *(
+                "sample",
+                "priority",
+                "quota",
+                "resting",
+                "exempt",
+                "at",
+                "days",
+                "expires",
+                "reminders",
+                "letter",
+                "active",
+            ),
         )
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)

@@ -40,4 +40,9 @@ def address_hash(address: str) -> str:
 
     Case is folded whole: nobody runs mailboxes that differ in case only, and a missed suppression is the worse error.
     """
-    return hmac.new(settings.SECRET_KEY.encode(), address.strip().casefold().encode(), "sha256").hexdigest()
+    return _hash(settings.SECRET_KEY, address)
+
+
+@lru_cache(maxsize=5_000)  # each is asked for several times while its customer is decided on
+def _hash(key: str, address: str) -> str:
+    return hmac.digest(key.encode(), address.strip().casefold().encode(), "sha256").hex()

@@ -44,6 +44,8 @@ class InvitationRule(models.Model):
     days = models.JSONField(_("days of the week"), default=list, blank=True)
     expires_s = models.PositiveIntegerField(_("link expires after (s)"), default=14 * DAY_S)
     reminders_s = models.JSONField(_("reminders after (s)"), default=list, blank=True)
+    # {"subject": {"en": "How was your tea, {name}?"}}, by the keys of letters.LETTER_TEXTS: in place of the phrases.
+    letter = models.JSONField(_("own texts of its letters"), default=dict, blank=True)
     active = models.BooleanField(_("active"), default=True)
 
     class Meta:

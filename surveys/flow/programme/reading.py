@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import time
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models, transaction
 
 from surveys.expressions import ExpressionError, parse
@@ -34,6 +36,7 @@ from surveys.flow.programme.values import (
     QUOTA,
     RADIUS,
     REMINDERS,
+    SENDER_NAME,
     SENT_MODES,
     SENTENCE,
     TARGETS,
@@ -45,6 +48,7 @@ from surveys.flow.programme.values import (
     reminders_fit,
 )
 from surveys.flow.timing import WEEKDAYS
+from surveys.letters import LETTER_PLACES, LETTER_TEXTS, is_one_line, longest_of, strange_letter_places
 from surveys.models import (
     Channel,
     Instrument,
@@ -180,6 +184,7 @@ class _Import:
             "scheme",
             "logo",
             "phrases",
+            "sender",
         )
         keys = place.keys(known)
         if keys is None:
@@ -197,6 +202,8 @@ class _Import:
         if "logo" in keys:
             values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
+        if "sender" in keys:
+            values |= _sender(keys["sender"], first)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
         self.save(self.organisation, "organisation", "", values)
@@ -529,7 +536,7 @@ class _Import:
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
             *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "active"),
+            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "letter", "active"),
         )
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
@@ -550,6 +557,7 @@ class _Import:
             _read(keys, "days", _days, values)
             _read(keys, "expires", _positive_span, values, "expires_s")
             _read(keys, "reminders", _reminders, values, "reminders_s")
+            _read(keys, "letter", self._letter, values)
             _read(keys, "active", Place.flag, values)
             if "resting" in keys:
                 resting = _resting(keys["resting"])
@@ -568,6 +576,26 @@ class _Import:
             if not at.faults:  # one that is only faulty is not missing
                 self._check_instrument(row, at, values)
             self.save(row, "rule", slug, values)
+
+    def _letter(self, place: Place) -> dict[str, dict[str, str]] | None:
+        """A rule's own texts of its letters; what is empty is left to the phrases."""
+        keys = {} if _is_nothing(place) else place.keys(LETTER_TEXTS)
+        if keys is None:
+            return None
+        found: dict[str, dict[str, str]] = {}
+        for key, at in keys.items():
+            texts = self._words(at, longest_of(key))
+            if not texts:
+                continue
+            written = at.entries() or {} if at.is_map else {}
+            for tag, text in texts.items():
+                strange = strange_letter_places(text)
+                if strange:
+                    known = ", ".join(f"{{{name}}}" for name in LETTER_PLACES)
+                    own = next((inner for name, inner in written.items() if normalise_tag(name) == tag), at)
+                    own.fail(f"{{{strange[0]}}} is filled in by nothing; known are {known}.")
+            found[key] = {tag: " ".join(text.split()) if is_one_line(key) else text for tag, text in texts.items()}
+        return found
 
     def _read_limits(self, keys: Mapping[str, Place], values: dict[str, Any]) -> None:
         """What may be taken away with null: a quota, an hour, exemptions."""
@@ -742,6 +770,31 @@ def _phrases(place: Place) -> dict[str, dict[str, str]] | None:
             elif text:
                 found[tag][key] = text
     return {tag: texts for tag, texts in found.items() if texts}
+
+
+def _sender(place: Place, first: str) -> dict[str, Any]:
+    """Whom letters are from, in columns. A map that is given replaces the whole: what it leaves out is the deployment's."""
+    keys = {} if _is_nothing(place) else place.keys(("name", "address", "reply_to"))
+    if keys is None:
+        return {}
+    values: dict[str, Any] = {"sender_name": {}, "sender_address": "", "reply_to": ""}
+    _read(keys, "name", lambda at: {} if _is_nothing(at) else at.texts(first, SENDER_NAME), values, "sender_name")
+    _read(keys, "address", _address, values, "sender_address")
+    _read(keys, "reply_to", _address, values)
+    return values
+
+
+def _address(place: Place) -> str | None:
+    if _is_nothing(place):
+        return ""
+    value = place.text(254)
+    try:
+        validate_email(value)
+    except ValidationError:
+        if value is not None:
+            place.fail(f"“{value}” is not an email address.")
+        return None
+    return value
 
 
 def _quiet_hours(place: Place) -> dict[str, str] | None:

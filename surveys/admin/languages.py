@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from surveys.admin.texts import language_name
 from surveys.admin.letter_texts import LETTER_LABELS
+from surveys.admin.texts import language_name
 from surveys.flow.gaps import Gap, find_gaps
 from surveys.models import Instrument, InvitationRule, Organisation, Touchpoint
 from surveys.phrases import LANGUAGES

@@ -6,6 +6,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -26,7 +27,10 @@ from surveys.admin.fields import (
     SpansField,
     WholeField,
 )
-from surveys.channels import sms
+from surveys.admin.letter_texts import LetterField
+from surveys.admin.letters import LetterPages
+from surveys.admin.texts import languages_of
+from surveys.channels import email, sms
 from surveys.flow.compose import names_of, text_of
 from surveys.flow.deliver import score_wordings
 from surveys.flow.fixed import keeps_slug
@@ -83,7 +87,7 @@ def _reason(**options: Any) -> forms.Field:
 
 
 @admin.register(InvitationRule)
-class InvitationRuleAdmin(ConfigAdmin):
+class InvitationRuleAdmin(LetterPages, ConfigAdmin):
     form = RuleForm
     list_display = ["slug", "event_type", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
     list_filter = [("touchpoint", RelatedDropdownFilter), "event_type", "active"]
@@ -146,7 +150,23 @@ class InvitationRuleAdmin(ConfigAdmin):
             request, {**options, "label": _("Resting, any touchpoint")}, "resting_any_s"
         ),
         "modes": made(
-            ModesField, help_text=gettext_lazy("The first for which the customer has a usable address is taken.")
+            ModesField,
+            help_text=gettext_lazy(
+                "The first for which the customer has a usable address is taken. What a customer, or else their segment, prefers "
+                "comes first among these; a mode that is not here is never used."
+            ),
+        ),
+        "letter": lambda request, options: LetterField(
+            Organisation.current(),
+            languages_of(request),
+            **{
+                **options,
+                "label": _("What its emails say"),
+                "help_text": _(
+                    "Empty: your own words, else ours. {organisation}, {touchpoint} and {name} are filled in; where no name is "
+                    "known, it is left out with its comma."
+                ),
+            },
         ),
         "sample_share": made(
             ShareField, label=gettext_lazy("Sample, %"),
@@ -163,11 +183,21 @@ class InvitationRuleAdmin(ConfigAdmin):
                 _("How often"),
                 ["priority", "quota", "resting_same_s", "resting_any_s", "exempt_resting", "exempt_floor"],
             ),
+            (_("Letters"), ["letter", *self._letters(obj)]),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
         fixed = ["slug"] if obj is not None and keeps_slug(obj) else []
-        return [*fixed, *self._preview(obj)]
+        return [*fixed, *self._preview(obj), *self._letters(obj)]
+
+    @staticmethod
+    def _letters(obj: InvitationRule | None) -> list[str]:
+        return ["letter_preview"] if obj is not None and email.MODE in obj.modes else []
+
+    @admin.display(description=gettext_lazy("As an email"))
+    def letter_preview(self, row: InvitationRule) -> SafeString:
+        url = reverse("admin:surveys_invitationrule_letter", args=[row.pk])
+        return format_html('<a class="rec-button" href="{}">{}</a>', url, _("Preview and test"))
 
     @staticmethod
     def _preview(obj: InvitationRule | None) -> list[str]:

@@ -88,6 +88,7 @@ class Personal:
     message_id: str
     in_reply_to: str = ""  # the Message-ID that this is a reminder of
     query: str = ""  # of every link to the form, such as "test=1"
+    is_test: bool = False  # then the letter says so
 
 
 def script_of(
@@ -164,7 +165,7 @@ def write_letter(script: Script, to: Personal) -> Letter:
         "url": f"{to.url}?{to.query}" if to.query else to.url,
         "score_url": f"{to.url}?{to.query}&score=" if to.query else f"{to.url}?score=",
         "unsubscribe": to.unsubscribe,
-        "is_test": bool(to.query),
+        "is_test": to.is_test,
     }
     context = {**script.shared, **own}
     subject = " ".join(address_by_name(script.subject, to.name).split())[:200]

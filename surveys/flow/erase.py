@@ -170,6 +170,7 @@ def export_customer(external_id: str) -> dict[str, Any]:
         "customer": {
             "external_id": customer.external_id,
             **{name: getattr(customer, name) for name in FIELDS},
+            "preferred_modes": customer.preference,
             "attributes": customer.attributes,
             "profile_at": customer.profile_at,
             "created_at": customer.created_at,

@@ -56,9 +56,7 @@ def _texts(organisation: Organisation) -> Iterator[Written]:
         yield from _texts_of_rule(rule)
 
 
-def find_gaps_of_letter(
-    organisation: Organisation, rule: InvitationRule, wording: Wording, language: str
-) -> list[Gap]:
+def find_gaps_of_letter(organisation: Organisation, rule: InvitationRule, wording: Wording, language: str) -> list[Gap]:
     """What is missing in one language of what a rule's letters say."""
     instrument, key = wording.question.instrument, wording.question.key
     texts: list[Written] = [

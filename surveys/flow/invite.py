@@ -17,6 +17,7 @@ from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
 from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
+from surveys.flow.preference import order_of_modes
 from surveys.flow.quota import Places
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import plan, zone_of
@@ -368,6 +369,7 @@ class Histories:
     written: dict[str, datetime]  # address hash -> when somebody was last written to there
     waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
     last_answer: dict[int, datetime]
+    organisation: Organisation  # whose segments prefer some means to others
 
     @classmethod
     def load(
@@ -401,7 +403,8 @@ class Histories:
         written = dict(
             WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
         )
-        return cls(last_same, last_any, last_message, suppressed, written, _waiting(ids, organisation), last_answer)
+        waiting = _waiting(ids, organisation)
+        return cls(last_same, last_any, last_message, suppressed, written, waiting, last_answer, organisation)
 
     def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
         """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
@@ -420,9 +423,13 @@ class Histories:
         return there if last is None or (there is not None and there > last) else last
 
     def way_to(self, customer: Customer, modes: Sequence[str]) -> tuple[str, str]:
-        """(mode, "") for the first of `modes` with a usable address; ("", reason) where all there are are suppressed."""
+        """(mode, "") for the first with a usable address; ("", reason) where all there are are suppressed.
+
+        `modes` are those of the rule that have not failed for good. The customer's preference among them comes first, else
+        that of the segment, else their own order.
+        """
         reasons: list[str] = []
-        for mode in modes:
+        for mode in order_of_modes(customer, modes, self.organisation).modes:
             address = SENDING[mode].address_of(customer) if mode in SENDING else ""
             if not address:
                 continue

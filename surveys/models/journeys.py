@@ -142,6 +142,8 @@ class Organisation(Named):
     quiet_hours = models.JSONField(
         _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
     )
+    # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
+    preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
     is_demo = models.BooleanField(default=False, editable=False)
 
     class Meta:

@@ -37,13 +37,13 @@ from surveys.flow.programme.values import (
     RADIUS,
     REMINDERS,
     SENDER_NAME,
-    SENT_MODES,
     SENTENCE,
     TARGETS,
     hour_of,
     is_hours,
     is_link,
     is_rising,
+    is_segment,
     origin_of,
     reminders_fit,
 )
@@ -61,6 +61,7 @@ from surveys.models import (
 )
 from surveys.models.instruments import Display, Kind, Metric
 from surveys.models.journeys import DAY_S, Scheme, time_zone_names
+from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
 from surveys.texts import normalise_tag
@@ -227,12 +228,13 @@ class _Import:
         self.save(self.organisation, "organisation", "", {"ticket_events": mapped})
 
     def read_policy(self, place: Place) -> None:
-        keys = place.keys(("floor", "quiet_hours", "resting"))
+        keys = place.keys(("floor", "quiet_hours", "resting", "preferences"))
         if keys is None:
             return
         values: dict[str, Any] = {}
         _read(keys, "floor", Place.span, values, "floor_s")
         _read(keys, "quiet_hours", _quiet_hours, values)
+        _read(keys, "preferences", _preferences, values)
         if "resting" in keys:
             resting = _resting(keys["resting"])
             if resting is not None:
@@ -536,7 +538,19 @@ class _Import:
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
             *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "letter", "active"),
+            *(
+                "sample",
+                "priority",
+                "quota",
+                "resting",
+                "exempt",
+                "at",
+                "days",
+                "expires",
+                "reminders",
+                "letter",
+                "active",
+            ),
         )
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
@@ -810,6 +824,22 @@ def _quiet_hours(place: Place) -> dict[str, str] | None:
             at.fail(f'“{value}” is not a span of the day such as "20:00-09:00".')
         elif value is not None:
             found[mode] = value
+    return found
+
+
+def _preferences(place: Place) -> dict[str, list[str]] | None:
+    """Segment to the modes in which it is asked first; an empty list is no preference."""
+    entries = {} if place.is_null else place.entries()
+    if entries is None:
+        return None
+    found: dict[str, list[str]] = {}
+    for segment, at in entries.items():
+        if not is_segment(segment):
+            at.fail("A segment has 1 to 100 characters.")
+            continue
+        modes = None if at.is_null or at.items() == [] else _modes(at)
+        if modes:
+            found[segment] = modes
     return found
 
 

@@ -45,6 +45,7 @@ def export_programme() -> str:
             "floor": span_of(organisation.floor_s),
             "quiet_hours": dict(sorted(organisation.quiet_hours.items())),
             "resting": {"same": span_of(organisation.resting_same_s), "any": span_of(organisation.resting_any_s)},
+            "preferences": {segment: list(modes) for segment, modes in sorted(organisation.preferences.items())},
         },
     }
     yaml = YAML()

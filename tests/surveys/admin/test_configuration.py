@@ -47,6 +47,7 @@ def make_everything() -> list:
     organisation = make_organisation(
         languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
         quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
+        preferences={"gold": ["sms", "email"], "blue": ["ivr"]},
     )  # fmt: skip
     journey = make_journey()
     touchpoint = make_touchpoint(
@@ -376,6 +377,23 @@ def test_an_organisation_that_cannot_be_is_refused(manager, field, value, said):
 def test_quiet_hours_may_be_written_as_in_chinese(manager):
     assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
     assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
+
+
+def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):
+    here = page(Organisation.current())
+    rows = {"preferences__segment": ["gold", "", " blue "], "preferences__0": ["sms", "", "email"]}
+    rows |= {"preferences__1": ["email", "", ""], "preferences__2": ["", "", ""]}
+    assert send(manager, here, **rows).status_code == 302
+    assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
+    for wrong, said in (
+        ({"preferences__segment": ["gold", "", "gold"]}, "“gold” stands twice"),
+        ({"preferences__0": ["email", "", "email"]}, "A mode stands twice"),
+        ({"preferences__0": ["", "", "email"], "preferences__1": ["", "", ""]}, "by which means “gold” is asked"),
+        ({"preferences__segment": ["", "", "blue"]}, "1 to 100 characters"),
+        ({"preferences__0": ["fax", "", "email"]}, "not one of the choices"),
+    ):
+        assert said in errors_in(send(manager, here, **{**rows, **wrong}))
+    assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
 
 
 # --- Whoever may only look --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ class SmtpSink:
         self.refuse_all: str = ""
         self.silent = False
         self.pause_s = 0.0
+        self.pipelining = False
         self.connections = 0
         self._arrived = threading.Condition()
         self.port = _free_port()
@@ -46,6 +47,8 @@ class SmtpSink:
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
+        if self.pipelining:
+            responses.insert(1, "250-PIPELINING")
         return responses
 
     async def handle_RCPT(

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.mail import EmailMultiAlternatives, get_connection
 
 from surveys.letters import Letter, Outcome
+from surveys.mails import send_mail
 from surveys.models import Customer
 
 MODE = "email"
@@ -47,7 +48,7 @@ class Carrier:
         message.attach_alternative(letter.html, "text/html")
         try:
             self.backend.open()
-            self.backend.send_messages([message])
+            send_mail(self.backend, message)
         except smtplib.SMTPRecipientsRefused as error:
             code, reply = next(iter(error.recipients.values()), (550, b"refused"))
             return self._refused(code, reply, error)

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
 from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
@@ -38,7 +38,7 @@ from surveys.models import (
     Wording,
 )
 
-BATCH = 50
+BATCH = 100
 ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
@@ -125,7 +125,9 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .defer("event__facts")
+            .prefetch_related("touchpoint", "instrument", "rule")  # a few, which most rows share
             .order_by("send_at", "id")[:limit]
         )
         if not due:
@@ -143,6 +145,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         reopened = reopened_since(invitation.event for invitation in due)
         given_up = _given_up(due)
         letters: list[tuple[Invitation, Letter]] = []
+        drafts: Drafts = {}
         written: dict[str, datetime | None] = {}
         # What was tried before keeps its turn. Of two others for one customer the higher goes first, and keeps the other from going.
         for invitation in sorted(
@@ -166,7 +169,10 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 invitation.lease_until = now + LEASE
                 invitation.attempts += 1
                 letters.append(
-                    (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
+                    (
+                        invitation,
+                        compose(invitation, organisation, wordings[invitation.instrument_id], address, drafts=drafts),
+                    )
                 )
             if invitation.attempted_at is not None:
                 at = now if address else invitation.attempted_at
@@ -176,7 +182,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 _leave_queue(invitation, histories)
         _store(due)
         note_written(written, now)
-        letters.sort(key=lambda pair: due.index(pair[0]))  # sent in the order in which they were due
+        place = {invitation.pk: number for number, invitation in enumerate(due)}
+        letters.sort(key=lambda pair: place[pair[0].pk])  # sent in the order in which they were due
         return _Claim(len(due), letters, first_time, written)
 
 

@@ -450,6 +450,6 @@ def _waiting(customer_ids: Sequence[int], organisation: Organisation) -> dict[in
     rows = Invitation.objects.filter(
         customer_id__in=customer_ids, status=Invitation.Status.SCHEDULED, attempted_at__isnull=True
     )
-    for row in rows.select_related("rule", "event").order_by("id"):
+    for row in rows.select_related("event").defer("event__facts").prefetch_related("rule").order_by("id"):
         found.setdefault(row.customer_id, []).append(promise_of(row, organisation))
     return found

@@ -125,7 +125,7 @@ class TrialForm(forms.Form):
         if not may_type:
             self.fields["address"].disabled = True  # then what was posted does not count
         self.fields["address"].widget.attrs |= {"class": "rec-input", "autocomplete": "email"}
-        self.fields["address"].label = _("To")
+        self.fields["address"].label = _("Recipient")
 
 
 class LetterPages:
@@ -219,7 +219,7 @@ def _shown_context(request: HttpRequest, chosen: Chosen) -> dict[str, Any]:
         "is_clipped": size > CLIPPED_AT,
         "gaps": places_of(request, gaps),
         "headers": [
-            (_("From"), letter.sender),
+            (_("Sender"), letter.sender),
             (_("Reply to"), letter.reply_to or _("the sender")),
             (_("Subject"), letter.subject),
             *((name, value) for name, value in letter.headers.items() if name == "List-Unsubscribe"),

@@ -9,6 +9,7 @@ from surveys import colours
 from surveys.flow.compose import compose
 from surveys.flow.deliver import deliver_due
 from surveys.flow.invite import invite_pending
+from surveys.flow.programme import import_programme
 from surveys.letters import LETTER_TEXTS, Letter, address_by_name, longest_of, strange_letter_places
 from surveys.models import Instrument, InvitationRule, Organisation, Wording
 from tests.factories import (
@@ -20,6 +21,7 @@ from tests.factories import (
     make_rule,
     make_touchpoint,
 )
+from tests.printed import blocks
 
 pytestmark = pytest.mark.django_db
 CLIPPED_AT = 102 * 1024  # bytes of HTML: Gmail hides what comes after them, the unsubscribe link first
@@ -265,3 +267,17 @@ def test_the_longest_letter_is_not_clipped(rule, organisation):
     for reminder in (0, 1):
         assert 20_000 < len(letter_of(rule, reminder=reminder).html.encode()) < CLIPPED_AT
     assert len(letter_of(rule, "zh-hans").html.encode()) < 16 * 1024
+
+
+# --- What the document says ---
+
+
+def test_the_documents_programme_is_read_as_it_stands_there(rule, organisation):
+    rule.slug = "after-delivery"
+    rule.save()
+    (text,) = blocks("docs/email.md", "yaml")
+    assert import_programme(text).changed
+    rule.refresh_from_db()
+    assert set(rule.letter) == set(LETTER_TEXTS)
+    assert letter_of(rule, "zh-hans").subject == "Li Na，这次的茶怎么样？"
+    assert letter_of(rule).sender == "Harbour Tea <hello@tea.example.com>"

@@ -40,7 +40,7 @@ def mail(subject: str = "", to: str = OURS, **headers: str) -> bytes:
 
 
 def suppressed() -> int:
-    return Suppression.objects.count()
+    return Suppression.objects.filter(of_person=False).count()
 
 
 def test_what_a_letters_header_makes_a_mail_program_write_unsubscribes(invitation):

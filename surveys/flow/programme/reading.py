@@ -16,9 +16,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import models, transaction
 
-from surveys.expressions import ExpressionError, parse
+from surveys.expressions import CALENDAR_ROOTS, ExpressionError, parse
 from surveys.flow.builtins import SCALE_OF, standard_labels, standard_terms
-from surveys.flow.fixed import has_answers, is_answered
+from surveys.flow.calendar import mixed_with
+from surveys.flow.fixed import has_answers, is_answered, keeps_slug
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_version
 from surveys.flow.logo import MOST_BYTES, LogoError, keep_logo, read_logo
@@ -50,6 +51,7 @@ from surveys.flow.programme.values import (
 from surveys.flow.timing import WEEKDAYS
 from surveys.letters import LETTER_PLACES, LETTER_TEXTS, is_one_line, longest_of, strange_letter_places
 from surveys.models import (
+    Calendar,
     Channel,
     Instrument,
     InvitationRule,
@@ -537,7 +539,7 @@ class _Import:
         touchpoints = {row.slug: row for row in Touchpoint.objects.all()}
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
-            *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
+            *("slug", "event_type", "calendar", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
             *(
                 "sample",
                 "priority",
@@ -552,10 +554,12 @@ class _Import:
                 "active",
             ),
         )
+        read: list[tuple[InvitationRule, Place]] = []
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
             values: dict[str, Any] = {}
-            _read(keys, "event_type", lambda at: at.text(100), values)
+            _read(keys, "event_type", lambda at: "" if at.is_null else at.text(100), values)
+            _read(keys, "calendar", lambda at: "" if at.is_null else at.choice(Calendar.values), values)
             _read(keys, "when", _when, values)
             self._read_reference(keys, "touchpoint", touchpoints, "touchpoints", values)
             if "touchpoint_id" in values and values["touchpoint_id"] is None:
@@ -579,17 +583,55 @@ class _Import:
                     values["resting_same_s"] = resting.get("same")
                     values["resting_any_s"] = resting.get("any")
             if row is None:
-                missing = [name for name in ("event_type", "touchpoint") if name not in keys]
-                for name in missing:
-                    at.fail(f"A new rule needs “{name}”.")
-                if "event_type" not in values or "touchpoint_id" not in values:
+                if "event_type" not in keys and "calendar" not in keys:
+                    at.fail("A new rule needs “event_type”, or “calendar”.")
+                if "touchpoint" not in keys:
+                    at.fail("A new rule needs “touchpoint”.")
+                if not values.keys() & {"event_type", "calendar"} or "touchpoint_id" not in values:
                     continue
                 row = InvitationRule(slug=slug, modes=["email"])
                 rows[slug] = row
+            if not self._check_occasion(row, at, keys, values):
+                continue
             self._check_reminders(row, at, keys, values)
             if not at.faults:  # one that is only faulty is not missing
                 self._check_instrument(row, at, values)
             self.save(row, "rule", slug, values)
+            read.append((row, at))
+        for row, at in read:  # once all of them are where the file wants them
+            other = mixed_with(row.touchpoint_id, row.calendar, row.pk)
+            if other:
+                at.fail(
+                    f"The rule “{other}” of the other kind asks at the same touchpoint: a rule on a calendar needs one of its own, "
+                    "so that its figures stay apart."
+                )
+
+    def _check_occasion(
+        self, row: InvitationRule, place: Place, keys: Mapping[str, Place], values: Mapping[str, Any]
+    ) -> bool:
+        """An event or a calendar, and what goes with a calendar; whether the rule can be saved at all."""
+        event_type = values.get("event_type", row.event_type)
+        calendar = values.get("calendar", row.calendar)
+        if bool(event_type) == bool(calendar):
+            both = "not both" if calendar else "and here is neither"
+            keys.get("calendar", keys.get("event_type", place)).fail(f"A rule has an event type or a calendar, {both}.")
+            return False
+        if not row._state.adding and bool(calendar) != bool(row.calendar) and keeps_slug(row):
+            keys.get("calendar", place).fail(
+                "This rule has decided on customers, so it stays with events or with a calendar. Make a new one."
+            )
+            return False
+        if calendar:
+            if values.get("delay_s", row.delay_s):
+                keys.get("delay", place).fail(
+                    "A rule on a calendar has no event after which it could wait: its delay is 0s."
+                )
+            try:
+                parse(values.get("when", row.when), CALENDAR_ROOTS)
+            except ExpressionError as error:
+                at = keys.get("when", place)
+                at.faults.add(at.line_at(error.position) if "when" in keys else at.line, at.path, f"{error}.")
+        return True
 
     def _letter(self, place: Place) -> dict[str, dict[str, str]] | None:
         """A rule's own texts of its letters; what is empty is left to the phrases."""

@@ -164,7 +164,8 @@ def _rule(row: InvitationRule) -> dict[str, Any]:
     resting = {"same": row.resting_same_s, "any": row.resting_any_s}
     return {
         "slug": row.slug,
-        "event_type": row.event_type,
+        "event_type": row.event_type or None,
+        "calendar": row.calendar or None,
         "when": row.when,
         "touchpoint": row.touchpoint.slug,
         "instrument": row.instrument.slug if row.instrument else None,

@@ -64,6 +64,15 @@ def test_a_rules_own_text_goes_before_the_organisations_and_that_before_ours(rul
     assert arabic.subject == "كيف كانت تجربتك؟ Delivery – Harbour Tea"  # not the rule's English one
 
 
+def test_a_language_that_we_have_no_phrases_in_is_served_by_the_rules_own_texts_else_in_english(rule):
+    rule.letter = {"subject": {"sw": "Chai ilikuwaje?", "en": "How was your tea?"}, "opening": {"en": "Hot?"}}
+    assert letter_of(rule, "sw").subject == "Chai ilikuwaje?"
+    assert "Hot?" in letter_of(rule, "sw").text
+    assert letter_of(rule, "sw-ke").subject == "Chai ilikuwaje?"
+    assert letter_of(rule, "mt").subject == "How was your tea?"
+    assert letter_of(rule, "zh-hant").subject != "How was your tea?"
+
+
 def test_a_reminder_says_that_it_is_one_and_names_the_letter_that_it_reminds_of(rule):
     rule.letter = {"subject": {"en": "How was your tea?"}, "opening": {"en": "Hot?"}, "closing": {"en": "Yours"}}
     first, reminder = letter_of(rule), letter_of(rule, reminder=1)

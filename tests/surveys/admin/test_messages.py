@@ -95,7 +95,7 @@ def test_in_a_browser_a_letter_runs_nothing_and_its_link_opens_the_form(page, li
         frame.locator("a").click()
     opened.value.wait_for_load_state()
     assert opened.value.url == f"{url}?score=9"
-    assert opened.value.locator("input[value='9']").is_checked()
+    assert opened.value.locator("input[type=radio][value='9']").is_checked()
     assert opened.value.locator("form").count() >= 1
 
 

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
+from surveys.admin.configuration import link_to, list_url, made
+from surveys.admin.dry_run import DryRunPages
 from surveys.admin.fields import (
     DaysField,
     ExpressionField,
@@ -83,8 +84,9 @@ def _reason(**options: Any) -> forms.Field:
 
 
 @admin.register(InvitationRule)
-class InvitationRuleAdmin(ConfigAdmin):
+class InvitationRuleAdmin(DryRunPages):
     form = RuleForm
+    change_form_outer_after_template = "staff/_dry_run_button.html"
     list_display = ["slug", "event_type", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
     list_filter = [("touchpoint", RelatedDropdownFilter), "event_type", "active"]
     list_select_related = ("touchpoint",)

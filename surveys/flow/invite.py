@@ -74,21 +74,19 @@ def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = AN
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """The rows of a batch, and the invitations of earlier ones (by id) whose place somebody took, with whose rule did."""
 
     rows: list[Invitation] = field(default_factory=list)
     superseded: dict[int, str] = field(default_factory=dict)
 
 
-def _decide_on(
-    events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime
-) -> _Decided:
+def _decide_on(events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime) -> Decided:
     organisation = Organisation.current()
     histories = Histories.load({event.customer for event in events}, organisation)
     reopened = reopened_since(events)
     places = Places.claim((rule for listed in rules.values() for rule in listed), organisation.day_of(now))
-    decided = _Decided()
+    decided = Decided()
     for event in events:
         matching = rules.get(event.type, []) + (
             rules.get(event.ticket_event, []) if event.ticket_event and event.ticket_event != event.type else []
@@ -96,15 +94,15 @@ def _decide_on(
         if len(matching) > 1:  # whoever comes later sees what the higher one was promised
             matching = sorted(matching, key=lambda rule: (-rule.priority, rule.slug))
         for rule in matching:
-            row = _ask(rule, event, organisation, histories, places, event.pk in reopened, now)
+            row = ask(rule, event, organisation, histories, places, event.pk in reopened, now)
             if row.status == Invitation.Status.SCHEDULED:
-                _take_over(row, organisation, histories, places, decided)
+                take_over(row, organisation, histories, places, decided)
             decided.rows.append(row)
     return decided
 
 
-def _take_over(
-    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: _Decided
+def take_over(
+    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: Decided
 ) -> None:
     """A row that is to be scheduled joins those that wait for its customer; whoever has to give way to it leaves them."""
     promise = promise_of(row, organisation)
@@ -155,7 +153,7 @@ def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[
     return rules
 
 
-def _ask(
+def ask(
     rule: InvitationRule,
     event: InteractionEvent,
     organisation: Organisation,

@@ -65,6 +65,10 @@ class Bar:
     samples: list["Line"]
     more: int = 0
 
+    @property
+    def has_ends(self) -> bool:
+        return any(line.until for line in self.samples)
+
 
 @dataclass(frozen=True)
 class Line:

@@ -137,6 +137,8 @@ class DryRunPages(ConfigAdmin):
                 request, form, change=row is not None
             )  # not saved: Django's name for "made of the form"
         assert isinstance(rule, InvitationRule)
+        if rule.calendar:
+            return self._try_page(request, row, on_calendar=True)
         if request.method == "POST" and "_run" in request.POST:
             return self._run(request, rule, row)
         return self._try_page(request, row, rule=rule, at_once=typed)

@@ -5,6 +5,7 @@ server's words quote addresses, so they are told only to whoever may view custom
 """
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,10 +15,11 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import ModeFilter, MomentRangeFilter
@@ -46,6 +48,11 @@ TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
+RECEIPT_TONES: Mapping[str, str] = {
+    ReceiptKind.DELIVERED: "best",
+    ReceiptKind.SOFT: "middle",
+    ReceiptKind.DEFERRED: "middle",
+}
 REFUSED = ("withheld", "cancelled", "failed")
 
 
@@ -56,7 +63,7 @@ def status_chip(row: Invitation) -> SafeString:
 def attempt_chip(row: DeliveryAttempt) -> SafeString:
     """The carrier's last word: its receipt where there is one."""
     if row.receipt:
-        return chip(row.get_receipt_display(), "best" if row.receipt == ReceiptKind.DELIVERED else "worst")
+        return chip(row.get_receipt_display(), RECEIPT_TONES.get(row.receipt, "worst"))
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 
@@ -115,7 +122,9 @@ class InvitationAdmin(PeopleAdmin):
     personal_search = ("customer__external_id", "customer__name", "customer__email")
     search_help_text = gettext_lazy("Customer")
     page_template = "staff/invitation.html"
-    empty_text = gettext_lazy("Each event that a rule is for leaves a decision here, also when nobody is asked.")
+    empty_text = gettext_lazy(
+        "Each event that a rule is for, and each day of a calendar, leaves its decisions here, also when nobody is asked."
+    )
 
     @admin.display(description=gettext_lazy("decided"), ordering="decided_at")
     def decided(self, row: Invitation) -> str:
@@ -165,6 +174,8 @@ class InvitationAdmin(PeopleAdmin):
             (_("Location"), obj.location or NOTHING),
             (_("Link works until"), moment(obj.expires_at)),
         ]
+        if obj.period:
+            about.insert(3, (_("Period from"), date_format(obj.period, pgettext("date format of a day", "j M Y"))))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
         if obj.event is not None and request.user.has_perm("surveys.view_interactionevent"):
@@ -298,7 +309,7 @@ class SuppressionAdmin(PeopleAdmin):
         if request.method == "POST" and form.is_valid():
             with transaction.atomic():
                 noted(request, row, _("Lifted: %(reason)s") % form.cleaned_data, DELETION)
-                lift_suppression(row.pk)
+                lift_suppression(row.pk, timezone.now(), request.user, form.cleaned_data["reason"])
             messages.success(request, _("This address may be written to again."))
             return HttpResponseRedirect(list_of(Suppression))
         return self.page(request, "staff/lift.html", title=_("Write to this address again"), row=row, form=form)

@@ -35,6 +35,7 @@ from surveys.admin.records import (
     score_chip,
 )
 from surveys.flow.occasions import Occasion, customers_by, events_by, occasions_of
+from surveys.flow.preference import CUSTOMER, SEGMENT
 from surveys.flow.timing import WEEKDAYS
 from surveys.flow.why import AFTER, Answer, Case, Contact, Gate, State, Way, answer_of, gates_of
 from surveys.models import Invitation, InvitationRule, QuarantinedEvent, ReceiptKind, Reminder, Response
@@ -162,7 +163,9 @@ TONES = {"answered": "best", "scheduled": "going", "sent": "going", "delivered":
 
 SAID: Mapping[tuple[str, str], Any] = {
     ("rule", "direct"): gettext_lazy("Another system asked for this invitation; no rule was needed."),
-    ("rule", "calendar"): gettext_lazy("The rule “%(rule)s” asks on a calendar, without an event."),
+    ("rule", "calendar"): gettext_lazy(
+        "The rule “%(rule)s” asks each customer once in a period, here from %(period)s."
+    ),
     ("rule", "matched"): gettext_lazy("The rule “%(rule)s” waits for events of the type “%(type)s”."),
     ("rule", "inactive"): gettext_lazy("The touchpoint was switched off, or had nothing to ask."),
     ("rule", "none"): gettext_lazy(
@@ -245,6 +248,10 @@ AGAINST: Mapping[str, Any] = {
     "bounced": gettext_lazy("messages came back"),
     "consent_missing": gettext_lazy("no consent"),
     "unusable": gettext_lazy("cannot be used"),
+}
+ORDERS: Mapping[str, Any] = {
+    CUSTOMER: gettext_lazy("In the order that the customer prefers"),
+    SEGMENT: gettext_lazy("In the order that the customer’s segment prefers"),
 }
 DAYS: Mapping[str, Any] = dict(
     zip(
@@ -371,6 +378,9 @@ def _values(gate: Gate, case: Case) -> dict[str, Any]:
     return {
         "rule": rule.slug if rule is not None else "",
         "type": event.type if event is not None else "",
+        "period": date_format(named["period"], pgettext("date format of a day in a sentence", "j F Y"))
+        if named.get("period")
+        else "",
         "mode": _in_sentence(named.get("mode", "")),
         "quota": named.get("quota"),
         "share": f"{100 * named.get('share', 1.0):.4g} %",
@@ -409,6 +419,8 @@ def _address_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterab
     ways: Sequence[Way] = gate.named.get("ways", ())
     if gate.state is State.NOT_REACHED or (len(ways) < 2 and gate.state is State.PASSED):
         return
+    if gate.named["order_of"] in ORDERS:
+        yield str(ORDERS[gate.named["order_of"]])
     for number, way in enumerate(ways, start=1):
         yield _("%(number)d. %(mode)s: %(what)s") % {
             "number": number,

@@ -16,12 +16,16 @@ from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
+from surveys.flow.calendar import may_wait
 from surveys.flow.compose import compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
+from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
 from surveys.flow.programme.values import REMINDERS
 from surveys.flow.quota import Places
+from surveys.flow.soft import bounced_too_often
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import is_time, quiet_of, zone_of
 from surveys.letters import Letter, Outcome
@@ -42,7 +46,7 @@ ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
-LOST = (ReceiptKind.FAILED, ReceiptKind.BOUNCED)  # what a carrier took, and did not bring
+LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
 def drain(
@@ -58,11 +62,14 @@ def drain(
     `channels`: the ways out, by mode. `among`: which invitations, where not all.
     """
     total = 0
+    away: set[str] = set()
     while True:
-        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among, over)
+        known = set(away)
+        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among & ~Q(mode__in=known), over, away)
         total += sent
-        # A carrier that is away is not asked again at once; who was refused or postponed keeps nobody behind them waiting.
-        if claimed < limit or (tried and not sent) or over():
+        # A carrier that is away is not asked again at once, and keeps nobody waiting whom another one serves; nor does who was
+        # refused or postponed.
+        if claimed < limit or (tried and not sent and away == known) or over():
             return total
 
 
@@ -75,33 +82,23 @@ def deliver_due(
     over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
-    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over)
+    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over, set())
     return claimed, sent
 
 
 def _deliver_batch(
-    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool]
+    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool], away: set[str]
 ) -> tuple[int, int, int]:
-    """(claimed, to be sent, sent)."""
+    """(claimed, to be sent, sent). `away` comes to hold the modes whose carrier is."""
     claimed = _claim(now, limit, among)
-    by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
-    for invitation, letter in claimed.letters:
-        by_mode[invitation.mode].append((invitation, letter))
+    ready = [(invitation.mode, invitation, letter) for invitation, letter in claimed.letters]
     untouched = {invitation.pk for invitation, _letter in claimed.letters}
     sent = 0
     try:
-        for mode, letters in by_mode.items():
-            with channels[mode].connect() as carrier:
-                away: Outcome | None = None
-                for invitation, letter in letters:
-                    if over() and away is None:
-                        break
-                    untouched.discard(invitation.pk)  # from here on it may have gone out
-                    # One unanswered call speaks for the rest of the batch.
-                    outcome = away or carrier.send(letter)
-                    away = outcome if outcome.carrier_away else away
-                    sent += outcome.result == "sent"
-                    _settle(invitation, letter, outcome, now)
+        begun = lambda row: untouched.discard(row.pk)  # noqa: E731
+        for invitation, letter, outcome in hand_over(ready, channels, over, begun, away):
+            sent += outcome.result == "sent"
+            _settle(invitation, letter, outcome, now)
     finally:
         _give_back(untouched, claimed, now)
     return claimed.looked_at, len(claimed.letters), sent
@@ -120,13 +117,14 @@ class _Claim:
 def _claim(now: datetime, limit: int, among: Q) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
-        due = list(
+        free = (
             Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("touchpoint", "instrument", "rule", "event")
-            .order_by("send_at", "id")[:limit]
+            .order_by("send_at", "id")
         )
+        due = [row for share, most in shares_of(limit, SENDING) for row in free.filter(share)[:most]]
         if not due:
             return _Claim(0, [])
         # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
@@ -260,7 +258,8 @@ def decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    mode, suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    way = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id)
+    mode = way.mode
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
     if mode and invitation.attempted_at is not None:
@@ -269,13 +268,13 @@ def decide_again(
             return _postpone(invitation, mode, organisation, floor_ends, now)
     decision = Decision(True)
     today = organisation.day_of(now)
-    if invitation.attempted_at is None or suppressed or not mode:
+    if invitation.attempted_at is None or not mode:
         rule = invitation.rule
         has_place = invitation.quota_day == today or rule is None or places.are_left(rule, today)
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
             last_any_at=histories.last_any.get(customer.pk),
@@ -286,6 +285,8 @@ def decide_again(
         if decision.ok and rule is not None and invitation.quota_day != today:
             places.give_back(rule.pk, invitation.quota_day)
             invitation.quota_day = places.take(rule, today)
+    if decision.until is not None and may_wait(invitation, decision.until, organisation):
+        return _postpone(invitation, mode, organisation, decision.until, now)
     if not decision.ok:
         detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
         return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, detail)
@@ -371,7 +372,7 @@ def _postpone(invitation: Invitation, mode: str, organisation: Organisation, ear
 def note_attempt(
     invitation: Invitation, mode: str, letter: Letter, outcome: Outcome, now: datetime, reminder: int = 0
 ) -> None:
-    """The row of one try. An address is kept, as a hash, only where a report on the message may follow."""
+    """The row of one try. An address is kept, as a hash, only where a report on the message may follow, or is given at once."""
     DeliveryAttempt.objects.create(
         invitation=invitation,
         reminder=reminder,
@@ -381,7 +382,9 @@ def note_attempt(
         result=outcome.result,
         detail=outcome.detail,
         reference=outcome.reference,
-        address_hash=address_hash(letter.to) if outcome.reference else "",
+        address_hash=address_hash(letter.to) if outcome.reference or outcome.soft else "",
+        receipt=ReceiptKind.SOFT if outcome.soft else "",
+        receipt_at=now if outcome.soft else None,
     )
 
 
@@ -396,7 +399,7 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             # An answer may have come in before we heard the server's OK.
             if row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT):
                 _plan_reminders(invitation, expires_at, now)
-        elif outcome.result == "permanent":
+        elif is_dead(letter, outcome, now):
             give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
@@ -411,6 +414,11 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
             forget(invitation, letter)
+
+
+def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
+    """Whether the address is not to be written to again: it never worked, or was too often out of order."""
+    return outcome.result == "permanent" or (outcome.soft and bounced_too_often(address_hash(letter.to), now))
 
 
 def _plan_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> None:
@@ -451,7 +459,7 @@ def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str,
     given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
     customer = Customer.objects.get(pk=invitation.customer_id)
     histories = Histories.load([customer], Organisation.current())
-    mode, _suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    mode = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id).mode
     reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
     if mode and customer.erased_at is None:
         if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):
@@ -469,13 +477,5 @@ def give_up_if_lost(invitation: Invitation, reason: str, detail: str, now: datet
         return
     taken = DeliveryAttempt.objects.filter(invitation=invitation.pk, result=DeliveryAttempt.Result.SENT)
     became = set(taken.values_list("receipt", flat=True))
-    if became and became <= set(LOST):
+    if became and became <= {*LOST, ReceiptKind.SOFT}:
         give_up_mode(invitation, [Invitation.Status.SENT, Invitation.Status.DELIVERED], reason, detail, now)
-
-
-def suppress_bounced(hashed: str, detail: str, now: datetime) -> None:
-    if hashed:
-        Suppression.objects.get_or_create(
-            address_hash=hashed,
-            defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
-        )

@@ -321,7 +321,9 @@ class _Run:
         self.result.days.setdefault(self.organisation.day_of(at), [0, 0])[0] += 1
         customer = event.customer
         self._look_back(customer, at)
-        row = ask(self.rule, event, self.organisation, self.histories, self.places, self._is_reopened(event, at), at)
+        row, _decision = ask(
+            self.rule, event, self.organisation, self.histories, self.places, self._is_reopened(event, at), at
+        )
         really = self.really.get(event.pk, ABSENT)
         if row.status != Invitation.Status.SCHEDULED:
             self._note(row.reason, event.pk, at, until_of(row.detail), really)

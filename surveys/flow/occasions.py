@@ -11,6 +11,8 @@ from django.db.models import Q
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash, normalise_email, normalise_phone
 from surveys.flow.invite import Histories, compiled, context_of, terms_of
+from surveys.flow.preference import Order, order_of_modes
+from surveys.flow.suppress import person_hash, suppressions_of
 from surveys.flow.why import Case, Contact, Way, names_in
 from surveys.models import (
     Customer,
@@ -21,7 +23,6 @@ from surveys.models import (
     Organisation,
     Reminder,
     Response,
-    Suppression,
     Ticket,
 )
 
@@ -76,7 +77,9 @@ def cases_of_rows(
     found = []
     for row in rows:
         rule = row.rule
-        looked_at = rule is not None and event is not None
+        order = order_of_modes(customer, rule.modes if rule is not None else [row.mode], organisation)
+        # Of a rule on a calendar the day stands in the place of an event.
+        occasion = event or InteractionEvent(customer=customer, source="calendar", time=row.decided_at)
         found.append(
             Case(
                 now,
@@ -84,10 +87,11 @@ def cases_of_rows(
                 event=event,
                 invitation=row,
                 terms=terms_of(rule, organisation),
-                ways=_ways(customer, rule.modes if rule is not None else [row.mode], histories),
+                ways=_ways(customer, order, row.touchpoint_id, histories),
+                order_of=order.of,
                 quiet_hours=organisation.quiet_hours.get(row.mode, ""),
-                values=_values(rule, event) if rule is not None and event is not None else (),
-                holds_now=not looked_at or compiled(rule.when).evaluate(context_of(event)),  # type: ignore[union-attr,arg-type]
+                values=_values(rule, occasion) if rule is not None else (),
+                holds_now=rule is None or compiled(rule.when).evaluate(context_of(occasion)),
                 contacts=contacts,
                 attempts=attempts.get(row.pk, ()),
                 reminders=reminders.get(row.pk, ()),
@@ -138,19 +142,19 @@ def _values(rule: InvitationRule, event: InteractionEvent) -> list[tuple[str, ob
     return found
 
 
-def _ways(customer: Customer, modes: Sequence[str], histories: Histories) -> list[Way]:
-    """Each mode in its order, with what speaks against it now."""
-    addresses = {mode: SENDING[mode].address_of(customer) if mode in SENDING else "" for mode in modes if mode}
-    hashes = {address_hash(address): mode for mode, address in addresses.items() if address}
-    since = {
-        hashes[hashed]: at
-        for hashed, at in Suppression.objects.filter(address_hash__in=hashes).values_list("address_hash", "created_at")
-    }
+def _ways(customer: Customer, order: Order, touchpoint_id: int, histories: Histories) -> list[Way]:
+    """Each mode in the order in which it is tried, with what speaks against it now."""
+    held = list(suppressions_of(customer))
     ways = []
-    for mode, address in addresses.items():
-        found, reason = histories.way_to(customer, [mode])
-        against = "" if found else reason or ("no_address" if not address else "unusable")
-        ways.append(Way(mode, against, since.get(mode) if against else None))
+    for mode in filter(None, order.modes):
+        address = SENDING[mode].address_of(customer) if mode in SENDING else ""
+        way = histories.way_to(customer, [mode], touchpoint_id)
+        against = "" if way.mode else way.suppressed or ("unusable" if address else "no_address")
+        since = None
+        if way.suppressed:
+            hashes = {person_hash(customer), address_hash(address) if address else ""}
+            since = min((row.created_at for row in held if row.address_hash in hashes), default=None)
+        ways.append(Way(mode, against, since))
     return ways
 
 

@@ -78,6 +78,7 @@ class Case:
     absent: str = ""
     terms: RuleTerms | None = None
     ways: Sequence[Way] = ()
+    order_of: str = "rule"  # whose wish the order of the ways is: the customer's, the segment's or the rule's own
     quiet_hours: str = ""
     values: Sequence[tuple[str, Any]] | None = ()
     holds_now: bool = True
@@ -194,7 +195,9 @@ def _names(case: Case, *, with_rule: bool = False) -> list[str]:
     if (case.event is None or case.event.ticket_id is None) and not is_reopened:
         left_out.add("ticket")
     if case.rule is None:
-        left_out |= {"condition", "quota", "sample", "age"}
+        left_out |= {"condition", "quota", "sample"}
+    if case.event is None and not (case.invitation is not None and case.invitation.reason == "expired"):
+        left_out.add("age")
     if not case.reminders:
         left_out.add("reminded")
     return [name for name in (*ARRIVAL, *AFTER) if name not in left_out]
@@ -217,7 +220,9 @@ def _rule(case: Case, row: Invitation, stopped: bool) -> Gate:
     said = "direct" if row.rule is None else "calendar" if row.event is None else "matched"
     if stopped:
         said = "inactive"
-    return Gate("rule", _state(stopped), row.decided_at, said, {"rule": row.rule, "event": row.event})
+    return Gate(
+        "rule", _state(stopped), row.decided_at, said, {"rule": row.rule, "event": row.event, "period": row.period}
+    )
 
 
 def _suppressed(case: Case, row: Invitation, stopped: bool) -> Gate:
@@ -234,7 +239,7 @@ def _consent(case: Case, row: Invitation, stopped: bool) -> Gate:
 
 
 def _address(case: Case, row: Invitation, stopped: bool) -> Gate:
-    named = {"mode": row.mode, "ways": case.ways}
+    named = {"mode": row.mode, "ways": case.ways, "order_of": case.order_of}
     return Gate("address", _state(stopped), row.decided_at, "none" if stopped else "found", named)
 
 
@@ -377,7 +382,7 @@ def _timing(case: Case, row: Invitation) -> dict[str, Any]:
     return {
         "at": row.send_at,
         "delay_s": rule.delay_s if rule is not None else 0,
-        "at_time": rule.at_time if rule is not None else None,
+        "at_time": rule.hour if rule is not None else None,
         "days": rule.days if rule is not None else [],
         "quiet": case.quiet_hours,
     }

@@ -1,6 +1,6 @@
 """The chain of gates of one occasion: what the real pipeline left, told back as gates and as one sentence."""
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
 import pytest
 
@@ -314,3 +314,24 @@ def test_an_erased_customer_leaves_a_chain_without_what_was_looked_at(mailoutbox
     assert gate(case, "condition").named["values"] is None
     assert [(one.name, one.state) for one in gates_of(case)][-1] == ("withdrawn", State.STOPPED)
     assert answer_of(case).said == "not_erased"
+
+
+def test_of_a_rule_on_a_calendar_the_period_stands_in_the_place_of_an_event():
+    rule = make_rule(event_type="", calendar="quarter", when='customer.segment == "gold"')
+    row = make_invitation(
+        rule.touchpoint, make_customer(segment="silver"), rule=rule, period=date(2026, 10, 1), status="withheld",
+        reason="ineligible", send_at=None, attempted_at=None, sent_at=None, token=None,
+    )  # fmt: skip
+    case = case_of_invitation(row, NOW)
+    assert (gate(case, "rule").said, gate(case, "rule").named["period"]) == ("calendar", date(2026, 10, 1))
+    assert gate(case, "condition").named["values"] == [("customer.segment", "silver")]
+    assert gate(case, "condition").state == State.STOPPED
+    assert "age" not in states(case)
+
+
+def test_means_stand_in_the_order_that_the_customer_prefers():
+    make_rule(modes=["email", "sms"])
+    customer = make_customer(phone="+8613800000000", preferred_modes="sms,email")
+    told = gate(decided(customer), "address")
+    assert [way.mode for way in told.named["ways"]] == ["sms", "email"]
+    assert (told.named["mode"], told.named["order_of"]) == ("sms", "customer")

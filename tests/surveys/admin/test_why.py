@@ -77,7 +77,7 @@ def test_the_customers_page_leads_to_the_reasons(manager):
 
 def test_every_gate_and_every_sentence_there_is_has_words():
     assert {*ARRIVAL, *AFTER, "withdrawn"} == set(NAMES)
-    values = {"type": "t", "rule": "r", "mode": "m", "at": "a", "asked": "b", "last": "l", "until": "u"}
+    values = {"type": "t", "rule": "r", "mode": "m", "at": "a", "asked": "b", "last": "l", "until": "u", "period": "p"}
     for language in ("en", "zh-hans"):
         with translation.override(language):
             for template in (*ANSWERS.values(), *SAID.values(), *AGAINST.values()):

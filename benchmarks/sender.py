@@ -9,6 +9,7 @@ Each answer holds `sent`, `seconds` and `rss_mb`.
 
 import json
 import os
+import select
 import smtplib
 import subprocess
 import sys
@@ -97,6 +98,10 @@ class Sender:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": job}) + "\n")
         self.process.stdin.flush()
+
+    def is_done(self, timeout: float) -> bool:
+        """Whether it has something to tell, after `timeout` seconds at the latest."""
+        return bool(select.select([self.process.stdout], [], [], timeout)[0])
 
     def end(self) -> dict[str, Any]:
         """What it tells when it is done."""

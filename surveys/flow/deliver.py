@@ -150,7 +150,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             due, key=lambda row: (row.attempted_at is None, -row.rule.priority if row.rule else 0)
         ):
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(
+            address = decide_again(
                 invitation,
                 organisation,
                 histories,
@@ -246,7 +246,7 @@ def _given_up(invitations: Iterable[Invitation]) -> dict[int, set[str]]:
     return modes
 
 
-def _decide_again(
+def decide_again(
     invitation: Invitation,
     organisation: Organisation,
     histories: Histories,

@@ -27,6 +27,7 @@ class SmtpSink:
         self.refuse_data: str = ""
         self.silent = False
         self.pause_s = 0.0
+        self.pipelining = False
         self.connections = 0
         self.times: list[float] = []  # when each message came, by the monotonic clock
         self._arrived = threading.Condition()
@@ -51,6 +52,8 @@ class SmtpSink:
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
+        if self.pipelining:
+            responses.insert(1, "250-PIPELINING")
         return responses
 
     async def handle_MAIL(

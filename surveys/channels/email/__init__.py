@@ -21,6 +21,7 @@ from surveys.channels.email.refusals import (
     outcome_of_smtp,
 )
 from surveys.letters import DETAIL_MAX, Letter, Outcome
+from surveys.mails import send_mail
 from surveys.models import Customer
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Carrier:
         message.attach_alternative(letter.html, "text/html")
         try:
             self.backend.open()
-            self.backend.send_messages([message])
+            send_mail(self.backend, message)
             return outcome_of_sent(message)
         except smtplib.SMTPException as error:
             outcome = outcome_of_smtp(error)

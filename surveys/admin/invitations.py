@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -340,7 +341,7 @@ class SuppressionAdmin(PeopleAdmin):
         if request.method == "POST" and form.is_valid():
             with transaction.atomic():
                 noted(request, row, _("Lifted: %(reason)s") % form.cleaned_data, DELETION)
-                lift_suppression(row.pk)
+                lift_suppression(row.pk, timezone.now(), request.user, form.cleaned_data["reason"])
             messages.success(request, _("This address may be written to again."))
             return HttpResponseRedirect(list_of(Suppression))
         return self.page(request, "staff/lift.html", title=_("Write to this address again"), row=row, form=form)

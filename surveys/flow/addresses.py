@@ -41,3 +41,8 @@ def address_hash(address: str) -> str:
     Case is folded whole: nobody runs mailboxes that differ in case only, and a missed suppression is the worse error.
     """
     return hmac.new(settings.SECRET_KEY.encode(), address.strip().casefold().encode(), "sha256").hexdigest()
+
+
+def customer_hash(external_id: str) -> str:
+    """The keyed hash of a customer id, for a suppression of the person. No address has the same."""
+    return hmac.new(settings.SECRET_KEY.encode(), f"customer\x1f{external_id}".encode(), "sha256").hexdigest()

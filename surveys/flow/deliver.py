@@ -24,6 +24,7 @@ from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken
 from surveys.flow.programme.values import REMINDERS
 from surveys.flow.quota import Places
 from surveys.flow.soft import bounced_too_often
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import is_time, quiet_of, zone_of
 from surveys.letters import Letter, Outcome
@@ -256,7 +257,8 @@ def _decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    mode, suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    way = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id)
+    mode = way.mode
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
     if mode and invitation.attempted_at is not None:
@@ -265,13 +267,13 @@ def _decide_again(
             return _postpone(invitation, mode, organisation, floor_ends, now)
     decision = Decision(True)
     today = organisation.day_of(now)
-    if invitation.attempted_at is None or suppressed or not mode:
+    if invitation.attempted_at is None or not mode:
         rule = invitation.rule
         has_place = invitation.quota_day == today or rule is None or places.are_left(rule, today)
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
             last_any_at=histories.last_any.get(customer.pk),
@@ -454,7 +456,7 @@ def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str,
     given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
     customer = Customer.objects.get(pk=invitation.customer_id)
     histories = Histories.load([customer], Organisation.current())
-    mode, _suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    mode = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id).mode
     reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
     if mode and customer.erased_at is None:
         if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):
@@ -474,11 +476,3 @@ def give_up_if_lost(invitation: Invitation, reason: str, detail: str, now: datet
     became = set(taken.values_list("receipt", flat=True))
     if became and became <= {*LOST, ReceiptKind.SOFT}:
         give_up_mode(invitation, [Invitation.Status.SENT, Invitation.Status.DELIVERED], reason, detail, now)
-
-
-def suppress_bounced(hashed: str, detail: str, now: datetime) -> None:
-    if hashed:
-        Suppression.objects.get_or_create(
-            address_hash=hashed,
-            defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
-        )

@@ -16,6 +16,7 @@ from surveys.flow.addresses import address_hash
 from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
 from surveys.flow.preference import order_of_modes
 from surveys.flow.quota import Places
+from surveys.flow.suppress import Stops, person_hash
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import plan, zone_of
 from surveys.models import (
@@ -26,7 +27,6 @@ from surveys.models import (
     InvitationRule,
     Organisation,
     Response,
-    Suppression,
     Touchpoint,
     WrittenAddress,
 )
@@ -166,7 +166,8 @@ def _ask(
     now: datetime,
 ) -> Invitation:
     customer = event.customer
-    mode, suppressed = histories.way_to(customer, rule.modes)
+    way = histories.way_to(customer, rule.modes, rule.touchpoint_id)
+    mode = way.mode
     terms = terms_of(rule, organisation)
     instrument = rule.instrument or rule.touchpoint.instrument
     send_at = planned(event.time + timedelta(seconds=rule.delay_s), now, customer, mode, rule, organisation)
@@ -189,8 +190,8 @@ def _ask(
         terms,
         History(
             event_at=event.time,
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             condition_met=compiled(rule.when).evaluate(context_of(event)),
             reopened=reopened,
             draw=draw(settings.SECRET_KEY, rule.slug, event.source, event.event_id),
@@ -291,7 +292,8 @@ def invite_customer(
     with transaction.atomic():
         Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         histories = Histories.load([customer], organisation)
-        mode, suppressed = histories.way_to(customer, modes)
+        way = histories.way_to(customer, modes, touchpoint.pk)
+        mode = way.mode
         row = Invitation(
             customer=customer,
             touchpoint=touchpoint,
@@ -304,8 +306,8 @@ def invite_customer(
         )
         history = History(
             event_at=now,
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
             last_message_at=histories.last_message_to(customer, mode),
@@ -321,13 +323,22 @@ def invite_customer(
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """By which mode a customer can be written to about something: `mode`, "" for none, and what speaks against the others."""
+
+    mode: str
+    suppressed: str = ""  # "unsubscribed" or "bounced" where all addresses there are are suppressed
+    has_address: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Histories:
     """When customers were last written to and last answered, what waits for them, and which of their addresses must not be used."""
 
     last_same: dict[tuple[int, int], datetime]
     last_any: dict[int, datetime]
     last_message: dict[int, datetime]  # reminders too, which count for no resting
-    suppressed: dict[str, str]  # address hash -> reason
+    stops: Stops
     written: dict[str, datetime]  # address hash -> when somebody was last written to there
     waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
     last_answer: dict[int, datetime]
@@ -361,12 +372,12 @@ class Histories:
             last_any[pk] = max(at, last_any.get(pk, at))
             last_answer[pk] = max(at, last_answer.get(pk, at))
         hashes = [hashed for customer in people for hashed in hashes_of(customer)]
-        suppressed = dict(Suppression.objects.filter(address_hash__in=hashes).values_list("address_hash", "reason"))
+        stops = Stops.load([*hashes, *(person_hash(customer) for customer in people)])
         written = dict(
             WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
         )
         waiting = _waiting(ids, organisation)
-        return cls(last_same, last_any, last_message, suppressed, written, waiting, last_answer, organisation)
+        return cls(last_same, last_any, last_message, stops, written, waiting, last_answer, organisation)
 
     def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
         """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
@@ -384,22 +395,25 @@ class Histories:
         there = self.written.get(address_hash(address)) if address else None
         return there if last is None or (there is not None and there > last) else last
 
-    def way_to(self, customer: Customer, modes: Sequence[str]) -> tuple[str, str]:
-        """(mode, "") for the first with a usable address; ("", reason) where all there are are suppressed.
+    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int) -> Way:
+        """The first with an address at which the customer may be asked about this touchpoint.
 
         `modes` are those of the rule that have not failed for good. The customer's preference among them comes first, else
         that of the segment, else their own order.
         """
-        reasons: list[str] = []
+        reasons: list[str] = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
+        has_address = False
         for mode in order_of_modes(customer, modes, self.organisation).modes:
             address = SENDING[mode].address_of(customer) if mode in SENDING else ""
             if not address:
                 continue
-            reason = self.suppressed.get(address_hash(address))
-            if reason is None:
-                return mode, ""
-            reasons.append("bounced" if reason == Suppression.Reason.BOUNCED else "unsubscribed")
-        return "", min(reasons, key=("unsubscribed", "bounced").index, default="")
+            has_address = True
+            reason = self.stops.against(customer, address, touchpoint_id)
+            if not reason:
+                return Way(mode)
+            reasons.append(reason)
+        suppressed = min(filter(None, reasons), key=("unsubscribed", "bounced").index, default="")
+        return Way("", suppressed, has_address)
 
 
 def hashes_of(customer: Customer) -> list[str]:

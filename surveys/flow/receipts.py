@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from surveys.flow.addresses import address_hash
-from surveys.flow.deliver import BACK_OFF, PATIENCE, give_up_if_lost, suppress_bounced
+from surveys.flow.deliver import BACK_OFF, PATIENCE, give_up_if_lost
 from surveys.flow.floor import lock_addresses
 from surveys.flow.soft import bounced_too_often
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.unsubscribe import complain, unsubscribe
 from surveys.letters import Report
 from surveys.models import Customer, DeliveryAttempt, Invitation, Receipt, ReceiptKind, Reminder

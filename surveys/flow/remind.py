@@ -26,13 +26,13 @@ from surveys.flow.deliver import (
     may_go_out,
     note_attempt,
     score_wordings,
-    suppress_bounced,
     void_reason,
 )
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
 from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, terms_of
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
 from surveys.models import Customer, Invitation, Organisation, Reminder
@@ -155,11 +155,12 @@ def _decide(reminder: Reminder, organisation: Organisation, histories: Histories
     """The address to write to; "" where it was dropped or postponed, which is then written on it."""
     invitation = reminder.invitation
     customer = invitation.customer
-    mode, suppressed = histories.way_to(customer, [invitation.mode])
+    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id)
+    mode = way.mode
     expires_at = invitation.expires_at or now
     reason = _reason_against(invitation, histories, reopened)
-    if not reason and (suppressed or not mode):
-        reason = suppressed or Reason.NO_ADDRESS
+    if not reason and not mode:
+        reason = way.suppressed or Reason.NO_ADDRESS
     if not reason and expires_at <= now:
         reason = Reason.EXPIRED
     if reason:

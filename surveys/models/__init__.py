@@ -1,6 +1,6 @@
 """Nouns, a file per group. Import them from here."""
 
-from surveys.models.customers import Customer, Segment, Suppression, WrittenAddress
+from surveys.models.customers import Customer, Scope, Segment, Suppression, SuppressionLift, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
 from surveys.models.invitations import (
@@ -50,6 +50,7 @@ __all__ = [
     "Reminder",
     "Response",
     "ResponseChange",
+    "Scope",
     "ScoreLedger",
     "Segment",
     "SendingPace",
@@ -57,6 +58,7 @@ __all__ = [
     "Stage",
     "StandardGroup",
     "Suppression",
+    "SuppressionLift",
     "Ticket",
     "Touchpoint",
     "Watcher",

@@ -209,7 +209,8 @@ def test_a_complaint_suppresses_at_once_and_withdraws_what_waits(sent, sms_serve
     stranger = make_due(make_customer(), send_at=NOW + 40 * DAY)
     Reminder.objects.create(invitation=sent, number=1, send_at=NOW + DAY)
     hear(sent, "complained")
-    assert suppressed() == [(address_hash("li@example.com"), "complained")]
+    assert (address_hash("li@example.com"), "complained") in suppressed()
+    assert {reason for _hash, reason in suppressed()} == {"complained"}
     assert status(sent) == ("delivered", "")  # who complains has got it
     assert status(waiting)[0] == "withheld"
     assert status(stranger)[0] == "scheduled"

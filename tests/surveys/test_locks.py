@@ -105,12 +105,30 @@ def test_unsubscribing_and_sending_meet_at_a_customer(customer, first, mailoutbo
     with holding(customer) as meeting:
         meeting.begin(works.pop(first))
         meeting.begin(works.popitem()[1])
-    assert Suppression.objects.get().reason == "unsubscribed"
+    assert set(Suppression.objects.values_list("reason", flat=True)) == {"unsubscribed"}
     deliver_due(NOW + timedelta(days=1))
     # Whichever was first: one letter at the most was on its way already, and none went out after.
     assert len(mailoutbox) == (first == "deliver")
     other.refresh_from_db()
     assert (other.status, other.reason) in (("withheld", "unsubscribed"), ("withheld", "resting_any"))
+
+
+def test_whoever_pressed_before_the_claim_gets_nothing_at_their_address_whoever_else_has_it(customer, mailoutbox):
+    """The press waits for its own last lock; the claim, which locks another customer with the same address, waits for the press."""
+    pressed = make_invitation(make_touchpoint(), customer)
+    make_due(make_customer("C-2", email="li@example.com"))
+    # Held by us and then gone: the press waits for it with all its other locks, and writes it anew.
+    held = Suppression.objects.create(
+        address_hash=address_hash("li@example.com"), reason="unsubscribed", created_at=NOW, origin_hash="n" * 64
+    )
+    with holding(held) as meeting:
+        meeting.begin(lambda: unsubscribe(pressed, NOW, "all_messages"))
+        assert len(meeting.unfinished()) == 1
+        held.delete()
+        meeting.begin(lambda: deliver_due(NOW))
+        assert len(meeting.unfinished()) == 2
+    assert Suppression.objects.filter(of_person=False, scope="all_messages").exists()
+    assert mailoutbox == []
 
 
 def test_unsubscribing_and_a_bounce_meet_at_an_address(customer, smtp_sink, settings):
@@ -131,7 +149,9 @@ def test_unsubscribing_and_a_bounce_meet_at_an_address(customer, smtp_sink, sett
             transaction.set_rollback(True)
         for begun in meeting._begun:
             begun.result(PATIENCE)
-    assert Suppression.objects.get().reason == "unsubscribed"
+    assert set(Suppression.objects.filter(address_hash=hashed).values_list("reason", flat=True)) == {
+        "bounced", "unsubscribed"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("first", ["erase", "deliver"])

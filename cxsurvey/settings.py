@@ -226,7 +226,7 @@ _email_url = env.str("EMAIL_URL", "").replace("smtps://", "smtp+ssl://", 1)
 CX_LOCAL_MAILBOX = not _email_url
 if _email_url:
     vars().update(environ.Env.email_url_config(_email_url))
-    EMAIL_TIMEOUT = 10  # at every step of a message; flow/deliver.py's lease must outlast all of them
+    EMAIL_TIMEOUT = 15  # at every step of a message; tasks.py's limit for a sending task must outlast all of them
 else:
     EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")

@@ -24,6 +24,7 @@ class Outcome:
 
     `carrier_away`: nothing was asked about this address; the carrier itself could not be reached.
     `reference`: the carrier's own name for the message, by which its receipts call it. `retry_after_s`: not sooner, it says.
+    `in_doubt`: the message was handed over and nothing came back; it may have arrived.
     """
 
     result: str
@@ -31,3 +32,4 @@ class Outcome:
     carrier_away: bool = False
     reference: str = ""
     retry_after_s: int = 0
+    in_doubt: bool = False

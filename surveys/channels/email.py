@@ -12,6 +12,7 @@ from surveys.models import Customer
 
 MODE = "email"
 DETAIL_MAX = 500
+END_OF_MESSAGE = b"\r\n.\r\n"
 
 
 def address_of(customer: Customer) -> str:
@@ -33,9 +34,13 @@ class Carrier:
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
+        self.handed_over = False
 
     def send(self, letter: Letter) -> Outcome:
-        """Temporary for 4xx and a server that is away, permanent for 5xx about the recipient or the message."""
+        """Temporary for 4xx and a server that is away, permanent for 5xx about the recipient or the message.
+
+        In doubt where the whole message was handed over, and the connection was lost before the server's word.
+        """
         message = EmailMultiAlternatives(
             letter.subject,
             letter.text,
@@ -45,6 +50,7 @@ class Carrier:
         message.attach_alternative(letter.html, "text/html")
         try:
             self.backend.open()
+            self._watch(getattr(self.backend, "connection", None))
             self.backend.send_messages([message])
         except smtplib.SMTPRecipientsRefused as error:
             code, reply = next(iter(error.recipients.values()), (550, b"refused"))
@@ -53,10 +59,24 @@ class Carrier:
             return self._refused(error.smtp_code, error.smtp_error, error)
         except (smtplib.SMTPException, OSError) as error:
             self.close()
-            return Outcome("temporary", f"{type(error).__name__}: {error}"[:DETAIL_MAX], carrier_away=True)
+            detail = f"{type(error).__name__}: {error}"[:DETAIL_MAX]
+            return Outcome("temporary", detail, carrier_away=True, in_doubt=self.handed_over)
         except ValueError as error:  # an address or a header that no mail can have
             return Outcome("permanent", str(error)[:DETAIL_MAX])
         return Outcome("sent")
+
+    def _watch(self, connection: object) -> None:
+        """smtplib does not say whether a connection was lost before or after the last byte of a message."""
+        self.handed_over = False
+        if not isinstance(connection, smtplib.SMTP) or "send" in vars(connection):
+            return
+        send = connection.send
+
+        def watched(data: Any) -> None:
+            send(data)
+            self.handed_over = isinstance(data, bytes) and data.endswith(END_OF_MESSAGE)
+
+        connection.send = watched  # type: ignore[assignment,method-assign]
 
     def _refused(self, code: int, reply: bytes | str, error: smtplib.SMTPException) -> Outcome:
         text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)

@@ -7,7 +7,7 @@ it may send the message once more, with the same Message-ID.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,6 +42,8 @@ ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
+DOUBT = timedelta(minutes=30)  # who may have got a message does not get it again at once
+DOUBTS = 2  # who may have got it twice does not get it again
 LOST = (ReceiptKind.FAILED, ReceiptKind.BOUNCED)  # what a carrier took, and did not bring
 
 
@@ -99,7 +101,8 @@ def _deliver_batch(
                     untouched.discard(invitation.pk)  # from here on it may have gone out
                     # One unanswered call speaks for the rest of the batch.
                     outcome = away or carrier.send(letter)
-                    away = outcome if outcome.carrier_away else away
+                    # Of the others it had nothing to be in doubt of.
+                    away = replace(outcome, in_doubt=False) if outcome.carrier_away else away
                     sent += outcome.result == "sent"
                     _settle(invitation, letter, outcome, now)
     finally:
@@ -378,11 +381,21 @@ def note_attempt(
         mode=mode,
         at=now,
         message_id=letter.message_id,
-        result=outcome.result,
+        result=DeliveryAttempt.Result.UNKNOWN if outcome.in_doubt else outcome.result,
         detail=outcome.detail,
         reference=outcome.reference,
         address_hash=address_hash(letter.to) if outcome.reference else "",
     )
+
+
+def is_in_doubt_again(invitation: Invitation, outcome: Outcome, reminder: int = 0) -> bool:
+    """Handed over as often as may be, and never a word: it may have arrived each time. The tries are noted."""
+    if not outcome.in_doubt:
+        return False
+    tries = DeliveryAttempt.objects.filter(
+        invitation=invitation, reminder=reminder, result=DeliveryAttempt.Result.UNKNOWN
+    )
+    return tries.count() >= DOUBTS
 
 
 def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
@@ -400,14 +413,16 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
-        elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
+        elif is_in_doubt_again(invitation, outcome) or (
+            invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE
+        ):
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
             )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
-            pause = max(pause, timedelta(seconds=outcome.retry_after_s))
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
             forget(invitation, letter)

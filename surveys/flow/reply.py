@@ -5,6 +5,7 @@ the carrier's OK may send one twice; one that nobody can send within a day is gi
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -19,6 +20,7 @@ BATCH = 50
 LEASE = timedelta(minutes=5)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 PATIENCE = timedelta(days=1)
+DOUBTS = 2  # whoever may have got a reply twice does not get it again
 
 
 def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
@@ -36,7 +38,7 @@ def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] 
                     break
                 untouched.discard(row.pk)
                 outcome = away or carrier.send(_letter(row))
-                away = outcome if outcome.carrier_away else away
+                away = replace(outcome, in_doubt=False) if outcome.carrier_away else away
                 sent += outcome.result == "sent"
                 _settle(row, outcome, now)
     finally:
@@ -63,7 +65,11 @@ def _settle(row: InboundText, outcome: Outcome, now: datetime) -> None:
     held = InboundText.objects.filter(pk=row.pk)
     if outcome.result == "sent":
         held.update(replied_at=now, due_at=None, detail="")
-    elif outcome.result == "permanent" or now - row.received_at > PATIENCE:
+    elif (
+        outcome.result == "permanent"
+        or now - row.received_at > PATIENCE
+        or (outcome.in_doubt and row.attempts >= DOUBTS)  # nobody is told the same a third time
+    ):
         held.update(due_at=None, detail=outcome.detail)
     else:
         pause = max(BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1], timedelta(seconds=outcome.retry_after_s))

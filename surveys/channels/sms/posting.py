@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
+import urllib3
 
 from surveys.letters import Outcome
 
@@ -37,7 +38,8 @@ def post(
         )
     except requests.RequestException as error:
         # Without its words: they quote the address with what stands in it.
-        return Outcome("temporary", f"{type(error).__name__}: the provider does not answer", carrier_away=True)
+        said_nothing = f"{type(error).__name__}: the provider does not answer"
+        return Outcome("temporary", said_nothing, carrier_away=True, in_doubt=_was_handed_over(error))
     if answer.status_code == 429:
         return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer))
     if answer.status_code >= 500 or 300 <= answer.status_code < 400 or answer.status_code in ABOUT_US:
@@ -50,9 +52,17 @@ def said(answer: requests.Response) -> str:
     return f"{answer.status_code} {' '.join(answer.text[:DETAIL_MAX].split())}"[:DETAIL_MAX].rstrip()
 
 
+def _was_handed_over(error: requests.RequestException) -> bool:
+    """Whether the provider may have the message: there was a connection, and it was lost or silent after the request."""
+    cause = error.args[0] if error.args else None
+    late = requests.ReadTimeout, requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError
+    return isinstance(error, late) or isinstance(cause, urllib3.exceptions.ProtocolError)
+
+
 def wrong(answer: requests.Response) -> Outcome:
-    """An answer that is not in the provider's form: nobody knows what became of the message."""
-    return Outcome("temporary", f"Not understood: {said(answer)}"[:DETAIL_MAX], carrier_away=True)
+    """An answer that is not in the provider's form: nobody knows what became of the message, if it was not refused."""
+    detail = f"Not understood: {said(answer)}"[:DETAIL_MAX]
+    return Outcome("temporary", detail, carrier_away=True, in_doubt=answer.ok)
 
 
 def json_of(answer: requests.Response) -> Any:

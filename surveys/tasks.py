@@ -8,6 +8,10 @@ from surveys.bell import ring
 from surveys.flow import deliver, expire, floor, invite, receipts, remind, reply, warn
 from surveys.shift import Shift
 
+# A message takes thirteen steps of EMAIL_TIMEOUT at most, and begins within the shift. Cut off in the middle it would be sent once more,
+# so this is longer; and shorter than the lease (flow/deliver.py), which another worker takes for the end of this one.
+SENDING_LIMIT_S = 240
+
 
 @shared_task(ignore_result=True)
 def invite_pending() -> None:
@@ -19,7 +23,7 @@ def invite_pending() -> None:
         ring(invite_pending)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
@@ -28,7 +32,7 @@ def deliver_due() -> None:
         ring(deliver_due)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def remind_due() -> None:
     """Send reminders that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()

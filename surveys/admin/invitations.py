@@ -46,7 +46,11 @@ TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
-RECEIPT_TONES = {ReceiptKind.DELIVERED: "best", ReceiptKind.SOFT: "middle", ReceiptKind.DEFERRED: "middle"}
+RECEIPT_TONES: dict[str, str] = {
+    ReceiptKind.DELIVERED: "best",
+    ReceiptKind.SOFT: "middle",
+    ReceiptKind.DEFERRED: "middle",
+}
 REFUSED = ("withheld", "cancelled", "failed")
 
 

@@ -232,6 +232,8 @@ vars().update(_email.settings)
 EMAIL_RATE, _email_rate_problem = read_rate("EMAIL_RATE", env.str("EMAIL_RATE", ""))  # messages per second; 0: no limit
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# An address whose mails reach `manage.py take_mail`: letters name it for unsubscribing, beside the web. docs/email.md
+UNSUBSCRIBE_MAILTO = env.str("UNSUBSCRIBE_MAILTO", "")
 
 # --- Text messages: docs/sms.md ---------------------------------------------------------------------------------------
 SMS_URL = env.str("SMS_URL", "")  # unset: texts stay in the local mailbox

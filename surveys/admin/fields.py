@@ -25,7 +25,7 @@ from unfold.widgets import (
 
 from surveys.admin.texts import language_name
 from surveys.channels import SENDING
-from surveys.expressions import ExpressionError, parse
+from surveys.expressions import ROOTS, ExpressionError, parse
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.programme.document import TAG, UNSTORABLE
 from surveys.flow.programme.spans import seconds_of, span_of
@@ -387,7 +387,7 @@ class PreferencesWidget(forms.Widget):
             "rows": [
                 (segment, [*modes, *places][: len(places)]) for segment, modes in [*held, *[("", [])] * EMPTY_ROWS]
             ],
-            "choices": mode_choices(),
+            "choices": [(mode, Mode(mode).label) for mode in SENT_MODES],
             "classes": " ".join(INPUT_CLASSES),
         }
         return context
@@ -521,20 +521,25 @@ class ExpressionField(forms.CharField):
 
     def clean(self, value: Any) -> str:
         text: str = super().clean(value)
-        try:
-            parse(text)
-        except ExpressionError as error:
-            said = _(error.template) % error.named if error.named else _(error.template)
-            raise ValidationError(
-                _("%(fault)s, at character %(position)d: %(before)s▸%(after)s"),
-                params={
-                    "fault": said,
-                    "position": error.position + 1,
-                    "before": text[max(0, error.position - 20) : error.position],
-                    "after": text[error.position : error.position + 20],
-                },
-            ) from None
+        check_expression(text)
         return text
+
+
+def check_expression(text: str, roots: Sequence[str] = ROOTS) -> None:
+    """ValidationError, with what is wrong and where, for an expression that cannot be evaluated."""
+    try:
+        parse(text, roots)
+    except ExpressionError as error:
+        said = _(error.template) % error.named if error.named else _(error.template)
+        raise ValidationError(
+            _("%(fault)s, at character %(position)d: %(before)s▸%(after)s"),
+            params={
+                "fault": said,
+                "position": error.position + 1,
+                "before": text[max(0, error.position - 20) : error.position],
+                "after": text[error.position : error.position + 20],
+            },
+        ) from None
 
 
 class TicketEventsWidget(forms.Widget):

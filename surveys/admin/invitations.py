@@ -5,6 +5,7 @@ server's words quote addresses, so they are told only to whoever may view custom
 """
 
 import contextlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +16,11 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import ModeFilter, MomentRangeFilter
@@ -46,7 +48,7 @@ TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
-RECEIPT_TONES: dict[str, str] = {
+RECEIPT_TONES: Mapping[str, str] = {
     ReceiptKind.DELIVERED: "best",
     ReceiptKind.SOFT: "middle",
     ReceiptKind.DEFERRED: "middle",
@@ -127,7 +129,9 @@ class InvitationAdmin(PeopleAdmin):
     personal_search = ("customer__external_id", "customer__name", "customer__email")
     search_help_text = gettext_lazy("Customer")
     page_template = "staff/invitation.html"
-    empty_text = gettext_lazy("Each event that a rule is for leaves a decision here, also when nobody is asked.")
+    empty_text = gettext_lazy(
+        "Each event that a rule is for, and each day of a calendar, leaves its decisions here, also when nobody is asked."
+    )
 
     @admin.display(description=gettext_lazy("decided"), ordering="decided_at")
     def decided(self, row: Invitation) -> str:
@@ -177,6 +181,8 @@ class InvitationAdmin(PeopleAdmin):
             (_("Location"), obj.location or NOTHING),
             (_("Link works until"), moment(obj.expires_at)),
         ]
+        if obj.period:
+            about.insert(3, (_("Period from"), date_format(obj.period, pgettext("date format of a day", "j M Y"))))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
         return {

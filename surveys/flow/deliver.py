@@ -16,6 +16,7 @@ from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
+from surveys.flow.calendar import may_wait
 from surveys.flow.compose import compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
@@ -286,6 +287,8 @@ def _decide_again(
         if decision.ok and rule is not None and invitation.quota_day != today:
             places.give_back(rule.pk, invitation.quota_day)
             invitation.quota_day = places.take(rule, today)
+    if decision.until is not None and may_wait(invitation, decision.until, organisation):
+        return _postpone(invitation, mode, organisation, decision.until, now)
     if not decision.ok:
         detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
         return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, detail)

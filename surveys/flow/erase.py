@@ -256,6 +256,7 @@ def _invitation(row: Invitation) -> dict[str, Any]:
         "touchpoint": row.touchpoint.slug,
         "instrument": row.instrument.slug,
         "rule": _slug(row.rule),
+        "period": row.period,
         **{name: getattr(row, name) for name in ("mode", "status", "reason", "detail", "language", "location", *times)},
         "deliveries": [
             {name: getattr(attempt, name) for name in ("at", "mode", "reminder", "message_id", "result", "detail")}

@@ -115,7 +115,7 @@ class Catalogue:
     @classmethod
     def load(cls) -> "Catalogue":
         rules: dict[str, set[int]] = {}
-        active = InvitationRule.objects.filter(active=True)
+        active = InvitationRule.objects.filter(active=True, calendar="")  # a calendar waits for no event
         for event_type, touchpoint_id in active.values_list("event_type", "touchpoint_id"):
             rules.setdefault(event_type, set()).add(touchpoint_id)
         return cls(

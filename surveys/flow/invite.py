@@ -68,28 +68,25 @@ def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = AN
         )
         if events:
             decided = _decide_on(events, _rules_by_type(events, by), now)
-            Invitation.objects.bulk_create(decided.rows, ignore_conflicts=True, batch_size=500)
-            _withdraw(decided.superseded)
+            keep(decided)
             InteractionEvent.objects.filter(id__in=[event.id for event in events]).update(decided=True)
     return len(events)
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """The rows of a batch, and the invitations of earlier ones (by id) whose place somebody took, with whose rule did."""
 
     rows: list[Invitation] = field(default_factory=list)
     superseded: dict[int, str] = field(default_factory=dict)
 
 
-def _decide_on(
-    events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime
-) -> _Decided:
+def _decide_on(events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime) -> Decided:
     organisation = Organisation.current()
     histories = Histories.load({event.customer for event in events}, organisation)
     reopened = reopened_since(events)
     places = Places.claim((rule for listed in rules.values() for rule in listed), organisation.day_of(now))
-    decided = _Decided()
+    decided = Decided()
     for event in events:
         matching = rules.get(event.type, []) + (
             rules.get(event.ticket_event, []) if event.ticket_event and event.ticket_event != event.type else []
@@ -97,15 +94,21 @@ def _decide_on(
         if len(matching) > 1:  # whoever comes later sees what the higher one was promised
             matching = sorted(matching, key=lambda rule: (-rule.priority, rule.slug))
         for rule in matching:
-            row = _ask(rule, event, organisation, histories, places, event.pk in reopened, now)
+            row, _decision = ask(rule, event, organisation, histories, places, event.pk in reopened, now)
             if row.status == Invitation.Status.SCHEDULED:
-                _take_over(row, organisation, histories, places, decided)
+                take_over(row, organisation, histories, places, decided)
             decided.rows.append(row)
     return decided
 
 
-def _take_over(
-    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: _Decided
+def keep(decided: Decided) -> None:
+    """Write a batch; what was decided on before stays as it was."""
+    Invitation.objects.bulk_create(decided.rows, ignore_conflicts=True, batch_size=500)
+    _withdraw(decided.superseded)
+
+
+def take_over(
+    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: Decided
 ) -> None:
     """A row that is to be scheduled joins those that wait for its customer; whoever has to give way to it leaves them."""
     promise = promise_of(row, organisation)
@@ -148,7 +151,7 @@ def _withdraw(superseded: Mapping[int, str]) -> None:
 
 def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:
     """The active rules that wait for the types of these events."""
-    types = {event.type for event in events} | {event.ticket_event for event in events}
+    types = {event.type for event in events} | {event.ticket_event for event in events if event.ticket_event}
     active = InvitationRule.objects.filter(by, event_type__in=types, active=True, touchpoint__active=True)
     rules: dict[str, list[InvitationRule]] = {}
     for rule in active.select_related("touchpoint__instrument", "instrument").order_by("slug"):
@@ -156,7 +159,7 @@ def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[
     return rules
 
 
-def _ask(
+def ask(
     rule: InvitationRule,
     event: InteractionEvent,
     organisation: Organisation,
@@ -164,7 +167,8 @@ def _ask(
     places: Places,
     reopened: bool,
     now: datetime,
-) -> Invitation:
+) -> tuple[Invitation, Decision]:
+    """The decision about one event by one rule, as a row that is not written yet."""
     customer = event.customer
     way = histories.way_to(customer, rule.modes, rule.touchpoint_id)
     mode = way.mode
@@ -208,7 +212,7 @@ def _ask(
         decision = Decision(False, "inactive")
     if decision.ok and day is not None:
         row.quota_day = places.take(rule, day)
-    return _with_verdict(row, decision)
+    return _with_verdict(row, decision), decision
 
 
 def planned(
@@ -220,7 +224,7 @@ def planned(
     organisation: Organisation,
 ) -> datetime:
     """When a message may go out: not before `earliest` and `now`, at the rule's hour and days, outside quiet hours."""
-    at, days = (rule.at_time, rule.days) if rule is not None else (None, ())
+    at, days = (rule.hour, rule.days) if rule is not None else (None, ())
     earliest = max(earliest, now)
     if at is None and not days and not organisation.quiet_hours.get(mode):
         return earliest

@@ -5,6 +5,8 @@ from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
 from surveys.models.invitations import (
     ARRIVED,
+    Calendar,
+    CalendarPass,
     DeliveryAttempt,
     Invitation,
     InvitationRule,
@@ -27,6 +29,8 @@ __all__ = [
     "ARRIVED",
     "Answer",
     "ApiKey",
+    "Calendar",
+    "CalendarPass",
     "Channel",
     "Customer",
     "DeliveryAttempt",

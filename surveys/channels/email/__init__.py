@@ -64,7 +64,9 @@ class Carrier:
         message = EmailMultiAlternatives(
             letter.subject,
             letter.text,
+            from_email=letter.sender or None,
             to=[letter.to],
+            reply_to=[letter.reply_to] if letter.reply_to else None,
             headers={"Message-ID": letter.message_id, **letter.headers},
         )
         message.attach_alternative(letter.html, "text/html")

@@ -16,6 +16,7 @@ TARGETS: Mapping[str, tuple[float, float]] = {
     "ttr_hours": (0, 100_000),
 }
 NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
+SENDER_NAME = 100  # a phone's list of mails shows some thirty of them
 RADIUS, QUESTIONS, LINKS = 24, 50, 3  # at most: pixels, questions asked of one person, links of a thank-you page
 LINK_SCHEMES = ("https", "http", "mailto", "tel")
 _NOT_IN_LINKS = frozenset('<>"`{}|^\\')  # RFC 3986 has them nowhere

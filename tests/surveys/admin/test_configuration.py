@@ -1,7 +1,7 @@
 """Journeys, touchpoints, rules and the organisation, as managers change them: every page is opened and sent as a browser would."""
 
 import json
-from datetime import time
+from datetime import date, time
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -315,6 +315,50 @@ def test_a_rules_slug_is_fixed_once_it_decided(manager):
     make_invitation(rule.touchpoint, rule=rule)
     assert "slug" not in fields_of(manager.get(page(rule)).content.decode())
     assert manager.post(page(rule, "delete"), {"post": "yes"}).status_code == 403
+
+
+def test_a_rule_may_have_a_calendar_in_the_place_of_an_event(manager):
+    make_rule(make_touchpoint("delivery"), slug="after")
+    touchpoint = make_touchpoint("relationship")
+    response = send(
+        manager, add(InvitationRule), slug="loyalty", calendar="quarter", touchpoint=touchpoint.pk, modes_0="email",
+        when="customer.segment == 'gold'",
+    )  # fmt: skip
+    assert response.status_code == 302, errors_in(response)
+    rule = InvitationRule.objects.get(slug="loyalty")
+    assert (rule.calendar, rule.event_type) == ("quarter", "")
+    listed = manager.get(reverse("admin:surveys_invitationrule_changelist")).content.decode()
+    assert "Each quarter" in listed
+    assert "order.delivered" in listed
+    assert send(manager, page(rule), calendar="year").status_code == 302
+    make_invitation(rule.touchpoint, rule=rule, event=None, period=date(2026, 1, 1))
+    assert "stays with events" in errors_in(send(manager, page(rule), calendar="", event_type="order.paid"))
+    assert send(manager, page(rule), calendar="month").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"event_type": "order.paid"}, "not both"),
+        ({"calendar": ""}, "This or a calendar"),
+        ({"calendar": "weekly"}, "not one of"),
+        ({"delay_s": "2h"}, "no event after which it could wait"),
+        ({"when": "facts.wait > 3"}, "“facts” is not known to a rule on a calendar"),
+        ({"touchpoint": "delivery"}, "The rule “after” asks there"),
+    ],
+)
+def test_a_calendar_that_cannot_work_is_refused(manager, changes, said):
+    make_rule(make_touchpoint("delivery"), slug="after")
+    rule = make_rule(make_touchpoint("relationship"), event_type="", calendar="quarter")
+    if "touchpoint" in changes:
+        changes = {"touchpoint": Touchpoint.objects.get(slug=changes["touchpoint"]).pk}
+    assert said in errors_in(send(manager, page(rule), **changes))
+
+
+def test_an_event_is_refused_where_a_calendar_asks(manager):
+    rule = make_rule(make_touchpoint("relationship"), slug="loyalty", event_type="", calendar="quarter")
+    other = make_rule(make_touchpoint("delivery"))
+    assert "The rule “loyalty” asks there" in errors_in(send(manager, page(other), touchpoint=rule.touchpoint_id))
 
 
 # --- The organisation -------------------------------------------------------------------------------------------------

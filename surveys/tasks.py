@@ -72,7 +72,11 @@ def answer_texts() -> None:
 @shared_task(ignore_result=True)
 def settle_receipts() -> None:
     """Apply what carriers said of messages. Safe to repeat: a receipt goes in the transaction that applies it."""
-    receipts.settle_receipts(timezone.now())
+    shift = Shift()
+    while receipts.settle_receipts(timezone.now()) and not shift.is_over():
+        continue
+    if shift.is_over():
+        ring(settle_receipts)
 
 
 @shared_task(ignore_result=True)

@@ -34,6 +34,7 @@ class SmtpSink:
         self.held = 0
         self.drops = False
         self.drops_at = ""
+        self.pipelining = False
         self.connections = 0
         self.times: list[float] = []  # when each message came, by the monotonic clock
         self._arrived = threading.Condition()
@@ -79,6 +80,8 @@ class SmtpSink:
         self.connections += 1
         session.host_name = hostname
         await self._take_time("EHLO", server)
+        if self.pipelining:
+            responses.insert(1, "250-PIPELINING")
         return responses
 
     async def handle_MAIL(

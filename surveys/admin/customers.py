@@ -98,6 +98,7 @@ class Moment:
     chips: tuple[SafeString | str, ...] = ()
     detail: str = ""
     quote: str = ""
+    why: str = ""  # where it is told why somebody was asked or not
     facts: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -295,7 +296,7 @@ def _events(customer: Customer, enough: int) -> Iterator[Moment]:
         source = _("from %(source)s") % {"source": row.source}
         detail = f"{source} · {row.location}" if row.location else source
         facts = tuple((str(key), _plain(value)) for key, value in row.facts.items())
-        yield Moment(row.time, 0, "bolt", link(row, row.type), where, (), detail, "", facts)
+        yield Moment(row.time, 0, "bolt", link(row, row.type), where, (), detail, "", page_of(row), facts)
 
 
 def _tickets(customer: Customer, enough: int) -> Iterator[Moment]:
@@ -313,7 +314,8 @@ def _invitations(customer: Customer, enough: int) -> Iterator[Moment]:
     rows = Invitation.objects.filter(customer=customer).select_related("touchpoint", "rule")
     for row in rows.order_by("-decided_at", "-id")[:enough]:
         title, told = invitation_story(row)
-        yield Moment(row.decided_at, 2, "mail", link(row, title), row.touchpoint.label, (status_chip(row),), told)
+        where = row.touchpoint.label
+        yield Moment(row.decided_at, 2, "mail", link(row, title), where, (status_chip(row),), told, why=page_of(row))
 
 
 def _attempts(customer: Customer, enough: int) -> Iterator[Moment]:

@@ -6,7 +6,6 @@ server's words quote addresses, so they are told only to whoever may view custom
 
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -26,7 +25,6 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from surveys.admin.filters import ModeFilter, MomentRangeFilter
 from surveys.admin.records import (
     NOTHING,
-    SEES_ANSWERS,
     SEES_PEOPLE,
     PeopleAdmin,
     chip,
@@ -36,12 +34,14 @@ from surveys.admin.records import (
     mode_word,
     moment,
     noted,
-    score_chip,
 )
 from surveys.admin.responses import ReasonForm
+from surveys.admin.why import why_context
 from surveys.flow.addresses import address_hash, normalise_phone
+from surveys.flow.occasions import case_of_invitation
 from surveys.flow.unsubscribe import lift_suppression
-from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Response, Suppression
+from surveys.flow.why import until_of
+from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Suppression
 
 LIFTS = "surveys.delete_suppression"
 TONES = {
@@ -78,16 +78,9 @@ def why(row: Invitation) -> str:
     """The reason in words, with the day on which it ends where it does; "" for what was or will be sent."""
     if not row.reason:
         return ""
-    until = _until(row.detail)
+    until = until_of(row.detail)
     reason = row.get_reason_display()
     return _("%(reason)s (until %(day)s)") % {"reason": reason, "day": moment(until)} if until else reason
-
-
-def _until(detail: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(detail.removeprefix("until ")) if detail.startswith("until ") else None
-    except ValueError:
-        return None
 
 
 def invitation_story(row: Invitation) -> tuple[str, str]:
@@ -167,7 +160,7 @@ class InvitationAdmin(PeopleAdmin):
 
     @admin.display(description=gettext_lazy("what the carrier said"))
     def detail_shown(self, row: Invitation) -> str:
-        return NOTHING if not row.detail or _until(row.detail) else row.detail
+        return NOTHING if not row.detail or until_of(row.detail) else row.detail
 
     def page_context(self, request: HttpRequest, obj: Invitation) -> dict[str, Any]:
         title, told = invitation_story(obj)
@@ -185,50 +178,15 @@ class InvitationAdmin(PeopleAdmin):
             about.insert(3, (_("Period from"), date_format(obj.period, pgettext("date format of a day", "j M Y"))))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
+        if obj.event is not None and request.user.has_perm("surveys.view_interactionevent"):
+            about.append((_("Event"), link(obj.event, obj.event.type)))
         return {
             "title": title,
             "state": status_chip(obj),
             "told": told,
-            "chain": self._chain(request, obj, sees_people),
             "about": about,
+            **why_context([case_of_invitation(obj, timezone.now())], request.user.has_perm),
         }
-
-    def _chain(self, request: HttpRequest, obj: Invitation, sees_people: bool) -> list[tuple[str, Any, Any]]:
-        """From the event to the answer, in the order of time: (at, what, more)."""
-        chain: list[tuple[str, Any, Any]] = []
-        event = obj.event
-        if event is not None:
-            seen = request.user.has_perm("surveys.view_interactionevent")
-            chain.append((moment(event.time), _("Event"), link(event, event.type) if seen else event.type))
-        decision = why(obj) if obj.status == "withheld" else _("to be asked")
-        chain.append((moment(obj.decided_at), _("Decision"), decision))
-        for attempt in obj.delivery_attempts.order_by("at", "id"):
-            said = attempt.detail if sees_people else ""
-            chain.append(
-                (moment(attempt.at), attempt_title(attempt), format_html("{} {}", attempt_chip(attempt), said))
-            )
-        for reminder in obj.reminders.exclude(status__in=["sent", "failed"]).order_by(
-            "number"
-        ):  # else its attempt says so
-            title = _("Reminder %(number)d") % {"number": reminder.number}
-            waits = reminder.status == "scheduled"
-            told = _("to be sent %(at)s") % {"at": moment(reminder.send_at)} if waits else reminder.get_reason_display()
-            chain.append((moment(reminder.send_at) if waits else NOTHING, title, told))
-        if obj.status in ("cancelled", "failed"):
-            chain.append((NOTHING, status_chip(obj), why(obj)))
-        if obj.status == "scheduled":
-            said = obj.detail if sees_people and not _until(obj.detail) else ""
-            chain.append((moment(obj.send_at), _("To be sent"), said))
-        if obj.opened_at:
-            chain.append((moment(obj.opened_at), _("Opened"), _("by a person or a mail scanner")))
-        response = Response.objects.filter(invitation=obj).select_related("version__instrument").first()
-        if response is not None:
-            seen = request.user.has_perm(SEES_ANSWERS)
-            instrument = response.version.instrument
-            score = score_chip(instrument.metric, instrument.points, response.score) if seen else ""
-            answer = link(response, _("Answer")) if seen else _("Answer")
-            chain.append((moment(response.responded_at), answer, score))
-        return chain
 
 
 @admin.register(DeliveryAttempt)

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
+from surveys.admin.configuration import link_to, list_url, made
+from surveys.admin.dry_run import DryRunPages
 from surveys.admin.fields import (
     DaysField,
     ExpressionField,
@@ -121,8 +122,9 @@ def _reason(**options: Any) -> forms.Field:
 
 
 @admin.register(InvitationRule)
-class InvitationRuleAdmin(LetterPages, ConfigAdmin):
+class InvitationRuleAdmin(LetterPages, DryRunPages):
     form = RuleForm
+    change_form_outer_after_template = "staff/_dry_run_button.html"
     list_display = ["slug", "occasion", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
     list_filter = [
         ("touchpoint", RelatedDropdownFilter), "event_type", ("calendar", ChoicesDropdownFilter), "active",

@@ -15,7 +15,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
@@ -119,7 +119,8 @@ def _claim(now: datetime, limit: int) -> _Claim:
             row.pk: row
             for row in Invitation.objects.filter(pk__in=ids)
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .prefetch_related("touchpoint", "instrument", "rule")
             .order_by("pk")
         }
         # Links before people, people by their id, then addresses: see flow/locks.py.
@@ -131,6 +132,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         wordings = score_wordings({row.instrument_id for row in links.values()})
         reopened = reopened_since(row.event for row in links.values())
         ready = []
+        drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
@@ -143,7 +145,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 reminder.lease_until = now + LEASE
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
-                letter = compose(invitation, organisation, wording, address, reminder.number)
+                letter = compose(invitation, organisation, wording, address, reminder.number, drafts)
                 ready.append(_Claimed(reminder, letter))
         Reminder.objects.bulk_update(
             reminders, ["status", "reason", "send_at", "lease_until", "attempted_at", "attempts"], batch_size=500

@@ -22,6 +22,7 @@ from surveys.channels.email.refusals import (
     outcome_of_smtp,
 )
 from surveys.letters import DETAIL_MAX, Letter, Outcome
+from surveys.mails import send_mail
 from surveys.models import Customer
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Carrier:
         try:
             self.backend.open()
             self._watch(getattr(self.backend, "connection", None))
-            self.backend.send_messages([message])
+            send_mail(self.backend, message)
             return outcome_of_sent(message)
         except smtplib.SMTPException as error:
             outcome = outcome_of_smtp(error, self.handed_over)

@@ -39,9 +39,9 @@ from surveys.admin.records import (
 from surveys.admin.responses import ReasonForm
 from surveys.flow.addresses import address_hash, customer_hash, normalise_phone
 from surveys.flow.unsubscribe import lift_suppression
-from surveys.models import Consent, Purpose, Scope, Suppression, SuppressionLift, Touchpoint
-from surveys.models.consents import CONSENT_MODES
+from surveys.models import Consent, Mode, Purpose, Scope, Suppression, SuppressionLift, Touchpoint
 from surveys.models.customers import SuppressionFacts
+from surveys.models.responses import SENT_MODES
 
 LIFTS = "surveys.delete_suppression"
 CONSENTS = "surveys.view_consent"
@@ -269,7 +269,7 @@ class ConsentForm(forms.Form):
     """What a member of staff was told, by whom they were told, and when."""
 
     mode = forms.ChoiceField(
-        label=gettext_lazy("Messages by"), choices=[(mode.value, mode.label) for mode in CONSENT_MODES]
+        label=gettext_lazy("Messages by"), choices=[(mode, Mode(mode).label) for mode in SENT_MODES]
     )
     purpose = forms.ChoiceField(label=gettext_lazy("Purpose"), choices=Purpose.choices)
     given = forms.ChoiceField(

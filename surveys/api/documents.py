@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiResponse
 
 from surveys.flow.incoming import MAX_CONSENTS
 from surveys.models import Purpose
-from surveys.models.consents import CONSENT_MODES
+from surveys.models.responses import SENT_MODES
 
 Schema = Mapping[str, Any]
 
@@ -30,6 +30,13 @@ CUSTOMER: Schema = {
         "language": {"type": ["string", "null"], "description": "BCP 47, such as zh-hans."},
         "time_zone": {"type": ["string", "null"], "description": "Such as Asia/Shanghai."},
         "segment": {"type": ["string", "null"], "maxLength": 100},
+        "preferred_modes": {
+            "type": ["array", "null"],
+            "items": {"type": "string", "enum": list(SENT_MODES)},
+            "uniqueItems": True,
+            "description": "By which means this person would rather be asked, the dearest first. It puts a rule’s own modes in "
+            "order and adds none.",
+        },
         "attributes": {"type": ["object", "null"], "additionalProperties": True},
         "consents": {
             "type": ["array", "null"],
@@ -41,7 +48,7 @@ CUSTOMER: Schema = {
                 "type": "object",
                 "required": ["mode", "given"],
                 "properties": {
-                    "mode": {"type": "string", "enum": [str(mode) for mode in CONSENT_MODES]},
+                    "mode": {"type": "string", "enum": list(SENT_MODES)},
                     "given": {"type": "boolean", "description": "False: withdrawn."},
                     "purpose": {"type": "string", "enum": list(Purpose.values), "default": "surveys"},
                     "at": {

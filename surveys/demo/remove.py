@@ -21,6 +21,7 @@ from surveys.flow.locks import lock_people
 from surveys.flow.programme import import_programme
 from surveys.models import (
     Answer,
+    CalendarPass,
     Consent,
     Customer,
     DeliveryAttempt,
@@ -165,7 +166,9 @@ def _remove_configuration(removed: Removed) -> None:
     touchpoints = list(Touchpoint.objects.filter(slug__in=slugs.touchpoints).order_by("slug"))
     going = [touchpoint for touchpoint in touchpoints if not _is_in_use(touchpoint, slugs.rules)]
     removed.kept = [touchpoint.slug for touchpoint in touchpoints if touchpoint not in going]
-    _delete(removed, InvitationRule.objects.filter(slug__in=slugs.rules, touchpoint__in=going))
+    rules = InvitationRule.objects.filter(slug__in=slugs.rules, touchpoint__in=going)
+    _delete(removed, CalendarPass.objects.filter(rule__in=rules))
+    _delete(removed, rules)
     addresses = {address for _slug, address, _language in WATCHERS}
     watchers = list(
         Watcher.objects.filter(Q(touchpoint__in=going) | Q(address__in=addresses)).values_list("pk", flat=True)

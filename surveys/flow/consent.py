@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.models import Consent, Customer, Purpose, Scope
-from surveys.models.consents import CONSENT_MODES
+from surveys.models.responses import SENT_MODES
 
 Source = Consent.Source
 MOMENT = timedelta(microseconds=1)  # of two acts at the same time the withdrawal holds
@@ -85,8 +85,8 @@ def newest_acts(customer: Customer) -> list[Consent]:
     """What holds of a customer: the newest act of each mode and purpose."""
     rows = Consent.objects.filter(customer=customer).order_by("purpose", "mode", "-at", "given")
     held = list(rows.distinct("purpose", "mode"))
-    purposes, modes = list(Purpose.values), [str(mode) for mode in CONSENT_MODES]
-    return sorted(held, key=lambda row: (purposes.index(row.purpose), modes.index(row.mode)))
+    purposes = list(Purpose.values)
+    return sorted(held, key=lambda row: (purposes.index(row.purpose), SENT_MODES.index(row.mode)))
 
 
 def withdraw_consents(customer: Customer, scope: str, source: str, now: datetime, wording: str = "") -> None:

@@ -196,6 +196,7 @@ def export_customer(external_id: str) -> dict[str, Any]:
         "customer": {
             "external_id": customer.external_id,
             **{name: getattr(customer, name) for name in FIELDS},
+            "preferred_modes": customer.preference,
             "attributes": customer.attributes,
             "profile_at": customer.profile_at,
             "created_at": customer.created_at,
@@ -282,6 +283,7 @@ def _invitation(row: Invitation) -> dict[str, Any]:
         "touchpoint": row.touchpoint.slug,
         "instrument": row.instrument.slug,
         "rule": _slug(row.rule),
+        "period": row.period,
         **{name: getattr(row, name) for name in ("mode", "status", "reason", "detail", "language", "location", *times)},
         "deliveries": [
             {name: getattr(attempt, name) for name in ("at", "mode", "reminder", "message_id", "result", "detail")}

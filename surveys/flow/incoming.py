@@ -6,7 +6,7 @@ Nothing is written here. Shapes are checked by msgspec, which is fast enough for
 
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from surveys.flow.addresses import normalise_email, normalise_phone
 from surveys.flow.consent import Said
 from surveys.flow.json_text import json_text
 from surveys.models import InvitationRule, Organisation, Purpose, Touchpoint
-from surveys.models.consents import CONSENT_MODES
+from surveys.models.responses import SENT_MODES
 from surveys.texts import normalise_tag
 
 FUTURE = timedelta(hours=24)
@@ -58,6 +58,7 @@ class CustomerIn(Struct):
     language: Annotated[str, Meta(max_length=20)] | Maybe = UNSET
     time_zone: Annotated[str, Meta(max_length=64)] | Maybe = UNSET
     segment: Name | Maybe = UNSET
+    preferred_modes: Annotated[list[str], Meta(max_length=20)] | Maybe = UNSET
     attributes: dict[str, Any] | Maybe = UNSET
     consents: Annotated[list[ConsentIn], Meta(max_length=MAX_CONSENTS)] | Maybe = UNSET
 
@@ -130,7 +131,7 @@ class Catalogue:
     @classmethod
     def load(cls) -> "Catalogue":
         rules: dict[str, set[int]] = {}
-        active = InvitationRule.objects.filter(active=True)
+        active = InvitationRule.objects.filter(active=True, calendar="")  # a calendar waits for no event
         for event_type, touchpoint_id in active.values_list("event_type", "touchpoint_id"):
             rules.setdefault(event_type, set()).add(touchpoint_id)
         return cls(
@@ -217,6 +218,8 @@ def read_profile(
             fields[name] = normalise(value)
         except ValueError as error:
             errors.append((f"{pointer}/{name}", f"“{value}” {error}."))
+    if customer.preferred_modes is not UNSET:
+        fields["preferred_modes"] = _read_modes(customer.preferred_modes or (), f"{pointer}/preferred_modes", errors)
     attributes = customer.attributes
     if attributes is None:
         return Profile(external_id, fields, None, consents)
@@ -229,11 +232,23 @@ def read_profile(
 def _consents(given: Iterable[ConsentIn], pointer: str, errors: list[tuple[str, str]], now: datetime) -> Iterator[Said]:
     for index, item in enumerate(given):
         at = f"{pointer}/{index}"
-        for name, value, known in (("mode", item.mode, CONSENT_MODES), ("purpose", item.purpose, Purpose.values)):
+        for name, value, known in (("mode", item.mode, SENT_MODES), ("purpose", item.purpose, Purpose.values)):
             if value not in known:
                 errors.append((f"{at}/{name}", f"“{value}” is not known; it is one of {', '.join(known)}."))
         moment = read_time(item.at, now, f"{at}/at", errors) if item.at is not None else None
         yield Said(item.mode, item.purpose, item.given, moment, item.source.strip(), item.text_version, item.text)
+
+
+def _read_modes(modes: Sequence[str], pointer: str, errors: list[tuple[str, str]]) -> str:
+    """Modes in an order of preference, each once, as the column has them."""
+    for place, mode in enumerate(modes):
+        if mode not in SENT_MODES:
+            errors.append(
+                (f"{pointer}/{place}", f"“{mode}” is not a mode that sends; there are {', '.join(SENT_MODES)}.")
+            )
+        elif mode in modes[:place]:
+            errors.append((f"{pointer}/{place}", f"“{mode}” stands twice."))
+    return ",".join(modes)
 
 
 def read_time(text: str, now: datetime, pointer: str, errors: list[tuple[str, str]]) -> datetime:

@@ -5,7 +5,6 @@ transactions stand around each message and none while the network is waited for 
 link: then no order of locks among reminders is needed.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,22 +15,25 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
+    DOUBT,
     LEASE,
     forget,
     give_up_if_lost,
+    is_dead,
+    is_in_doubt_again,
     may_go_out,
-    needs_consent,
     note_attempt,
     score_wordings,
     void_reason,
 )
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
-from surveys.flow.invite import Histories, hashes_of, planned, terms_of
+from surveys.flow.hand_over import hand_over, shares_of
+from surveys.flow.invite import Histories, hashes_of, needs_consent, planned, terms_of
 from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
@@ -73,23 +75,14 @@ def _remind_batch(
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
     claimed = _claim(now, limit)
-    by_mode: dict[str, list[_Claimed]] = defaultdict(list)
-    for one in claimed.ready:
-        by_mode[one.reminder.invitation.mode].append(one)
+    ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
     try:
-        for mode, ready in by_mode.items():
-            with channels[mode].connect() as carrier:
-                away: Outcome | None = None
-                for one in ready:
-                    if over() and away is None:
-                        break
-                    untouched.discard(one.reminder.pk)  # from here on it may have gone out
-                    outcome = away or carrier.send(one.letter)
-                    away = outcome if outcome.carrier_away else away
-                    sent += outcome.result == "sent"
-                    _settle(one, outcome, now)
+        begun = lambda one: untouched.discard(one.reminder.pk)  # noqa: E731
+        for one, _letter, outcome in hand_over(ready, channels, over, begun):
+            sent += outcome.result == "sent"
+            _settle(one, outcome, now)
     finally:
         _give_back([one for one in claimed.ready if one.reminder.pk in untouched])
     return claimed.looked_at, len(claimed.ready), sent
@@ -117,14 +110,17 @@ def _claim(now: datetime, limit: int) -> _Claim:
     )
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
-        ids = list(due.order_by("send_at", "id").values_list("invitation_id", flat=True)[:limit])
+        first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
+        shares = shares_of(limit, SENDING, "invitation__mode")
+        ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)
         links = {
             row.pk: row
             for row in Invitation.objects.filter(pk__in=ids)
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .prefetch_related("touchpoint", "instrument", "rule")
             .order_by("pk")
         }
         # Links before people, people by their id, then addresses: see flow/locks.py.
@@ -136,6 +132,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         wordings = score_wordings({row.instrument_id for row in links.values()})
         reopened = reopened_since(row.event for row in links.values())
         ready = []
+        drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
@@ -148,7 +145,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 reminder.lease_until = now + LEASE
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
-                letter = compose(invitation, organisation, wording, address, reminder.number)
+                letter = compose(invitation, organisation, wording, address, reminder.number, drafts)
                 ready.append(_Claimed(reminder, letter))
         Reminder.objects.bulk_update(
             reminders, ["status", "reason", "send_at", "lease_until", "attempted_at", "attempts"], batch_size=500
@@ -162,7 +159,7 @@ def _decide(reminder: Reminder, organisation: Organisation, histories: Histories
     """The address to write to; "" where it was dropped or postponed, which is then written on it."""
     invitation = reminder.invitation
     customer = invitation.customer
-    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id, needs_consent(invitation))
+    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id, needs_consent(invitation.rule))
     mode = way.mode
     expires_at = invitation.expires_at or now
     reason = _reason_against(invitation, histories, reopened)
@@ -227,7 +224,7 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
         waiting = row.filter(status=Status.SCHEDULED)
         if outcome.result == "sent":
             row.update(status=Status.SENT, reason="", sent_at=now, lease_until=None)
-        elif outcome.result == "permanent":
+        elif is_dead(letter, outcome, now):
             waiting.update(status=Status.FAILED, reason=Reason.BOUNCED, lease_until=None)
             give_up_if_lost(
                 invitation, Reason.BOUNCED, outcome.detail, now
@@ -235,8 +232,10 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
             pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
-            send_at = now + max(pause, timedelta(seconds=outcome.retry_after_s))
-            if invitation.expires_at is not None and send_at >= invitation.expires_at:
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
+            send_at = now + pause
+            is_late = invitation.expires_at is not None and send_at >= invitation.expires_at
+            if is_late or is_in_doubt_again(invitation, outcome, reminder.number):
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)

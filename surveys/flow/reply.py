@@ -11,6 +11,7 @@ from django.db import transaction
 
 from surveys.channels import sms
 from surveys.flow.compose import domain
+from surveys.flow.hand_over import hand_over
 from surveys.gsm import thrifty
 from surveys.letters import Letter, Outcome
 from surveys.models import InboundText, SentMessage
@@ -19,6 +20,7 @@ BATCH = 50
 LEASE = timedelta(minutes=5)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 PATIENCE = timedelta(days=1)
+DOUBTS = 2  # whoever may have got a reply twice does not get it again
 
 
 def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
@@ -29,16 +31,10 @@ def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] 
     if not rows:
         return 0
     try:
-        with sms.connect() as carrier:
-            away: Outcome | None = None
-            for row in rows:
-                if over() and away is None:
-                    break
-                untouched.discard(row.pk)
-                outcome = away or carrier.send(_letter(row))
-                away = outcome if outcome.carrier_away else away
-                sent += outcome.result == "sent"
-                _settle(row, outcome, now)
+        ready = [(sms.MODE, row, _letter(row)) for row in rows]
+        for row, _sent, outcome in hand_over(ready, {sms.MODE: sms}, over, lambda row: untouched.discard(row.pk)):
+            sent += outcome.result == "sent"
+            _settle(row, outcome, now)
     finally:
         InboundText.objects.filter(pk__in=untouched, due_at__isnull=False).update(due_at=now)
     return sent
@@ -63,7 +59,11 @@ def _settle(row: InboundText, outcome: Outcome, now: datetime) -> None:
     held = InboundText.objects.filter(pk=row.pk)
     if outcome.result == "sent":
         held.update(replied_at=now, due_at=None, detail="")
-    elif outcome.result == "permanent" or now - row.received_at > PATIENCE:
+    elif (
+        outcome.result == "permanent"
+        or now - row.received_at > PATIENCE
+        or (outcome.in_doubt and row.attempts >= DOUBTS)  # nobody is told the same a third time
+    ):
         held.update(due_at=None, detail=outcome.detail)
     else:
         pause = max(BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1], timedelta(seconds=outcome.retry_after_s))

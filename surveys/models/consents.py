@@ -3,11 +3,6 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from surveys.models.responses import Mode
-
-# Those that begin with a message to a customer.
-CONSENT_MODES = (Mode.EMAIL, Mode.SMS, Mode.IVR)
-
 
 class Purpose(models.TextChoices):
     """What messages are for. A kind of message that is no survey has a purpose of its own."""
@@ -25,7 +20,7 @@ class Consent(models.Model):
     class Source(models.TextChoices):
         API = "api", _("Another system")
         STAFF = "staff", _("Staff")
-        PAGE = "page", _("The person, on the page")
+        PAGE = "page", _("The person, by link or mail")
         TEXT = "text", _("The person, by text")
 
     customer = models.ForeignKey(

@@ -20,6 +20,8 @@ class Customer(models.Model):
     language = models.CharField(_("language"), max_length=20, blank=True, default="")
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="")
     segment = models.CharField(_("segment"), max_length=100, blank=True, default="")
+    # "sms,email": a text, so that it is learned and cleared like all else that systems say of somebody.
+    preferred_modes = models.CharField(_("prefers"), max_length=60, blank=True, default="", db_default="")
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)
     # The time of the newest event that wrote this profile: an older one only fills what is empty.
     profile_at = models.DateTimeField(_("profile as of"))
@@ -39,6 +41,11 @@ class Customer(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.external_id
+
+    @property
+    def preference(self) -> list[str]:
+        """The modes in which this person would rather be asked, the dearest first."""
+        return self.preferred_modes.split(",") if self.preferred_modes else []
 
 
 class Segment(models.Model):

@@ -13,12 +13,10 @@ from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import erase_customer, export_customer
 from surveys.flow.incoming import Catalogue, InputError, Profile, read_event
 from surveys.flow.invite import invite_pending
-from surveys.flow.programme.values import SENT_MODES
 from surveys.flow.record import record_events
 from surveys.flow.remind import remind_due
 from surveys.flow.unsubscribe import complain, rejoin_number, resubscribe, stop_number, unsubscribe
 from surveys.models import Consent, Customer, Invitation, Purpose, Reminder, Scope, Suppression
-from surveys.models.consents import CONSENT_MODES
 from surveys.models.keys import SCOPES
 from tests.factories import (
     NOW,
@@ -63,10 +61,6 @@ def ask(customer, modes=("email", "sms"), needs=True, **rule):
 
 
 # --- What holds -------------------------------------------------------------------------------------------------------
-
-
-def test_consent_is_kept_for_every_mode_that_begins_with_a_message():
-    assert CONSENT_MODES == SENT_MODES
 
 
 def test_the_newest_act_by_its_own_time_holds_in_whatever_order_they_come(customer):

@@ -1,20 +1,17 @@
 """One HTTP call to a provider. In: a request. Out: its answer, or the Outcome where there is none to speak of."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 
-from surveys.letters import Outcome
+from surveys.doubt import was_handed_over
+from surveys.letters import DETAIL_MAX, Outcome, retry_after_s
 
 TIMEOUT = (5, 10)  # to connect, and between two bytes; flow/deliver.py's lease must outlast them
-DETAIL_MAX = 500
 ABOUT_US = frozenset(
     {401, 402, 403, 404, 405, 407}
 )  # the account, its money, the address of the service: no fault of a number
-RETRY_MAX_S = 86_400
 
 
 def post(
@@ -37,11 +34,12 @@ def post(
         )
     except requests.RequestException as error:
         # Without its words: they quote the address with what stands in it.
-        return Outcome("temporary", f"{type(error).__name__}: the provider does not answer", carrier_away=True)
+        said_nothing = f"{type(error).__name__}: the provider does not answer"
+        return Outcome("temporary", said_nothing, carrier_away=True, in_doubt=was_handed_over(error))
     if answer.status_code == 429:
-        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer))
+        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer.headers))
     if answer.status_code >= 500 or 300 <= answer.status_code < 400 or answer.status_code in ABOUT_US:
-        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer))
+        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer.headers))
     return answer
 
 
@@ -51,8 +49,9 @@ def said(answer: requests.Response) -> str:
 
 
 def wrong(answer: requests.Response) -> Outcome:
-    """An answer that is not in the provider's form: nobody knows what became of the message."""
-    return Outcome("temporary", f"Not understood: {said(answer)}"[:DETAIL_MAX], carrier_away=True)
+    """An answer that is not in the provider's form: nobody knows what became of the message, if it was not refused."""
+    detail = f"Not understood: {said(answer)}"[:DETAIL_MAX]
+    return Outcome("temporary", detail, carrier_away=True, in_doubt=answer.ok)
 
 
 def json_of(answer: requests.Response) -> Any:
@@ -61,16 +60,3 @@ def json_of(answer: requests.Response) -> Any:
         return answer.json()
     except ValueError:
         return None
-
-
-def retry_after_s(answer: requests.Response) -> int:
-    """Seconds of Retry-After, given as a number or a date (RFC 9110); 0 where there is none."""
-    given = answer.headers.get("Retry-After", "").strip()
-    if given.isascii() and given.isdigit():
-        return min(int(given[:9]), RETRY_MAX_S)
-    try:
-        now = parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else datetime.now(UTC)
-        seconds = (parsedate_to_datetime(given) - now).total_seconds()
-    except (ValueError, TypeError):
-        return 0
-    return int(min(max(seconds, 0), RETRY_MAX_S))

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0007_suppression_scopes'),
+        ('surveys', '0016_unknown_result'),
     ]
 
     operations = [
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('given', models.BooleanField(verbose_name='given')),
                 ('at', models.DateTimeField(verbose_name='at')),
                 ('recorded_at', models.DateTimeField(verbose_name='recorded')),
-                ('source', models.CharField(choices=[('api', 'Another system'), ('staff', 'Staff'), ('page', 'The person, on the page'), ('text', 'The person, by text')], max_length=5, verbose_name='source')),
+                ('source', models.CharField(choices=[('api', 'Another system'), ('staff', 'Staff'), ('page', 'The person, by link or mail'), ('text', 'The person, by text')], max_length=5, verbose_name='source')),
                 ('detail', models.CharField(blank=True, default='', max_length=200, verbose_name='where')),
                 ('recorded_by_name', models.CharField(blank=True, default='', max_length=150, verbose_name='recorded by')),
                 ('text_version', models.CharField(blank=True, default='', max_length=100, verbose_name='version of the text')),

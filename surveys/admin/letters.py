@@ -312,7 +312,13 @@ def _send_test(request: HttpRequest, chosen: Chosen, address: str) -> None:
         outcome: Outcome = carrier.send(letter)
     to_whom = _("to oneself") if address == getattr(request.user, "email", "") else _("to another address")
     noted(request, chosen.rule, _("Test letter, %(to)s: %(result)s") % {"to": to_whom, "result": outcome.result})
-    if outcome.result != "sent":
+    if outcome.in_doubt:
+        messages.warning(
+            request,
+            _("The test was handed over and nothing came back; it may have arrived. %(said)s")
+            % {"said": outcome.detail},
+        )
+    elif outcome.result != "sent":
         messages.error(
             request,
             _("Not sent. The mail server said: %(said)s") % {"said": outcome.detail or outcome.result},

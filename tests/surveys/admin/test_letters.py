@@ -240,6 +240,9 @@ def test_nobody_opens_a_closed_form_with_a_signature_of_another_touchpoint_or_of
 
 
 def test_what_the_mail_server_says_is_shown(manager, rule, smtp):
+    smtp.drops = True
+    assert "it may have arrived" in said_to(manager, rule)
+    smtp.be_kind()
     smtp.refuse["me@example.com"] = "550 5.1.1 no such user"
     assert "550 5.1.1 no such user" in said_to(manager, rule)
     smtp.stop()

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.mail import get_connection
+from django.core.validators import validate_email
 
 from surveys.channels import sms
 from surveys.channels.email import tracking
@@ -59,3 +60,15 @@ def check_sms_url(app_configs: Any, **_: Any) -> list[CheckMessage]:
 def check_rates(app_configs: Any, **_: Any) -> list[CheckMessage]:
     """EMAIL_RATE and SMS_RATE are numbers."""
     return [Error(problem, id="cxsurvey.E004") for problem in settings.CX_RATE_PROBLEMS]
+
+
+@register(CARRIERS)
+def check_unsubscribe_mailto(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """UNSUBSCRIBE_MAILTO is one address, bare: it goes into a header as it stands."""
+    try:
+        if settings.UNSUBSCRIBE_MAILTO:
+            validate_email(settings.UNSUBSCRIBE_MAILTO)
+    except ValidationError:
+        said = f"UNSUBSCRIBE_MAILTO is one email address, not “{settings.UNSUBSCRIBE_MAILTO}” (docs/email.md)."
+        return [Error(said, id="cxsurvey.E005")]
+    return []

@@ -54,7 +54,7 @@ class TypeFilter(WordFilter):
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        asked = InvitationRule.objects.order_by("event_type").values_list("event_type", flat=True).distinct()
+        asked = InvitationRule.objects.filter(calendar="").order_by().values_list("event_type", flat=True).distinct()
         return [(name, name) for name in sorted({*asked, *TICKET_EVENTS})]
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:

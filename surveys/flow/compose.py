@@ -2,7 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from email.utils import parseaddr, quote
 from functools import lru_cache
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.template.loader import get_template
 from django.utils import translation
+from django.utils.html import escape
 
 from surveys import colours
 from surveys.channels import sms
@@ -28,35 +30,52 @@ NOT_IN_NAMES = re.compile(r'[][\\()<>@,:;".]')  # RFC 5322: of a name that stand
 
 
 def compose(
-    invitation: Invitation, organisation: Organisation, wording: Wording, address: str, reminder: int = 0
+    invitation: Invitation,
+    organisation: Organisation,
+    wording: Wording,
+    address: str,
+    reminder: int = 0,
+    drafts: "Drafts | None" = None,
 ) -> Letter:
     """The message of one invitation, as its mode writes it; `wording` is that of its instrument's own scale question.
 
-    A `reminder` (1, 2) says the same once more, under an id of its own.
+    A `reminder` (1, 2) says the same once more, under an id of its own. `drafts`: those of the batch.
     """
-    return WRITERS.get(invitation.mode, compose_letter)(invitation, organisation, wording, address, reminder)
+    return WRITERS.get(invitation.mode, compose_letter)(invitation, organisation, wording, address, reminder, drafts)
 
 
 def compose_letter(
-    invitation: Invitation, organisation: Organisation, wording: Wording, address: str, reminder: int = 0
+    invitation: Invitation,
+    organisation: Organisation,
+    wording: Wording,
+    address: str,
+    reminder: int = 0,
+    drafts: "Drafts | None" = None,
 ) -> Letter:
     """An email. A reminder is an answer to the first: mail programs show them together."""
     language = invitation.language or organisation.default_language
-    script = script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, reminder > 0)
-    first = message_id_of(invitation)
+    is_reminder = reminder > 0
     token = invitation.token or ""
-    return write_letter(
-        script,
-        Personal(
-            address=address,
-            name=invitation.customer.name,
-            url=f"{settings.BASE_URL}/s/{token}/",
-            unsubscribe=f"{settings.BASE_URL}/u/{token}/",
-            token=token,
-            message_id=message_id_of(invitation, reminder),
-            in_reply_to=first if reminder else "",
-        ),
+    to = Personal(
+        address=address,
+        name=invitation.customer.name,
+        url=f"{settings.BASE_URL}/s/{token}/",
+        unsubscribe=f"{settings.BASE_URL}/u/{token}/",
+        token=token,
+        message_id=message_id_of(invitation, reminder),
+        in_reply_to=message_id_of(invitation) if reminder else "",
     )
+    if drafts is None:
+        return write_letter(
+            script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, is_reminder), to
+        )
+    key = invitation.touchpoint_id, invitation.rule_id, wording.pk, language, is_reminder
+    draft = drafts.get(key)
+    if draft is None:
+        draft = drafts[key] = draft_of(
+            script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, is_reminder)
+        )
+    return fill_draft(draft, to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +187,20 @@ def write_letter(script: Script, to: Personal) -> Letter:
         "is_test": to.is_test,
     }
     context = {**script.shared, **own}
-    subject = " ".join(address_by_name(script.subject, to.name).split())[:200]
-    return Letter(
-        to=to.address,
-        subject=subject,
+    return _letter(
+        script,
+        to,
         text=template("email/invitation.txt").render(context),
         html=template("email/invitation.html").render(context),
+    )
+
+
+def _letter(script: Script, to: Personal, text: str, html: str) -> Letter:
+    return Letter(
+        to=to.address,
+        subject=" ".join(address_by_name(script.subject, to.name).split())[:200],
+        text=text,
+        html=html,
         message_id=to.message_id,
         headers={
             "List-Unsubscribe": unsubscribe_header(to.unsubscribe, to.token),
@@ -184,6 +211,57 @@ def write_letter(script: Script, to: Personal) -> Letter:
         sender=script.sender,
         reply_to=script.reply_to,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A script's letters, (text, HTML), with places such as %(name)s for what is one customer's: for whom we know a name of, and not."""
+
+    script: Script
+    named: tuple[str, str]
+    nameless: tuple[str, str]
+
+
+# What the letters of one batch have in common, each made once: an edit is seen by the next batch.
+Drafts = MutableMapping[tuple[int, int | None, int, str, bool], Draft]
+DRAFTS_MAX = 200
+_drafts: dict[str, Draft] = {}  # by all that their scripts say, so that none is ever out of date
+
+
+def draft_of(script: Script) -> Draft:
+    """The script's draft. The templates are rendered once, not for each customer."""
+    key = repr(script)
+    draft = _drafts.get(key)
+    if draft is None:
+        if len(_drafts) >= DRAFTS_MAX:
+            _drafts.clear()
+        draft = _drafts[key] = Draft(script, _with_places(script, named=True), _with_places(script, named=False))
+    return draft
+
+
+def _with_places(script: Script, *, named: bool) -> tuple[str, str]:
+    mark = secrets.token_hex(8)  # that nobody can have written into a text; no escaping changes it
+    places = {place: f"{mark}{place}{mark}" for place in ("name", "url", "unsubscribe")}
+    name = places["name"] if named else ""
+    to = Personal("", name, places["url"], places["unsubscribe"], token="", message_id="")
+    letter = write_letter(script, to)
+
+    def opened(text: str) -> str:
+        text = text.replace("%", "%%")
+        for place, marked in places.items():
+            text = text.replace(marked, f"%({place})s")
+        return text
+
+    return opened(letter.text), opened(letter.html)
+
+
+def fill_draft(draft: Draft, to: Personal) -> Letter:
+    """The same letter to one customer as write_letter's."""
+    if to.query or "\n" in to.name or "\r" in to.name:  # a test; a name that HTML would show in two lines
+        return write_letter(draft.script, to)
+    text, html = draft.named if to.name else draft.nameless
+    own = {"name": to.name, "url": to.url, "unsubscribe": to.unsubscribe}
+    return _letter(draft.script, to, text % own, html % {place: escape(value) for place, value in own.items()})
 
 
 def unsubscribe_header(url: str, token: str) -> str:
@@ -205,7 +283,12 @@ def sender_of(organisation: Organisation, language: str) -> str:
 
 
 def compose_text(
-    invitation: Invitation, organisation: Organisation, wording: Wording, address: str, reminder: int = 0
+    invitation: Invitation,
+    organisation: Organisation,
+    wording: Wording,
+    address: str,
+    reminder: int = 0,
+    drafts: "Drafts | None" = None,
 ) -> Letter:
     """A text message. A reminder has the same words: an answer to either is an answer to both."""
     language = invitation.language or organisation.default_language
@@ -279,12 +362,13 @@ def message_id_of(invitation: Invitation, reminder: int = 0) -> str:
 
 def domain() -> str:
     """The sender's domain: a Message-ID is only as unique as the name behind its @."""
-    return (
-        parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-        or urlsplit(settings.BASE_URL).hostname
-        or "localhost"
-    )
+    return _domain(settings.DEFAULT_FROM_EMAIL, settings.BASE_URL)
+
+
+@lru_cache(maxsize=8)
+def _domain(sender: str, base_url: str) -> str:
+    return parseaddr(sender)[1].rpartition("@")[2] or urlsplit(base_url).hostname or "localhost"
 
 
 # By mode; what is in none is a letter.
-WRITERS: Mapping[str, Callable[[Invitation, Organisation, Wording, str, int], Letter]] = {sms.MODE: compose_text}
+WRITERS: Mapping[str, Callable[..., Letter]] = {sms.MODE: compose_text}

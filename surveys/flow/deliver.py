@@ -17,11 +17,12 @@ from django.db.models import F, Q
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.flow.calendar import may_wait
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
 from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
+from surveys.flow.prepared import Prepared
 from surveys.flow.programme.values import REMINDERS
 from surveys.flow.quota import Places
 from surveys.flow.soft import bounced_too_often
@@ -41,11 +42,13 @@ from surveys.models import (
     Wording,
 )
 
-BATCH = 50
+BATCH = 100
 ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
+DOUBT = timedelta(minutes=30)  # who may have got a message does not get it again at once
+DOUBTS = 2  # who may have got it twice does not get it again
 LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
@@ -121,7 +124,9 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .defer("event__facts")
+            .prefetch_related("touchpoint", "instrument", "rule")  # a few, which most rows share
             .order_by("send_at", "id")
         )
         due = [row for share, most in shares_of(limit, SENDING) for row in free.filter(share)[:most]]
@@ -140,6 +145,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         reopened = reopened_since(invitation.event for invitation in due)
         given_up = _given_up(due)
         letters: list[tuple[Invitation, Letter]] = []
+        drafts: Drafts = {}
         written: dict[str, datetime | None] = {}
         # What was tried before keeps its turn. Of two others for one customer the higher goes first, and keeps the other from going.
         for invitation in sorted(
@@ -163,7 +169,10 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 invitation.lease_until = now + LEASE
                 invitation.attempts += 1
                 letters.append(
-                    (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
+                    (
+                        invitation,
+                        compose(invitation, organisation, wordings[invitation.instrument_id], address, drafts=drafts),
+                    )
                 )
             if invitation.attempted_at is not None:
                 at = now if address else invitation.attempted_at
@@ -173,7 +182,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 _leave_queue(invitation, histories)
         _store(due)
         note_written(written, now)
-        letters.sort(key=lambda pair: due.index(pair[0]))  # sent in the order in which they were due
+        place = {invitation.pk: number for number, invitation in enumerate(due)}
+        letters.sort(key=lambda pair: place[pair[0].pk])  # sent in the order in which they were due
         return _Claim(len(due), letters, first_time, written)
 
 
@@ -379,7 +389,7 @@ def note_attempt(
         mode=mode,
         at=now,
         message_id=letter.message_id,
-        result=outcome.result,
+        result=DeliveryAttempt.Result.UNKNOWN if outcome.in_doubt else outcome.result,
         detail=outcome.detail,
         reference=outcome.reference,
         address_hash=address_hash(letter.to) if outcome.reference or outcome.soft else "",
@@ -388,32 +398,104 @@ def note_attempt(
     )
 
 
+def is_in_doubt_again(invitation: Invitation, outcome: Outcome, reminder: int = 0) -> bool:
+    """Handed over as often as may be, and never a word: it may have arrived each time. The tries are noted."""
+    if not outcome.in_doubt:
+        return False
+    tries = DeliveryAttempt.objects.filter(
+        invitation=invitation, reminder=reminder, result=DeliveryAttempt.Result.UNKNOWN
+    )
+    return tries.count() >= DOUBTS
+
+
+_INVITATIONS, _ATTEMPTS, _REMINDERS = (model._meta.db_table for model in (Invitation, DeliveryAttempt, Reminder))
+# That one message went out: its attempt, its invitation and the reminders, in one statement, which is the transaction. An answer may
+# have come in before we heard the server's OK: then it is not "sent" any more, and nobody is reminded.
+_SENT = Prepared(
+    "settle_sent",
+    f"""
+WITH changed AS (
+    UPDATE {_INVITATIONS} SET sent_at = %(at)s, expires_at = %(expires_at)s, lease_until = NULL,
+        status = CASE status WHEN 'scheduled' THEN 'sent' ELSE status END
+    WHERE id = %(id)s RETURNING id, status
+),
+attempt AS (
+    INSERT INTO {_ATTEMPTS} (invitation_id, reminder, mode, at, message_id, result, detail, reference, address_hash, receipt)
+    SELECT id, 0, %(mode)s, %(at)s, %(message_id)s, 'sent', %(detail)s, %(reference)s, %(address_hash)s, '' FROM changed
+),
+reminding AS (
+    INSERT INTO {_REMINDERS} (invitation_id, number, status, reason, send_at, attempts)
+    SELECT id, planned.number, 'scheduled', '', planned.send_at, 0
+    FROM changed, unnest(%(numbers)s, %(reminders)s) AS planned (number, send_at) WHERE status = 'sent'
+    ON CONFLICT DO NOTHING
+)
+SELECT status FROM changed
+""",
+    {
+        "id": "bigint",
+        "mode": "text",
+        "at": "timestamptz",
+        "message_id": "text",
+        "detail": "text",
+        "reference": "text",
+        "address_hash": "text",
+        "expires_at": "timestamptz",
+        "numbers": "smallint[]",
+        "reminders": "timestamptz[]",
+    },
+)
+
+
+def _settle_sent(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
+    """The carrier took it."""
+    expires_at = now + timedelta(seconds=invitation.expires_s)
+    reminders = _planned_reminders(invitation, expires_at, now)
+    with connection.cursor() as cursor:
+        _SENT.execute(
+            cursor,
+            {
+                "id": invitation.pk,
+                "mode": invitation.mode,
+                "at": now,
+                "message_id": letter.message_id,
+                "detail": outcome.detail,
+                "reference": outcome.reference,
+                "address_hash": address_hash(letter.to) if outcome.reference else "",
+                "expires_at": expires_at,
+                "numbers": list(reminders),
+                "reminders": list(reminders.values()),
+            },
+        )
+        found = cursor.fetchone()
+    if found != (Invitation.Status.SENT,):  # which it would not be if its customer had been erased: that cancels it
+        with transaction.atomic():
+            _forget_if_erased(invitation, letter)
+
+
 def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
     """Second transaction: what the carrier said."""
+    if outcome.result == "sent":
+        _settle_sent(invitation, letter, outcome, now)
+        return
     row = Invitation.objects.filter(pk=invitation.pk)
     with transaction.atomic():
         note_attempt(invitation, invitation.mode, letter, outcome, now)
-        if outcome.result == "sent":
-            expires_at = now + timedelta(seconds=invitation.expires_s)
-            row.update(sent_at=now, expires_at=expires_at, lease_until=None)
-            # An answer may have come in before we heard the server's OK.
-            if row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT):
-                _plan_reminders(invitation, expires_at, now)
-        elif is_dead(letter, outcome, now):
+        if is_dead(letter, outcome, now):
             give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
-        elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
+        elif is_in_doubt_again(invitation, outcome) or (
+            invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE
+        ):
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
             )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
-            pause = max(pause, timedelta(seconds=outcome.retry_after_s))
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
-        if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
-            forget(invitation, letter)
+        _forget_if_erased(invitation, letter)
 
 
 def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
@@ -421,19 +503,23 @@ def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
     return outcome.result == "permanent" or (outcome.soft and bounced_too_often(address_hash(letter.to), now))
 
 
-def _plan_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> None:
-    """What the rule says of reminders, for as long as the link works."""
+def _planned_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> dict[int, datetime]:
+    """By number, when the rule wants people to be reminded, for as long as the link works."""
     rule = invitation.rule
     if rule is None or not rule.reminders_s:
-        return
+        return {}
     organisation = Organisation.current()
-    rows = []
-    for number, span in enumerate(rule.reminders_s[:REMINDERS], start=1):
-        earliest = now + timedelta(seconds=span)
-        send_at = planned(earliest, now, invitation.customer, invitation.mode, rule, organisation)
-        if send_at < expires_at:
-            rows.append(Reminder(invitation=invitation, number=number, send_at=send_at))
-    Reminder.objects.bulk_create(rows, ignore_conflicts=True)
+    spans = enumerate(rule.reminders_s[:REMINDERS], start=1)
+    times = {
+        number: planned(now + timedelta(seconds=span), now, invitation.customer, invitation.mode, rule, organisation)
+        for number, span in spans
+    }
+    return {number: send_at for number, send_at in times.items() if send_at < expires_at}
+
+
+def _forget_if_erased(invitation: Invitation, letter: Letter) -> None:
+    if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
+        forget(invitation, letter)
 
 
 def forget(invitation: Invitation, letter: Letter) -> None:

@@ -15,14 +15,16 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
+    DOUBT,
     LEASE,
     forget,
     give_up_if_lost,
     is_dead,
+    is_in_doubt_again,
     may_go_out,
     note_attempt,
     score_wordings,
@@ -117,7 +119,8 @@ def _claim(now: datetime, limit: int) -> _Claim:
             row.pk: row
             for row in Invitation.objects.filter(pk__in=ids)
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .prefetch_related("touchpoint", "instrument", "rule")
             .order_by("pk")
         }
         # Links before people, people by their id, then addresses: see flow/locks.py.
@@ -129,6 +132,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         wordings = score_wordings({row.instrument_id for row in links.values()})
         reopened = reopened_since(row.event for row in links.values())
         ready = []
+        drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
@@ -141,7 +145,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 reminder.lease_until = now + LEASE
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
-                letter = compose(invitation, organisation, wording, address, reminder.number)
+                letter = compose(invitation, organisation, wording, address, reminder.number, drafts)
                 ready.append(_Claimed(reminder, letter))
         Reminder.objects.bulk_update(
             reminders, ["status", "reason", "send_at", "lease_until", "attempted_at", "attempts"], batch_size=500
@@ -228,8 +232,10 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
             pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
-            send_at = now + max(pause, timedelta(seconds=outcome.retry_after_s))
-            if invitation.expires_at is not None and send_at >= invitation.expires_at:
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
+            send_at = now + pause
+            is_late = invitation.expires_at is not None and send_at >= invitation.expires_at
+            if is_late or is_in_doubt_again(invitation, outcome, reminder.number):
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)

@@ -58,3 +58,13 @@ def test_a_server_does_not_start_and_says_why(use, settings, capsys):
     settings.CX_RATE_PROBLEMS = ["SMS_RATE is a number of messages per second, such as 10 or 0.5."]
     with pytest.raises(ServicesError, match=r"SMS_RATE is a number(.|\n)*SMS_URL begins"):
         refuse_carriers()
+
+
+@pytest.mark.parametrize(
+    "address", ["unsubscribe", "a@example.com, b@example.com", "Tea <a@example.com>", "mailto:a@example.com?x="]
+)
+def test_the_address_for_unsubscribing_is_one_address(settings, address):
+    settings.UNSUBSCRIBE_MAILTO = address
+    assert said() == [("cxsurvey.E005", True)]
+    settings.UNSUBSCRIBE_MAILTO = "unsubscribe@example.com"
+    assert said() == []

@@ -9,6 +9,7 @@ from surveys import colours
 from surveys.flow.compose import compose
 from surveys.flow.deliver import deliver_due
 from surveys.flow.invite import invite_pending
+from surveys.flow.programme import import_programme
 from surveys.letters import LETTER_TEXTS, Letter, address_by_name, longest_of, strange_letter_places
 from surveys.models import Instrument, InvitationRule, Organisation, Wording
 from tests.factories import (
@@ -20,6 +21,7 @@ from tests.factories import (
     make_rule,
     make_touchpoint,
 )
+from tests.printed import blocks
 
 pytestmark = pytest.mark.django_db
 CLIPPED_AT = 102 * 1024  # bytes of HTML: Gmail hides what comes after them, the unsubscribe link first
@@ -60,6 +62,15 @@ def test_a_rules_own_text_goes_before_the_organisations_and_that_before_ours(rul
     assert german.subject == "Lieferung: wie war sie?"
     assert "Wir möchten gern wissen, wie es für Sie war." in german.html
     assert arabic.subject == "كيف كانت تجربتك؟ Delivery – Harbour Tea"  # not the rule's English one
+
+
+def test_a_language_that_we_have_no_phrases_in_is_served_by_the_rules_own_texts_else_in_english(rule):
+    rule.letter = {"subject": {"sw": "Chai ilikuwaje?", "en": "How was your tea?"}, "opening": {"en": "Hot?"}}
+    assert letter_of(rule, "sw").subject == "Chai ilikuwaje?"
+    assert "Hot?" in letter_of(rule, "sw").text
+    assert letter_of(rule, "sw-ke").subject == "Chai ilikuwaje?"
+    assert letter_of(rule, "mt").subject == "How was your tea?"
+    assert letter_of(rule, "zh-hant").subject != "How was your tea?"
 
 
 def test_a_reminder_says_that_it_is_one_and_names_the_letter_that_it_reminds_of(rule):
@@ -265,3 +276,17 @@ def test_the_longest_letter_is_not_clipped(rule, organisation):
     for reminder in (0, 1):
         assert 20_000 < len(letter_of(rule, reminder=reminder).html.encode()) < CLIPPED_AT
     assert len(letter_of(rule, "zh-hans").html.encode()) < 16 * 1024
+
+
+# --- What the document says ---
+
+
+def test_the_documents_programme_is_read_as_it_stands_there(rule, organisation):
+    rule.slug = "after-delivery"
+    rule.save()
+    (text,) = blocks("docs/email.md", "yaml")
+    assert import_programme(text).changed
+    rule.refresh_from_db()
+    assert set(rule.letter) == set(LETTER_TEXTS)
+    assert letter_of(rule, "zh-hans").subject == "Li Na，这次的茶怎么样？"
+    assert letter_of(rule).sender == "Harbour Tea <hello@tea.example.com>"

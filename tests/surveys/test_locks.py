@@ -16,16 +16,18 @@ from django.db import connection, connections, transaction
 
 from surveys.channels.sms.shape import IncomingText
 from surveys.flow.addresses import address_hash
+from surveys.flow.calendar import ask_page
 from surveys.flow.converse import take_text
 from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import erase_customer
 from surveys.flow.expire import expire_due
 from surveys.flow.incoming import Catalogue, read_event
 from surveys.flow.invite import invite_pending
+from surveys.flow.quota import Places
 from surveys.flow.record import record_events
 from surveys.flow.remind import remind_due
 from surveys.flow.unsubscribe import unsubscribe
-from surveys.models import Customer, DeliveryAttempt, InteractionEvent, Invitation, Reminder, Suppression
+from surveys.models import CalendarPass, Customer, DeliveryAttempt, InteractionEvent, Invitation, Reminder, Suppression
 from tests.factories import (
     NOW,
     make_customer,
@@ -248,3 +250,17 @@ def test_expiring_waits_for_nobody(customer):
         assert meeting.begin(lambda: expire_due(NOW)).result(PATIENCE) == 1
     assert list(Invitation.objects.filter(status="expired")) == [free]
     assert expire_due(NOW) == 1
+
+
+@pytest.mark.parametrize("first", ["page", "erase"])
+def test_a_calendars_page_and_an_erasure_meet_at_a_customer(customer, first):
+    """The page holds the customer while it waits for its rule's quota; the erasure sees what it decided."""
+    rule = make_rule(make_touchpoint(), event_type="", calendar="year", quota=5)
+    CalendarPass.objects.create(rule=rule, through=NOW.date().replace(month=1, day=1) - timedelta(days=1))
+    end = NOW.replace(month=12, day=31)
+    works = {"page": lambda: ask_page(end), "erase": lambda: erase_customer("C-1", end)}
+    with holding(customer) as meeting:
+        Places.claim([rule], NOW.date())
+        meeting.begin(works.pop(first))
+        meeting.begin(works.popitem()[1])
+    assert set(Invitation.objects.values_list("status", "reason", "token")) == {("cancelled", "erased", None)}

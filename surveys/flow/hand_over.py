@@ -9,6 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -65,6 +66,7 @@ def hand_over(
             yield whose, letter, outcome
             if outcome.carrier_away:
                 gone.add(mode)
+                outcome = replace(outcome, in_doubt=False)  # of the others it had nothing to be in doubt of
                 for whose, letter in waiting[mode]:
                     begun(whose)
                     yield whose, letter, outcome

@@ -19,10 +19,12 @@ from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
+    DOUBT,
     LEASE,
     forget,
     give_up_if_lost,
     is_dead,
+    is_in_doubt_again,
     may_go_out,
     note_attempt,
     score_wordings,
@@ -230,8 +232,10 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
             pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
-            send_at = now + max(pause, timedelta(seconds=outcome.retry_after_s))
-            if invitation.expires_at is not None and send_at >= invitation.expires_at:
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
+            send_at = now + pause
+            is_late = invitation.expires_at is not None and send_at >= invitation.expires_at
+            if is_late or is_in_doubt_again(invitation, outcome, reminder.number):
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from surveys.channels import SENDING
 from surveys.flow.deliver import drain
 from surveys.flow.hand_over import HORIZON_S, hand_over, shares_of, take_place
-from surveys.letters import Letter, Outcome
+from surveys.letters import Letter
 from surveys.models import Invitation, SendingPace
 from surveys.shift import Shift
 from tests.concurrency import together
@@ -27,29 +28,20 @@ def wait_s(mode="email"):
     return None if place is None else place - time.monotonic()
 
 
-class Way:
-    """A channel that keeps when it was asked."""
-
-    def __init__(self, outcome=None):
-        self.outcome, self.times, self.connections = outcome or Outcome("sent"), [], 0
-
-    def connect(self):
-        self.connections += 1
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def send(self, letter):
-        self.times.append(time.monotonic())
-        return self.outcome
+ADDRESSES = {"email": "li@example.com", "sms": "+8613800000000"}
 
 
 def ready(**counts):
-    return [(mode, f"{mode}{n}", Letter("x", "", "", "", "")) for mode, count in counts.items() for n in range(count)]
+    """Letters to real servers: see the fixture `sms`."""
+    return [
+        (
+            mode,
+            f"{mode}{n}",
+            Letter(ADDRESSES[mode], "How was it?", "How was it?", "<p>How was it?</p>", f"<{mode}{n}@cx>"),
+        )
+        for mode, count in counts.items()
+        for n in range(count)
+    ]
 
 
 def test_without_a_rate_nothing_is_asked_and_nothing_waits(settings, django_assert_num_queries):
@@ -89,33 +81,33 @@ def test_nobody_claims_more_than_can_leave(settings):
     assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50]
 
 
-def test_a_mode_without_a_rate_does_not_wait_for_one_that_has(settings):
+def test_a_mode_without_a_rate_does_not_wait_for_one_that_has(settings, sms, smtp_sink):
     settings.EMAIL_RATE = 10
-    ways = {"email": Way(), "sms": Way()}
-    order = [
-        whose for whose, _letter, _outcome in hand_over(ready(email=3, sms=5), ways, lambda: False, lambda _: None)
-    ]
+    started = time.monotonic()
+    handed = hand_over(ready(email=3, sms=5), SENDING, lambda: False, lambda _: None)
+    order = [whose for whose, _letter, _outcome in handed]
     assert order.index("sms4") < order.index("email1")
-    gaps = [later - sooner for sooner, later in zip(ways["email"].times, ways["email"].times[1:], strict=False)]
-    assert all(gap > 0.08 for gap in gaps)
-    assert (ways["email"].connections, ways["sms"].connections) == (1, 1)
+    assert len(smtp_sink.times) == 3
+    assert smtp_sink.times[-1] - started >= 2 / 10  # the third place is two steps behind the first
+    assert (len(sms.texts), smtp_sink.connections) == (5, 1)
 
 
-def test_a_carrier_that_is_away_is_asked_once_and_the_others_go_on():
-    ways = {"email": Way(Outcome("temporary", carrier_away=True)), "sms": Way()}
+def test_a_carrier_that_is_away_is_asked_once_and_the_others_go_on(sms, smtp_sink):
+    smtp_sink.stop()
     away, begun = set(), []
-    handed = list(hand_over(ready(email=3, sms=2), ways, lambda: False, begun.append, away))
+    handed = list(hand_over(ready(email=3, sms=2), SENDING, lambda: False, begun.append, away))
     assert [outcome.result for _whose, _letter, outcome in handed] == ["temporary"] * 3 + ["sent"] * 2
-    assert (len(ways["email"].times), away, len(begun)) == (1, {"email"}, 5)
+    assert (away, len(begun), len(sms.texts)) == ({"email"}, 5, 2)
+    smtp_sink.start()
 
 
-def test_when_it_is_over_the_rest_is_not_touched_and_nobody_waits_for_his_place(settings):
+def test_when_it_is_over_the_rest_is_not_touched_and_nobody_waits_for_his_place(settings, sms, smtp_sink):
     settings.EMAIL_RATE = 1
     begun = []
     started = time.monotonic()
-    assert len(list(hand_over(ready(email=3), {"email": Way()}, lambda: len(begun) == 1, begun.append))) == 1
-    assert begun == ["email0"]
-    assert time.monotonic() - started < 0.5
+    assert len(list(hand_over(ready(email=3), SENDING, lambda: len(begun) == 1, begun.append))) == 1
+    assert (begun, len(smtp_sink.messages)) == (["email0"], 1)
+    assert time.monotonic() - started < 0.9
 
 
 def make_due(count):
@@ -152,6 +144,7 @@ def test_workers_together_keep_the_rate(settings, smtp_sink):
 WORKER = """
 import django; django.setup()
 from django.utils import timezone
+from surveys.channels import SENDING
 from surveys.flow.deliver import drain
 from surveys.models import Invitation
 from surveys.shift import Shift

@@ -23,6 +23,10 @@ FIRST = date(2026, 10, 1)  # of a quarter of 92 days
 QUARTER = Period(FIRST, date(2026, 12, 31))
 
 
+def _slow(*values: str):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def at(day: date, hour: int = 0, minute: int = 5) -> datetime:
     """By the organisation's clock."""
     return datetime.combine(day, time(hour, minute), SHANGHAI).astimezone(UTC)
@@ -69,7 +73,7 @@ def test_a_turn_stays_the_same_and_is_another_one_in_the_next_period_and_for_ano
         assert same / len(here) == pytest.approx(1 / 92, abs=0.005)
 
 
-@pytest.mark.parametrize("calendar", ["month", "quarter", "half_year", "year"])
+@pytest.mark.parametrize("calendar", [_slow("month"), "quarter", _slow("half_year"), "year"])
 @pytest.mark.django_db
 def test_the_database_finds_the_same_turns(calendar, relationship):
     relationship.calendar = calendar
@@ -401,15 +405,15 @@ def test_a_calendar_travels_in_the_file():
     ("rule", "said"),
     [
         ("slug: relationship, event_type: order.paid", "A rule has an event type or a calendar, not both."),
-        ("slug: relationship, calendar: null", "A rule has an event type or a calendar, and here is neither."),
-        ("slug: new, touchpoint: delivery", "A new rule needs “event_type”, or “calendar”."),
-        ("slug: relationship, calendar: weekly", "“weekly” is not known here"),
-        ("slug: relationship, delay: 2h", "its delay is 0s"),
+        _slow("slug: relationship, calendar: null", "A rule has an event type or a calendar, and here is neither."),
+        _slow("slug: new, touchpoint: delivery", "A new rule needs “event_type”, or “calendar”."),
+        _slow("slug: relationship, calendar: weekly", "“weekly” is not known here"),
+        _slow("slug: relationship, delay: 2h", "its delay is 0s"),
         (
             "slug: relationship, when: facts.wait > 3",
             "“facts” is not known to a rule on a calendar, which has no event",
         ),
-        ("slug: relationship, when: event.type == 'x'", "“event” is not known to a rule on a calendar"),
+        _slow("slug: relationship, when: event.type == 'x'", "“event” is not known to a rule on a calendar"),
         ("slug: relationship, touchpoint: delivery", "The rule “after” of the other kind asks at the same touchpoint"),
         ("slug: new, event_type: x, touchpoint: relationship", "The rule “relationship” of the other kind"),
     ],

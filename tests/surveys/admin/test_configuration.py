@@ -5,8 +5,10 @@ from datetime import date, time
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from surveys.admin.fields import PreferencesField
 from surveys.flow.groups import MANAGER, VIEWER
 from surveys.flow.links import public_url
 from surveys.flow.programme import export_programme
@@ -340,9 +342,9 @@ def test_a_rule_may_have_a_calendar_in_the_place_of_an_event(manager):
     ("changes", "said"),
     [
         ({"event_type": "order.paid"}, "not both"),
-        ({"calendar": ""}, "This or a calendar"),
-        ({"calendar": "weekly"}, "not one of"),
-        ({"delay_s": "2h"}, "no event after which it could wait"),
+        pytest.param({"calendar": ""}, "This or a calendar", marks=pytest.mark.slow),
+        pytest.param({"calendar": "weekly"}, "not one of", marks=pytest.mark.slow),
+        pytest.param({"delay_s": "2h"}, "no event after which it could wait", marks=pytest.mark.slow),
         ({"when": "facts.wait > 3"}, "“facts” is not known to a rule on a calendar"),
         ({"touchpoint": "delivery"}, "The rule “after” asks there"),
     ],
@@ -429,15 +431,24 @@ def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):
     rows |= {"preferences__1": ["email", "", ""], "preferences__2": ["", "", ""]}
     assert send(manager, here, **rows).status_code == 302
     assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
-    for wrong, said in (
-        ({"preferences__segment": ["gold", "", "gold"]}, "“gold” stands twice"),
-        ({"preferences__0": ["email", "", "email"]}, "A mode stands twice"),
-        ({"preferences__0": ["", "", "email"], "preferences__1": ["", "", ""]}, "by which means “gold” is asked"),
-        ({"preferences__segment": ["", "", "blue"]}, "1 to 100 characters"),
-        ({"preferences__0": ["fax", "", "email"]}, "not one of the choices"),
-    ):
-        assert said in errors_in(send(manager, here, **{**rows, **wrong}))
+    assert "“gold” stands twice" in errors_in(
+        send(manager, here, **{**rows, "preferences__segment": ["gold", "", "gold"]})
+    )
     assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("gold", ["email", "email"]), "A mode stands twice"),
+        (("gold", ["", ""]), "by which means “gold” is asked"),
+        (("", ["email"]), "1 to 100 characters"),
+        (("gold", ["fax"]), "not one of the choices"),
+    ],
+)
+def test_a_preference_of_a_segment_that_cannot_be_is_refused(row, said):
+    with pytest.raises(ValidationError, match=said):
+        PreferencesField().clean([row])
 
 
 # --- Whoever may only look --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from surveys.bell import ring
 from surveys.flow import deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.seats import seat
 from surveys.shift import Shift
 
 # A message takes thirteen steps of EMAIL_TIMEOUT at most, and begins within the shift. Cut off in the middle it would be sent once more,
@@ -27,7 +28,9 @@ def invite_pending() -> None:
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    deliver.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            deliver.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(deliver_due)
 
@@ -36,7 +39,9 @@ def deliver_due() -> None:
 def remind_due() -> None:
     """Send reminders that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    remind.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            remind.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(remind_due)
 
@@ -51,13 +56,17 @@ def expire_due() -> None:
 @shared_task(ignore_result=True)
 def warn_watchers() -> None:
     """Tell people of bad answers. Safe to repeat: notices are leased before they are sent."""
-    warn.warn_watchers(timezone.now(), over=Shift().is_over)
+    with seat() as free:
+        if free:
+            warn.warn_watchers(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)
 def answer_texts() -> None:
     """Reply to customers who texted back. Safe to repeat: each reply is leased before it is sent."""
-    reply.send_replies(timezone.now(), over=Shift().is_over)
+    with seat() as free:
+        if free:
+            reply.send_replies(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)

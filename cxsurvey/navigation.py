@@ -32,6 +32,12 @@ OVERVIEW: Entry = {
     "link": reverse_lazy("admin:index"),
     "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
 }
+WHY: Entry = {
+    "title": _("Why?"),
+    "icon": "help",
+    "link": reverse_lazy("why"),
+    "permission": lambda request: request.user.has_perms(["surveys.view_interactionevent", "surveys.view_invitation"]),
+}
 PEOPLE, ANSWERS = "surveys.view_customer", "surveys.view_response"
 
 SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
@@ -58,6 +64,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         (
             _list(_("Customers"), "group", "surveys.customer"),
             _list(_("Events"), "bolt", "surveys.interactionevent"),
+            WHY,
             _list(_("Suppressions"), "do_not_disturb_on", "surveys.suppression"),
         ),
     ),

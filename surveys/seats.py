@@ -1,4 +1,4 @@
-"""Whoever waits for a network leaves one process of its worker free for everything else. In: the size of a pool. Out: a seat, or none.
+"""Whoever sends in bulk leaves one process of its worker free for everything else. In: the size of a pool. Out: a seat, or none.
 
 A carrier that takes a minute for a message would else keep each process of a worker waiting, and scores and decisions with them.
 Seats are record locks on a file without a name, opened by the worker and inherited by its pool: a process that dies leaves its seat.

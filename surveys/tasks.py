@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, warn
 from surveys.seats import seat
 from surveys.shift import Shift
 
@@ -24,12 +24,23 @@ def invite_pending() -> None:
         ring(invite_pending)
 
 
+@shared_task(ignore_result=True)
+def ask_by_calendar() -> None:
+    """Ask whose turn it is today. Safe to repeat: a rule's pass is a row, and each customer has one row in a period."""
+    shift = Shift()
+    calendar.drain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(ask_by_calendar)
+
+
 @shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
     with seat() as free:
         if free:
+            # A batch of reminders first: while much is due, who sends reminders alone finds no seat.
+            remind.remind_due(timezone.now(), over=shift.is_over)
             deliver.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(deliver_due)
@@ -56,23 +67,23 @@ def expire_due() -> None:
 @shared_task(ignore_result=True)
 def warn_watchers() -> None:
     """Tell people of bad answers. Safe to repeat: notices are leased before they are sent."""
-    with seat() as free:
-        if free:
-            warn.warn_watchers(timezone.now(), over=Shift().is_over)
+    warn.warn_watchers(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)
 def answer_texts() -> None:
     """Reply to customers who texted back. Safe to repeat: each reply is leased before it is sent."""
-    with seat() as free:
-        if free:
-            reply.send_replies(timezone.now(), over=Shift().is_over)
+    reply.send_replies(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)
 def settle_receipts() -> None:
     """Apply what carriers said of messages. Safe to repeat: a receipt goes in the transaction that applies it."""
-    receipts.settle_receipts(timezone.now())
+    shift = Shift()
+    while receipts.settle_receipts(timezone.now()) and not shift.is_over():
+        continue
+    if shift.is_over():
+        ring(settle_receipts)
 
 
 @shared_task(ignore_result=True)

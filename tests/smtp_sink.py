@@ -5,6 +5,7 @@ import email
 import email.policy
 import socket
 import threading
+import time
 from email.message import EmailMessage
 
 from aiosmtpd.controller import Controller
@@ -14,6 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 class SmtpSink:
     """`messages` holds (recipient, parsed message); `refuse[address]` a reply such as "550 5.1.1 no such user".
 
+    `refuse_all` is said of every recipient, `refuse_sender` of ours, `refuse_data` of the message itself.
     `silent` keeps every OK back, of messages that it has taken, until it is set to False again; `pause_s` lets each take its time.
     `hold` does so at any one command (EHLO, MAIL, RCPT, DATA, QUIT): `held` says how many clients wait there. `slow_s` is what every
     command takes. `drops` closes the connection on every message that it has taken, without a word; `drops_at` does at a command.
@@ -23,6 +25,8 @@ class SmtpSink:
         self.messages: list[tuple[str, EmailMessage]] = []
         self.refuse: dict[str, str] = {}
         self.refuse_all: str = ""
+        self.refuse_sender: str = ""
+        self.refuse_data: str = ""
         self.silent = False
         self.pause_s = 0.0
         self.slow_s = 0.0
@@ -30,7 +34,9 @@ class SmtpSink:
         self.held = 0
         self.drops = False
         self.drops_at = ""
+        self.pipelining = False
         self.connections = 0
+        self.times: list[float] = []  # when each message came, by the monotonic clock
         self._arrived = threading.Condition()
         self.port = _free_port()
         self._controller: Controller | None = None
@@ -74,12 +80,16 @@ class SmtpSink:
         self.connections += 1
         session.host_name = hostname
         await self._take_time("EHLO", server)
+        if self.pipelining:
+            responses.insert(1, "250-PIPELINING")
         return responses
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
     ) -> str:
         await self._take_time("MAIL", server)
+        if self.refuse_sender:
+            return self.refuse_sender
         envelope.mail_from = address
         envelope.mail_options.extend(mail_options)
         return "250 OK"
@@ -99,8 +109,11 @@ class SmtpSink:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.refuse_data:
+            return self.refuse_data
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
         with self._arrived:
+            self.times.append(time.monotonic())
             for recipient in envelope.rcpt_tos:
                 self.messages.append((recipient, message))  # type: ignore[arg-type]
             self._arrived.notify_all()

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0006_sms'),
+        ('surveys', '0012_letters'),
     ]
 
     operations = [

@@ -3,6 +3,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.mail import EmailMessage
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from surveys import tasks
 from surveys.flow.deliver import DOUBT, LEASE, deliver_due, drain
@@ -59,6 +61,19 @@ def test_a_batch_uses_one_connection(smtp):
         make_due()
     assert deliver_due(NOW) == (5, 5)
     assert (len(smtp.messages), smtp.connections) == (5, 1)
+
+
+def test_each_letter_more_is_one_statement_more(smtp):
+    statements = []
+    make_due()
+    deliver_due(NOW)  # the statements that are planned once are
+    for count in (2, 6):
+        for _number in range(count):
+            make_due()
+        with CaptureQueriesContext(connection) as queries:
+            assert deliver_due(NOW) == (count, count)
+        statements.append(len(queries))
+    assert statements[1] - statements[0] == 4
 
 
 def test_what_is_not_due_waits(smtp):

@@ -2,10 +2,14 @@
 
 import os
 import signal
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from surveys import seats
+from surveys import seats, tasks
+from surveys.models import Reminder
+from tests.factories import make_invitation
 
 
 @pytest.fixture
@@ -57,3 +61,29 @@ def test_a_process_that_is_killed_leaves_its_seat(room):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     assert finds_a_seat() == 1
+
+
+@pytest.mark.django_db
+def test_who_sends_invitations_sends_reminders_too_and_without_a_seat_neither(room, mailoutbox):
+    now = timezone.now()
+    earlier = {"attempted_at": now - timedelta(days=3), "sent_at": now - timedelta(days=3)}
+    link = make_invitation(decided_at=now, expires_at=now + timedelta(days=9), **earlier)
+    reminder = Reminder.objects.create(invitation=link, number=1, send_at=now)
+    waits = make_invitation(status="scheduled", send_at=now, attempted_at=None, sent_at=None, expires_at=None)
+    room(2)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with seats.seat():
+            os.write(writing, b"!")
+            signal.pause()
+    os.read(reading, 1)
+    tasks.deliver_due()
+    assert mailoutbox == []
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    tasks.deliver_due()
+    assert [mail.to for mail in mailoutbox] == [[link.customer.email], [waits.customer.email]]
+    reminder.refresh_from_db()
+    waits.refresh_from_db()
+    assert (reminder.status, waits.status) == ("sent", "sent")

@@ -32,6 +32,12 @@ OVERVIEW: Entry = {
     "link": reverse_lazy("admin:index"),
     "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
 }
+RESPONSE: Entry = {
+    "title": _("Invitations & response"),
+    "icon": "filter_alt",
+    "link": reverse_lazy("response"),
+    "permission": OVERVIEW["permission"],
+}
 PEOPLE, ANSWERS = "surveys.view_customer", "surveys.view_response"
 
 SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
@@ -39,6 +45,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            RESPONSE,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),

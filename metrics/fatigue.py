@@ -1,0 +1,168 @@
+"""How much customers are written to. In: which customers and days (Asked). Out: counts of messages, people and objections.
+
+A message is an invitation or a reminder that a carrier took. Messages are a customer's, whatever touchpoint they were about, so of
+the filters only the segment narrows them. Raw rows, bounded in time. No rate here, and nobody's name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.db import connection
+
+from metrics.funnel import ANSWERED, OF_CUSTOMER, SEGMENT, SENT, Asked
+from metrics.slices import Interval
+from surveys.models import Invitation, Reminder, Response, Suppression
+
+WINDOWS = (30, 90)  # days
+MOST = 4  # "4 or more"
+RESTS = ("resting_same", "resting_any", "floor_24h", "superseded")
+
+_invitation, _reminder, _response = Invitation._meta.db_table, Reminder._meta.db_table, Response._meta.db_table
+
+
+def _messages(asked: Asked, days_before: int) -> str:
+    """(customer_id, at, id): what was sent from `days_before` days before the period to its end; `id` of an invitation, else NULL.
+
+    Bounded by the day of the decision as well, which an index knows.
+    """
+    joins, narrowed = (OF_CUSTOMER, f"AND {SEGMENT} = %(segment)s") if asked.segment is not None else ("", "")
+    since = f"(%(begin)s::timestamptz - interval '{days_before} days')"
+    rows = f"""{_invitation} i {joins}{{join}} WHERE i.touchpoint_id = ANY(%(touchpoints)s::bigint[])
+        AND i.decided_at >= {since} - %(slack)s::interval AND i.decided_at < %(end)s
+        AND {{at}} >= {since} AND {{at}} < %(end)s {narrowed}"""
+    reminded = rows.format(join=f" JOIN {_reminder} m ON m.invitation_id = i.id", at="m.sent_at")
+    return f"""SELECT i.customer_id, i.sent_at AS at, i.id FROM {rows.format(join="", at="i.sent_at")}
+        UNION ALL SELECT i.customer_id, m.sent_at, NULL FROM {reminded} AND i.reminded_at >= {since}"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many customers got 1, 2, 3, … messages (MOST: or more) in the last `days` days of the period, and messages in all."""
+
+    days: int
+    customers: Mapping[int, int]
+    messages: int
+
+    @property
+    def written_to(self) -> int:
+        return sum(self.customers.values())
+
+
+def measure_load(asked: Asked) -> list[Load]:
+    """One Load per window, each ending with the period; one query. `asked.begin` plays no part."""
+    longest = max(WINDOWS)
+    counted = ", ".join(
+        f"count(*) FILTER (WHERE at >= %(end)s::timestamptz - interval '{days} days') AS n{days}" for days in WINDOWS
+    )
+    windows = " UNION ALL ".join(
+        f"SELECT {days}, least(n{days}, {MOST}), count(*), sum(n{days})::bigint FROM people WHERE n{days} > 0 GROUP BY 2"
+        for days in WINDOWS
+    )
+    values = {**asked.values, "begin": asked.end}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""WITH people AS (
+                SELECT customer_id, {counted} FROM ({_messages(asked, longest)}) messages GROUP BY customer_id
+            ) {windows}""",
+            values,
+        )
+        rows = cursor.fetchall()
+    return [
+        Load(
+            days,
+            {many: count for window, many, count, _sum in rows if window == days},
+            sum(messages for window, _many, _count, messages in rows if window == days),
+        )
+        for days in WINDOWS
+    ]
+
+
+@dataclass(frozen=True)
+class Wearing:
+    """Invitations sent in the period to customers who had got so many messages in the 90 days before, and how many were answered."""
+
+    sent: int
+    answered: int
+    open: int
+
+
+def measure_wearing(asked: Asked) -> dict[int, Wearing]:
+    """By messages in the 90 days before, 0 … MOST (or more); one query. The period's own invitations by the day of the decision."""
+    _joins, conditions = asked.narrowed()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""WITH messages AS ({_messages(asked, max(WINDOWS))}), before AS (
+                SELECT id, count(*) OVER (
+                    PARTITION BY customer_id ORDER BY at RANGE BETWEEN interval '{max(WINDOWS)} days' PRECEDING AND CURRENT ROW
+                ) - 1 AS n FROM messages
+            )
+            SELECT least(before.n, {MOST}), count(*), count(*) FILTER (WHERE {ANSWERED}),
+                count(*) FILTER (WHERE coalesce(i.expires_at > %(now)s, true))
+            FROM before JOIN {_invitation} i ON i.id = before.id {OF_CUSTOMER if asked.segment is not None else ""}
+            LEFT JOIN {_response} r ON r.invitation_id = i.id
+            WHERE {conditions} AND {SENT} GROUP BY 1""",
+            asked.values,
+        )
+        return {n: Wearing(sent, answered, waiting) for n, sent, answered, waiting in cursor.fetchall()}
+
+
+@dataclass(frozen=True)
+class Spared:
+    """Invitations that were not sent because others had been, and how many customers that was. `decided` are all of the period."""
+
+    decided: int
+    reasons: Mapping[str, tuple[int, int]]  # reason -> (invitations, customers)
+    in_all: tuple[int, int]
+
+
+def measure_spared(asked: Asked) -> Spared:
+    """What resting, the floor and other invitations held back, by the day of the decision; one query."""
+    joins, conditions = asked.narrowed()
+    spared = f"NOT {SENT} AND i.status IN ('withheld', 'cancelled') AND i.reason = ANY(%(rests)s)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""WITH asked AS MATERIALIZED (
+                SELECT i.customer_id, CASE WHEN {spared} THEN i.reason END AS reason FROM {_invitation} i {joins} WHERE {conditions}
+            )
+            SELECT reason, count(*), count(DISTINCT customer_id), NULL::bigint FROM asked WHERE reason IS NOT NULL GROUP BY reason
+            UNION ALL SELECT '', count(*) FILTER (WHERE reason IS NOT NULL),
+                count(DISTINCT customer_id) FILTER (WHERE reason IS NOT NULL), count(*) FROM asked""",
+            {**asked.values, "rests": list(RESTS)},
+        )
+        rows = {reason: (many, people, decided) for reason, many, people, decided in cursor.fetchall()}
+    many, people, decided = rows.pop("")
+    return Spared(decided or 0, {reason: row[:2] for reason, row in rows.items()}, (many, people))
+
+
+OBJECTIONS = (Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Objections:
+    """Messages sent in a period of a trend, and how many people then said that they want no more, or complained."""
+
+    messages: int
+    unsubscribed: int
+    complained: int
+
+
+def measure_objections(asked: Asked, interval: Interval, starts: Sequence[date]) -> dict[date, Objections]:
+    """By the day of the message and that of the objection, every one of `starts`; one query.
+
+    One act suppresses all addresses of a person at one moment, so moments are counted. The list of suppressions knows no
+    customer: no filter narrows it, and what was lifted since is not on it any more.
+    """
+    everybody = Asked(asked.begin, asked.end, asked.now, asked.zone, asked.touchpoints, slack_days=asked.slack_days)
+    start = f"date_trunc('{interval}', at AT TIME ZONE %(zone)s)::date"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT {start}, 'sent', count(*) FROM ({_messages(everybody, 0)}) messages GROUP BY 1
+            UNION ALL SELECT {start}, reason, count(DISTINCT at) FROM (
+                SELECT created_at AS at, reason FROM {Suppression._meta.db_table}
+                WHERE reason = ANY(%(objections)s) AND created_at >= %(begin)s AND created_at < %(end)s
+            ) objections GROUP BY 1, 2""",
+            {**everybody.values, "objections": list(OBJECTIONS)},
+        )
+        counts = {(start, what): count for start, what, count in cursor.fetchall()}
+    return {day: Objections(*(counts.get((day, what), 0) for what in ("sent", *OBJECTIONS))) for day in starts}

@@ -581,8 +581,7 @@ def load_table(loads: Sequence[Load]) -> Table:
         cells = [Cell(many_text(many))]
         for load in loads:
             n = load.customers.get(many, 0)
-            bar = 100 * n / load.written_to if load.written_to else 0
-            cells += [number(n), share_cell(n, load.written_to, bar=bar)]
+            cells += [number(n), share_cell(n, load.written_to)]
         rows.append(Row(cells))
     total = [Cell(_("Customers written to"))]
     for load in loads:

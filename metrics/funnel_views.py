@@ -237,8 +237,7 @@ def response_page(request: HttpRequest, page: str = "funnel") -> HttpResponse:
     except OperationalError as error:
         return _gave_up(request, error)
     filters = filter_bar(request, read.filters, read.offered, *one.kept)
-    carried = {name: "" for name in (*EVERY_FILTER, "by") if name not in one.filters}
-    files = {key: reverse("response_csv", args=[page, key]) + query_with(request, **carried) for key in report.tables}
+    files = {key: reverse("response_csv", args=[page, key]) + _carry(request, one) for key in report.tables}
     context = {
         "title": _("Invitations & response"),
         "page": page,
@@ -281,8 +280,9 @@ def _page_url(page: str) -> str:
 
 
 def _carry(request: HttpRequest, page: Page) -> str:
-    """The filters that the other page has as well."""
-    return query_with(request, **{name: "" for name in (*EVERY_FILTER, "by") if name not in page.filters})
+    """What of this URL means something to the page."""
+    own = (*page.filters, *page.kept)
+    return query_with(request, **{name: "" for name in (*EVERY_FILTER, "by") if name not in own})
 
 
 @contextmanager

@@ -10,30 +10,44 @@ from datetime import date
 
 from django.db import connection
 
-from metrics.funnel import ANSWERED, OF_CUSTOMER, SEGMENT, SENT, Asked
+from metrics.funnel import ANSWERED, OF_CUSTOMER, SENT, Asked
 from metrics.slices import Interval
 from surveys.models import Invitation, Reminder, Response, Suppression
 
 WINDOWS = (30, 90)  # days
+WEARING_DAYS = 92  # of the period, its last ones: each customer's messages have to be put in order
 MOST = 4  # "4 or more"
 RESTS = ("resting_same", "resting_any", "floor_24h", "superseded")
 
 _invitation, _reminder, _response = Invitation._meta.db_table, Reminder._meta.db_table, Response._meta.db_table
 
 
-def _messages(asked: Asked, days_before: int) -> str:
-    """(customer_id, at, id): what was sent from `days_before` days before the period to its end; `id` of an invitation, else NULL.
+def _since(days_before: int) -> str:
+    return f"(%(begin)s::timestamptz - interval '{days_before} days')"
 
-    Bounded by the day of the decision as well, which an index knows.
+
+def _written(asked: Asked, days_before: int) -> str:
+    """The query `written`: invitations of which anything was sent from `days_before` days before the period to its end.
+
+    Bounded by the day of the decision as well, which an index knows. It is kept (MATERIALIZED): left to choose, the planner looks
+    invitation by invitation, or customer by customer, which is slower by far.
     """
-    joins, narrowed = (OF_CUSTOMER, f"AND {SEGMENT} = %(segment)s") if asked.segment is not None else ("", "")
-    since = f"(%(begin)s::timestamptz - interval '{days_before} days')"
-    rows = f"""{_invitation} i {joins}{{join}} WHERE i.touchpoint_id = ANY(%(touchpoints)s::bigint[])
-        AND i.decided_at >= {since} - %(slack)s::interval AND i.decided_at < %(end)s
-        AND {{at}} >= {since} AND {{at}} < %(end)s {narrowed}"""
-    reminded = rows.format(join=f" JOIN {_reminder} m ON m.invitation_id = i.id", at="m.sent_at")
-    return f"""SELECT i.customer_id, i.sent_at AS at, i.id FROM {rows.format(join="", at="i.sent_at")}
-        UNION ALL SELECT i.customer_id, m.sent_at, NULL FROM {reminded} AND i.reminded_at >= {since}"""
+    joins, narrowed = (
+        (OF_CUSTOMER, f"AND {asked.segments.sql} = %(segment)s") if asked.segment is not None else ("", "")
+    )
+    return f"""written AS MATERIALIZED (
+        SELECT i.id, i.customer_id, i.sent_at, i.reminded_at FROM {_invitation} i {joins}
+        WHERE i.touchpoint_id = ANY(%(touchpoints)s::bigint[]) AND i.decided_at >= {_since(days_before)} - %(slack)s::interval
+            AND i.decided_at < %(end)s AND greatest(i.sent_at, i.reminded_at) >= {_since(days_before)} AND i.sent_at < %(end)s {narrowed}
+    )"""
+
+
+def _messages(days_before: int, source: str = "written") -> str:
+    """(customer_id, at, id) of each message of `source` in that time; `id` of an invitation, NULL of a reminder."""
+    since = _since(days_before)
+    return f"""SELECT customer_id, sent_at AS at, id FROM {source} WHERE sent_at >= {since}
+        UNION ALL SELECT w.customer_id, m.sent_at, NULL FROM {source} w JOIN {_reminder} m ON m.invitation_id = w.id
+        WHERE w.reminded_at >= {since} AND m.sent_at >= {since} AND m.sent_at < %(end)s"""
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,8 @@ def measure_load(asked: Asked) -> list[Load]:
     values = {**asked.values, "begin": asked.end}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""WITH people AS (
-                SELECT customer_id, {counted} FROM ({_messages(asked, longest)}) messages GROUP BY customer_id
+            f"""WITH {_written(asked, longest)}, people AS (
+                SELECT customer_id, {counted} FROM ({_messages(longest)}) messages GROUP BY customer_id
             ) {windows}""",
             values,
         )
@@ -89,19 +103,23 @@ class Wearing:
 
 def measure_wearing(asked: Asked) -> dict[int, Wearing]:
     """By messages in the 90 days before, 0 … MOST (or more); one query. The period's own invitations by the day of the decision."""
-    _joins, conditions = asked.narrowed()
+    joins, conditions = asked.narrowed()
+    before = max(WINDOWS)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""WITH messages AS ({_messages(asked, max(WINDOWS))}), before AS (
+            f"""WITH asked AS MATERIALIZED (
+                SELECT i.id, i.customer_id, coalesce(i.expires_at > %(now)s, true) AS open FROM {_invitation} i {joins}
+                WHERE {conditions} AND {SENT}
+            ), {_written(asked, before)}, theirs AS MATERIALIZED (
+                SELECT * FROM written WHERE customer_id IN (SELECT customer_id FROM asked)
+            ), before AS (
                 SELECT id, count(*) OVER (
-                    PARTITION BY customer_id ORDER BY at RANGE BETWEEN interval '{max(WINDOWS)} days' PRECEDING AND CURRENT ROW
-                ) - 1 AS n FROM messages
+                    PARTITION BY customer_id ORDER BY at RANGE BETWEEN interval '{before} days' PRECEDING AND CURRENT ROW
+                ) - 1 AS n FROM ({_messages(before, "theirs")}) messages
             )
-            SELECT least(before.n, {MOST}), count(*), count(*) FILTER (WHERE {ANSWERED}),
-                count(*) FILTER (WHERE coalesce(i.expires_at > %(now)s, true))
-            FROM before JOIN {_invitation} i ON i.id = before.id {OF_CUSTOMER if asked.segment is not None else ""}
-            LEFT JOIN {_response} r ON r.invitation_id = i.id
-            WHERE {conditions} AND {SENT} GROUP BY 1""",
+            SELECT least(before.n, {MOST}), count(*), count(*) FILTER (WHERE {ANSWERED}), count(*) FILTER (WHERE asked.open)
+            FROM before JOIN asked ON asked.id = before.id
+            LEFT JOIN {_response} r ON r.invitation_id = asked.id AND r.responded_at >= %(begin)s GROUP BY 1""",
             asked.values,
         )
         return {n: Wearing(sent, answered, waiting) for n, sent, answered, waiting in cursor.fetchall()}
@@ -157,7 +175,8 @@ def measure_objections(asked: Asked, interval: Interval, starts: Sequence[date])
     start = f"date_trunc('{interval}', at AT TIME ZONE %(zone)s)::date"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT {start}, 'sent', count(*) FROM ({_messages(everybody, 0)}) messages GROUP BY 1
+            f"""WITH {_written(everybody, 0)}
+            SELECT {start}, 'sent', count(*) FROM ({_messages(0)}) messages GROUP BY 1
             UNION ALL SELECT {start}, reason, count(DISTINCT at) FROM (
                 SELECT created_at AS at, reason FROM {Suppression._meta.db_table}
                 WHERE reason = ANY(%(objections)s) AND created_at >= %(begin)s AND created_at < %(end)s

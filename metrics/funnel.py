@@ -27,8 +27,16 @@ class Segments:
     known: Sequence[str] = ()
 
     @property
-    def are_full(self) -> bool:
-        return len(self.known) >= MAX_SEGMENTS
+    def sql(self) -> str:
+        """Of a customer `c` as known now, since an invitation stores none. An object or a list is no name."""
+        named = "c.segment"
+        if self.attribute:
+            value = "c.attributes -> %(attribute)s"
+            named = f"""CASE WHEN jsonb_typeof({value}) IN ('object', 'array') THEN ''
+                ELSE coalesce(left(c.attributes ->> %(attribute)s, 100), '') END"""
+        if len(self.known) < MAX_SEGMENTS:
+            return named
+        return f"CASE WHEN {named} = '' OR {named} = ANY(%(known)s::text[]) THEN {named} ELSE '{OTHER_SEGMENT}' END"
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Asked:
                 conditions.append(f"i.{name} = %({name})s")
         if self.segment is None:
             return "", " AND ".join(conditions)
-        return OF_CUSTOMER, " AND ".join([*conditions, f"{SEGMENT} = %(segment)s"])
+        return OF_CUSTOMER, " AND ".join([*conditions, f"{self.segments.sql} = %(segment)s"])
 
     @property
     def values(self) -> dict[str, Any]:
@@ -74,7 +82,6 @@ class Asked:
             "touchpoints": list(self.touchpoints),
             "attribute": self.segments.attribute,
             "known": list(self.segments.known),
-            "full": self.segments.are_full,
             "slack": f"{self.slack_days} days",
         }  # fmt: skip
 
@@ -83,19 +90,12 @@ _invitation, _customer, _response = Invitation._meta.db_table, Customer._meta.db
 _attempt, _reminder, _text = DeliveryAttempt._meta.db_table, Reminder._meta.db_table, InboundText._meta.db_table
 
 OF_CUSTOMER = f"JOIN {_customer} c ON c.id = i.customer_id"
-# Of the customer as known now: an invitation stores none. An object or a list is no name.
-_NAMED = """CASE WHEN %(attribute)s = '' THEN c.segment
-    WHEN jsonb_typeof(c.attributes -> %(attribute)s) IN ('object', 'array') THEN ''
-    ELSE coalesce(left(c.attributes ->> %(attribute)s, 100), '') END"""
-SEGMENT = f"""CASE WHEN %(full)s AND {_NAMED} <> '' AND NOT {_NAMED} = ANY(%(known)s::text[]) THEN '{OTHER_SEGMENT}'
-    ELSE {_NAMED} END"""
 _LOCAL = "(i.decided_at AT TIME ZONE %(zone)s)"
 DIMENSIONS: Mapping[Dimension, str] = {
     "rule": "coalesce(i.rule_id, 0)::text",
     "touchpoint": "i.touchpoint_id::text",
     "mode": "i.mode",
     "language": "i.language",
-    "segment": SEGMENT,
     "week": f"date_trunc('week', {_LOCAL})::date::text",
     "month": f"date_trunc('month', {_LOCAL})::date::text",
 }
@@ -114,15 +114,15 @@ _SAID_NO = f"""LEFT JOIN (
     SELECT invitation_id FROM {_reminder} WHERE reason = 'unsubscribed'
     UNION SELECT invitation_id FROM {_text} WHERE meaning = 'stop' AND invitation_id IS NOT NULL
 ) no ON no.invitation_id = i.id"""
-_STATE = {
-    "fate": f"CASE WHEN {SENT} THEN 'sent' WHEN i.status IN ('scheduled', 'failed') THEN i.status ELSE 'withheld' END",
-    "reason": "CASE WHEN i.status IN ('withheld', 'cancelled', 'failed') THEN i.reason ELSE '' END",
-    "status": "i.status",
+# One number says it all of an invitation but its status and reason: grouping by one is cheaper than by eight.
+_BITS = {
+    "sent": SENT,
     "traced": "t.invitation_id IS NOT NULL",
-    "delivered": "coalesce(t.delivered, i.status = 'delivered')",
+    "delivered": "(coalesce(t.delivered, false) OR i.status = 'delivered')",
     "opened": "i.opened_at IS NOT NULL",
-    "answer": f"""CASE WHEN r.id IS NULL THEN '' WHEN NOT {ANSWERED} THEN 'excluded'
-        WHEN r.completed_at IS NULL THEN 'partial' ELSE 'complete' END""",
+    "started": "r.id IS NOT NULL",
+    "excluded": "(r.id IS NOT NULL AND r.excluded_at IS NOT NULL)",
+    "completed": "r.completed_at IS NOT NULL",
     "ended": "coalesce(i.expires_at <= %(now)s, i.status = 'failed')",
 }
 
@@ -211,7 +211,9 @@ _COUNTS = (
 )  # fmt: skip
 
 
-def measure_passages(asked: Asked, by: Sequence[Dimension] = (), *, with_refusals: bool = False) -> dict[Key, Passage]:
+def measure_passages(
+    asked: Asked, by: Sequence[Dimension] = (), *, with_refusals: bool = False, only_sent: bool = False
+) -> dict[Key, Passage]:
     """Passages by the values of the dimensions asked for, those that hold anything; one query.
 
     `with_refusals` also finds who said no after a message, which only the AAPOR's cases want.
@@ -219,44 +221,44 @@ def measure_passages(asked: Asked, by: Sequence[Dimension] = (), *, with_refusal
     joins, conditions = asked.narrowed()
     if "segment" in by and not joins:
         joins = OF_CUSTOMER
-    keys = [DIMENSIONS[name] for name in by]
-    said_no = "no.invitation_id IS NOT NULL" if with_refusals else "false"
-    columns = [*keys, *_STATE.values(), said_no]
+    keys = [asked.segments.sql if name == "segment" else DIMENSIONS[name] for name in by]
+    bits = [*_BITS.values(), *(["no.invitation_id IS NOT NULL"] if with_refusals else [])]
+    state = " + ".join(f"({bit})::int * {1 << place}" for place, bit in enumerate(bits))
+    columns = [*keys, "i.status", "i.reason", state]
     places = ", ".join(str(place) for place in range(1, len(columns) + 1))
     found: dict[Key, Passage] = {}
     with connection.cursor() as cursor:
         cursor.execute(
             f"""SELECT {", ".join(columns)}, count(*) FROM {_invitation} i {joins}
-            LEFT JOIN {_response} r ON r.invitation_id = i.id {_TRACED} {_SAID_NO if with_refusals else ""}
-            WHERE {conditions} GROUP BY {places}""",
+            LEFT JOIN {_response} r ON r.invitation_id = i.id AND r.responded_at >= %(begin)s
+            {_TRACED} {_SAID_NO if with_refusals else ""}
+            WHERE {conditions}{f" AND {SENT}" if only_sent else ""} GROUP BY {places}""",
             asked.values,
         )
-        for row in cursor.fetchall():
-            passage = found.setdefault(tuple(value or "" for value in row[: len(keys)]), Passage())
-            _count(passage, *row[len(keys) :])
+        for *key, status, reason, state, n in cursor.fetchall():
+            _count(found.setdefault(tuple(value or "" for value in key), Passage()), status, reason, state, n)
     return found
 
 
-def _count(
-    passage: Passage, fate: str, reason: str, status: str, traced: bool, delivered: bool, opened: bool, answer: str, ended: bool,
-    said_no: bool, n: int,
-) -> None:  # fmt: skip
+def _count(passage: Passage, status: str, reason: str, state: int, n: int) -> None:
     """Add `n` invitations of one state. What came farther also came this far: who answered by text opened no page."""
+    sent, traced, delivered, opened, started, excluded, completed, ended, said_no = (
+        bool(state >> place & 1) for place in range(9)
+    )
     passage.decided += n
-    if fate == "withheld":
-        passage.withheld[reason] = passage.withheld.get(reason, 0) + n
-        return
-    if fate == "scheduled":
+    if not sent and status == "scheduled":
         passage.waiting += n
         return
-    if fate == "failed":
+    if not sent and status == "failed":
         passage.refused += n
         passage.cases.returned += n
         return
-    started = bool(answer)
+    if not sent:
+        passage.withheld[reason] = passage.withheld.get(reason, 0) + n
+        return
     opened = opened or started
     arrived = delivered or opened
-    counts = answer in ("partial", "complete")
+    counts = started and not excluded
     passage.sent += n
     passage.returned += n * (status == "failed")
     passage.traced += n * traced
@@ -264,11 +266,12 @@ def _count(
     passage.traced_answered += n * (traced and counts)
     passage.opened += n * opened
     passage.started += n * started
-    passage.partial += n * (answer == "partial")
-    passage.complete += n * (answer == "complete")
+    passage.partial += n * (counts and not completed)
+    passage.complete += n * (counts and completed)
     if not ended:
         passage.open += n
         return
+    answer = "" if not started else "excluded" if excluded else "complete" if completed else "partial"
     kind = _case(status, answer, arrived, said_no)
     setattr(passage.cases, kind, getattr(passage.cases, kind) + n)
 

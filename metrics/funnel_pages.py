@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics import formulas
-from metrics.fatigue import MOST, WINDOWS, Load, Objections, Spared, Wearing
+from metrics.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spared, Wearing
 from metrics.formulas import Estimate
 from metrics.funnel import Cases, Passage, whole
 from metrics.pages import DASH, MIN_N, count_text, period_label, too_few
@@ -622,8 +622,8 @@ def wearing_table(found: Mapping[int, Wearing]) -> Table:
         one = found.get(many, Wearing(0, 0, 0))
         its_rate = rate_cell(rates.get(many, formulas.NOTHING), longest)
         rows.append(Row([Cell(many_text(many)), number(one.sent), number(one.answered), its_rate, number(one.open)]))
-    about = _("Of the period’s invitations that were sent, by how often the customer had been written to before. Who is asked more "
-              "often is not the same kind of customer: read it as a hint, not as a cause.")  # fmt: skip
+    about = _("Of the invitations sent (of a long period those of the last %(days)d days), by how often the customer had been written to "
+              "before. Who is asked more often is another kind of customer: a hint, not a cause.") % {"days": WEARING_DAYS}  # fmt: skip
     return Table("wearing", _("Does it wear off?"), columns, rows, about)
 
 

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics import funnel_pages
-from metrics.fatigue import measure_load, measure_objections, measure_spared, measure_wearing
+from metrics.fatigue import WEARING_DAYS, measure_load, measure_objections, measure_spared, measure_wearing
 from metrics.funnel import Asked, Key, Passage, Segments, marginal, measure_passages, passage_interval, whole
 from metrics.slices import Interval, Slice, starts
 from metrics.tables import Table, csv_lines
@@ -43,6 +43,7 @@ from surveys.models import InvitationRule, Mode
 
 MAX_DAYS = 366  # raw rows are read: a longer period would keep a reader waiting
 PATIENCE_MS = 25_000
+MEMORY = "64MB"  # so that a month's invitations are joined without files
 NO_RULE = "~"  # no slug holds it
 DAY_S = 86_400
 BY = ("rule", "touchpoint", "mode", "language")
@@ -179,7 +180,7 @@ def _rates(request: Request) -> Report:
 
 
 def _missing(request: Request) -> Report:
-    found: Mapping[Key, Passage] = measure_passages(request.asked, MISSING_BY)
+    found: Mapping[Key, Passage] = measure_passages(request.asked, MISSING_BY, only_sent=True)
     total = whole(found)
     standings = {
         name: funnel_pages.standings(request.parts(name, marginal(found, place)))
@@ -195,6 +196,10 @@ def _missing(request: Request) -> Report:
     return Report(_keyed(*tables), context, not total.sent)
 
 
+def _last_days(asked: Asked) -> Asked:
+    return replace(asked, begin=max(asked.begin, asked.end - timedelta(days=WEARING_DAYS)))
+
+
 def _load(request: Request) -> Report:
     loads = measure_load(request.asked)
     spared = measure_spared(request.asked)
@@ -202,7 +207,7 @@ def _load(request: Request) -> Report:
     chart = funnel_pages.objections_chart(objections, request.interval)
     tables = _keyed(
         funnel_pages.load_table(loads),
-        funnel_pages.wearing_table(measure_wearing(request.asked)),
+        funnel_pages.wearing_table(measure_wearing(_last_days(request.asked))),
         funnel_pages.spared_table(spared),
         funnel_pages.objections_table(objections, request.interval),
     )
@@ -290,7 +295,8 @@ def _patience() -> Iterator[None]:
     """Queries that end by themselves: a reader has gone long before."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = %s", [PATIENCE_MS])
+            told = "set_config('statement_timeout', %s, true), set_config('work_mem', %s, true)"
+            cursor.execute(f"SELECT {told}", [str(PATIENCE_MS), MEMORY])
         yield
 
 

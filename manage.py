@@ -22,6 +22,9 @@ def main() -> None:
         with services.borrowed():
             execute()
     except ServicesError as error:
+        if command == "take_mail":  # the mail server brings it again: sysexits(3)
+            sys.stderr.write(f"{error}\n")
+            sys.exit(75)
         sys.exit(str(error))
     return None
 

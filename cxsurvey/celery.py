@@ -27,6 +27,7 @@ def every(seconds: float, task: str) -> dict[str, object]:
 
 app.conf.beat_schedule = {
     "events that wait for a decision": every(2, "surveys.tasks.invite_pending"),
+    "customers whose day has come": every(60, "surveys.tasks.ask_by_calendar"),
     "invitations that are due": every(2, "surveys.tasks.deliver_due"),
     "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),

@@ -38,6 +38,12 @@ RESPONSE: Entry = {
     "link": reverse_lazy("response"),
     "permission": OVERVIEW["permission"],
 }
+WHY: Entry = {
+    "title": _("Why?"),
+    "icon": "help",
+    "link": reverse_lazy("why"),
+    "permission": lambda request: request.user.has_perms(["surveys.view_interactionevent", "surveys.view_invitation"]),
+}
 PEOPLE, ANSWERS = "surveys.view_customer", "surveys.view_response"
 
 SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
@@ -65,6 +71,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         (
             _list(_("Customers"), "group", "surveys.customer"),
             _list(_("Events"), "bolt", "surveys.interactionevent"),
+            WHY,
             _list(_("Suppressions"), "do_not_disturb_on", "surveys.suppression"),
         ),
     ),

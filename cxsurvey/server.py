@@ -53,6 +53,7 @@ def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
     from django.core.management import call_command
 
     django.setup()
+    refuse_carriers()
     from django.conf import settings
     from django.contrib.auth import get_user_model
 
@@ -83,6 +84,18 @@ def prepare_database(data_dir: Path, *, with_demo: bool) -> tuple[str, str]:
     if with_demo:
         load_demo_once(data_dir / "demo-loaded")
     return name, password or "(as set before)"
+
+
+def refuse_carriers() -> None:
+    """ServicesError where EMAIL_URL, SMS_URL or a rate cannot be used; what is only worth knowing is said."""
+    from django.core.checks import run_checks
+
+    found = run_checks(tags=["carriers"])
+    for message in found:
+        if not message.is_serious():
+            say(f"{message.msg} {message.hint or ''}".strip())
+    if wrong := [message.msg for message in found if message.is_serious()]:
+        raise ServicesError("\n".join(wrong))
 
 
 def load_demo_once(note: Path) -> None:

@@ -17,6 +17,8 @@ from django.urls import reverse_lazy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cxsurvey.carriers import read_email_url, read_rate
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -220,20 +222,23 @@ CELERY_TASK_SOFT_TIME_LIMIT = 120
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
-# --- Mail -------------------------------------------------------------------------------------------------------------
-# django-environ takes smtps for STARTTLS; everybody else means TLS from the first byte (RFC 8314), and port 465 waits for ever.
-_email_url = env.str("EMAIL_URL", "").replace("smtps://", "smtp+ssl://", 1)
-CX_LOCAL_MAILBOX = not _email_url
-if _email_url:
-    vars().update(environ.Env.email_url_config(_email_url))
-    EMAIL_TIMEOUT = 10  # at every step of a message; flow/deliver.py's lease must outlast all of them
-else:
-    EMAIL_BACKEND = "surveys.mailbox.MailboxBackend"
+# --- Mail: docs/email.md ----------------------------------------------------------------------------------------------
+_email = read_email_url(env.str("EMAIL_URL", ""), BASE_URL)
+CX_LOCAL_MAILBOX = not env.str("EMAIL_URL", "")
+CX_EMAIL_PROVIDER = _email.provider  # anymail's name of it; "" for SMTP
+CX_EMAIL_IS_HEARD = _email.is_heard  # its webhooks carry a proof
+CX_EMAIL_PROBLEM = _email.problem  # said by a system check; mail waits meanwhile
+vars().update(_email.settings)
+EMAIL_RATE, _email_rate_problem = read_rate("EMAIL_RATE", env.str("EMAIL_RATE", ""))  # messages per second; 0: no limit
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", f"survey@{_public.hostname or 'localhost'}")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# An address whose mails reach `manage.py take_mail`: letters name it for unsubscribing, beside the web. docs/email.md
+UNSUBSCRIBE_MAILTO = env.str("UNSUBSCRIBE_MAILTO", "")
 
 # --- Text messages: docs/sms.md ---------------------------------------------------------------------------------------
 SMS_URL = env.str("SMS_URL", "")  # unset: texts stay in the local mailbox
+SMS_RATE, _sms_rate_problem = read_rate("SMS_RATE", env.str("SMS_RATE", ""))
+CX_RATE_PROBLEMS = [problem for problem in (_email_rate_problem, _sms_rate_problem) if problem]
 SMS_PRICE = env.str("SMS_PRICE", "")  # of one segment, such as "0.0079 USD": shown beside a rule's text
 
 # --- Languages and time -----------------------------------------------------------------------------------------------

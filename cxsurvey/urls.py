@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from cxsurvey import health
+from surveys.admin.why import search_view
 from surveys.api.base import UnknownPathView
 
 urlpatterns = [
@@ -13,6 +14,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.prometheus),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/why/", admin.site.admin_view(search_view), name="why"),
     path("admin/", include("metrics.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),

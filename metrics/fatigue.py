@@ -12,7 +12,7 @@ from django.db import connection
 
 from metrics.funnel import ANSWERED, OF_CUSTOMER, SENT, Asked
 from metrics.slices import Interval
-from surveys.models import Invitation, Reminder, Response, Suppression
+from surveys.models import Invitation, Reminder, Response, Suppression, SuppressionLift
 
 WINDOWS = (30, 90)  # days
 WEARING_DAYS = 92  # of the period, its last ones: each customer's messages have to be put in order
@@ -168,8 +168,8 @@ class Objections:
 def measure_objections(asked: Asked, interval: Interval, starts: Sequence[date]) -> dict[date, Objections]:
     """By the day of the message and that of the objection, every one of `starts`; one query.
 
-    One act suppresses all addresses of a person at one moment, so moments are counted. The list of suppressions knows no
-    customer: no filter narrows it, and what was lifted since is not on it any more.
+    One act suppresses a person and all their addresses at one moment: persons are counted, and where only an address is known, the
+    moment. What was lifted since was said all the same. Hashes know no customer, so no filter narrows this.
     """
     everybody = Asked(asked.begin, asked.end, asked.now, asked.zone, asked.touchpoints, slack_days=asked.slack_days)
     start = f"date_trunc('{interval}', at AT TIME ZONE %(zone)s)::date"
@@ -177,11 +177,13 @@ def measure_objections(asked: Asked, interval: Interval, starts: Sequence[date])
         cursor.execute(
             f"""WITH {_written(everybody, 0)}
             SELECT {start}, 'sent', count(*) FROM ({_messages(0)}) messages GROUP BY 1
-            UNION ALL SELECT {start}, reason, count(DISTINCT at) FROM (
-                SELECT created_at AS at, reason FROM {Suppression._meta.db_table}
-                WHERE reason = ANY(%(objections)s) AND created_at >= %(begin)s AND created_at < %(end)s
-            ) objections GROUP BY 1, 2""",
+            UNION ALL SELECT {start}, reason, sum(people) FROM (
+                SELECT at, reason, greatest(1, count(DISTINCT address_hash) FILTER (WHERE of_person)) AS people FROM (
+                    SELECT created_at AS at, reason, address_hash, of_person FROM {Suppression._meta.db_table}
+                    UNION ALL SELECT since, reason, address_hash, of_person FROM {SuppressionLift._meta.db_table}
+                ) said WHERE reason = ANY(%(objections)s) AND at >= %(begin)s AND at < %(end)s GROUP BY at, reason
+            ) acts GROUP BY 1, 2""",
             {**everybody.values, "objections": list(OBJECTIONS)},
         )
-        counts = {(start, what): count for start, what, count in cursor.fetchall()}
+        counts = {(start, what): int(count) for start, what, count in cursor.fetchall()}
     return {day: Objections(*(counts.get((day, what), 0) for what in ("sent", *OBJECTIONS))) for day in starts}

@@ -12,8 +12,9 @@ from typing import Any
 from django.db import connection
 
 from metrics.slices import Interval
-from surveys.models import Customer, DeliveryAttempt, InboundText, Invitation, Reminder, Response
+from surveys.models import Customer, DeliveryAttempt, InboundText, Invitation, ReceiptKind, Reminder, Response
 from surveys.models.customers import MAX_SEGMENTS, OTHER_SEGMENT
+from surveys.models.invitations import ARRIVED
 
 Dimension = str  # one of DIMENSIONS
 Key = tuple[str, ...]  # a value per dimension asked for, "" for none
@@ -83,6 +84,8 @@ class Asked:
             "attribute": self.segments.attribute,
             "known": list(self.segments.known),
             "slack": f"{self.slack_days} days",
+            "arrived": list(ARRIVED),
+            "leaving": [kind for kind in ARRIVED if kind != ReceiptKind.DELIVERED],
         }  # fmt: skip
 
 
@@ -104,9 +107,10 @@ SENT = "(i.sent_at IS NOT NULL OR i.status IN ('sent', 'delivered', 'opened', 'a
 # A response that staff left out, or that looks like a machine's, is no answer.
 ANSWERED = "(r.id IS NOT NULL AND r.excluded_at IS NULL)"
 
-# A carrier that gives the message a name reports on it; of one that does not, nobody knows whether it delivers.
+# A carrier that gives the message a name may report on it; of one that does not, nobody knows whether it delivers.
 _TRACED = f"""LEFT JOIN (
-    SELECT a.invitation_id, bool_or(a.receipt = 'delivered') AS delivered FROM {_attempt} a
+    SELECT a.invitation_id, bool_or(a.receipt = ANY(%(arrived)s)) AS delivered, bool_or(a.receipt = ANY(%(leaving)s)) AS said_no
+    FROM {_attempt} a
     WHERE a.reference <> '' AND a.result = 'sent' AND a.at >= %(begin)s AND a.at < %(end)s::timestamptz + %(slack)s::interval
     GROUP BY a.invitation_id
 ) t ON t.invitation_id = i.id"""
@@ -118,7 +122,7 @@ _SAID_NO = f"""LEFT JOIN (
 _BITS = {
     "sent": SENT,
     "traced": "t.invitation_id IS NOT NULL",
-    "delivered": "(coalesce(t.delivered, false) OR i.status = 'delivered')",
+    "delivered": "coalesce(t.delivered, false)",
     "opened": "i.opened_at IS NOT NULL",
     "started": "r.id IS NOT NULL",
     "excluded": "(r.id IS NOT NULL AND r.excluded_at IS NOT NULL)",
@@ -159,9 +163,9 @@ class Cases:
 class Passage:
     """Counts of invitations, each step holding those that came so far or farther.
 
-    decided = withheld + scheduled; scheduled = waiting + refused + sent. `refused`: no carrier took it. `traced`: sent, and its carrier
-    reports on it; `delivered` and `traced_answered` are of these. `started`: something was answered; `answered` are those that count, in
-    part or in whole. `open`: sent, and its link still works.
+    decided = withheld + scheduled; scheduled = waiting + refused + sent. `refused`: no carrier took it. `traced`: sent, and its
+    carrier reports deliveries; `delivered` and `traced_answered` are of these. `started`: something was answered; `answered` are those
+    that count, in part or in whole. `open`: sent, and its link still works.
     """
 
     decided: int = 0
@@ -216,15 +220,19 @@ def measure_passages(
 ) -> dict[Key, Passage]:
     """Passages by the values of the dimensions asked for, those that hold anything; one query.
 
-    `with_refusals` also finds who said no after a message, which only the AAPOR's cases want.
+    `with_refusals` also finds who said no after a message, which only the AAPOR's cases want. Of a mode of which none is reported as
+    delivered nobody reports: its webhook is not set, say.
     """
     joins, conditions = asked.narrowed()
     if "segment" in by and not joins:
         joins = OF_CUSTOMER
     keys = [asked.segments.sql if name == "segment" else DIMENSIONS[name] for name in by]
-    bits = [*_BITS.values(), *(["no.invitation_id IS NOT NULL"] if with_refusals else [])]
+    bits = [
+        *_BITS.values(),
+        *(["(no.invitation_id IS NOT NULL OR coalesce(t.said_no, false))"] if with_refusals else []),
+    ]
     state = " + ".join(f"({bit})::int * {1 << place}" for place, bit in enumerate(bits))
-    columns = [*keys, "i.status", "i.reason", state]
+    columns = [*keys, "i.mode", "i.status", "i.reason", state]
     places = ", ".join(str(place) for place in range(1, len(columns) + 1))
     found: dict[Key, Passage] = {}
     with connection.cursor() as cursor:
@@ -235,8 +243,12 @@ def measure_passages(
             WHERE {conditions}{f" AND {SENT}" if only_sent else ""} GROUP BY {places}""",
             asked.values,
         )
-        for *key, status, reason, state, n in cursor.fetchall():
-            _count(found.setdefault(tuple(value or "" for value in key), Passage()), status, reason, state, n)
+        rows = cursor.fetchall()
+    traced, delivered = (1 << list(_BITS).index(name) for name in ("traced", "delivered"))
+    reported = {mode for *_key, mode, _status, _reason, held, _n in rows if held & traced and held & delivered}
+    for *key, mode, status, reason, held, n in rows:
+        known = held if mode in reported else held & ~traced
+        _count(found.setdefault(tuple(value or "" for value in key), Passage()), status, reason, known, n)
     return found
 
 

@@ -436,7 +436,13 @@ def cases_table(cases: Cases) -> Table:
     kinds = (
         ("I", cases.complete, _("Complete answer")),
         ("P", cases.partial, _("Answered in part: “Send” was not pressed")),
-        ("R", cases.refused, _("Said no: unsubscribed while a reminder waited, or texted STOP")),
+        (
+            "R",
+            cases.refused,
+            _(
+                "Said no: complained or unsubscribed by the carrier’s report, texted STOP, or unsubscribed while a reminder waited"
+            ),
+        ),
         ("NC", cases.silent, _("It arrived (reported, or opened), and nothing was answered")),
         ("O", cases.other, _("It arrived; the answer was left out, or the customer erased or the ticket reopened")),
         ("U", cases.unknown, _("Sent; nobody knows whether it arrived")),
@@ -668,8 +674,9 @@ def objections_table(periods: Mapping[date, Objections], interval: Interval) -> 
         for start, one in sorted(periods.items(), reverse=True)
     ]
     rows.append(_objections_row(_("All"), total, pairs[None], longest, "group"))
-    about = _("By the day on which it was said. The list of suppressed addresses knows no touchpoint, so no filter narrows this; what "
-              "was lifted since is not counted.")  # fmt: skip
+    about = _(
+        "By the day on which it was said, taken back since or not. It is kept without the person, so no filter narrows it."
+    )
     return Table("objections", _("Unsubscribed and complained"), columns, rows, about)
 
 

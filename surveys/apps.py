@@ -12,6 +12,8 @@ class SurveysConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from surveys import checks  # noqa: F401  (its checks register themselves)
+
         post_migrate.connect(_seed, sender=self, dispatch_uid="surveys.seed")
         # After each app whose permissions a group may have, and after Django has made them: its receiver was connected first.
         post_migrate.connect(_offer_permissions, dispatch_uid="surveys.offer_permissions")

@@ -14,7 +14,7 @@ on a customer of whom little is known. Nothing here is ever given to `eval`.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 40
 MAX_LIST = 500
 ROOTS = ("facts", "customer", "event")
+CALENDAR_ROOTS = ("customer",)  # where nothing has happened
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 WORDS = {"and", "or", "not", "in"}
 
@@ -63,13 +64,16 @@ class Expression:
         return bool(self._run(context))
 
 
-def parse(text: str) -> Expression:
-    """Compile `text`. ExpressionError, with its position, where it is wrong, too long or nested too deep."""
+def parse(text: str, roots: Sequence[str] = ROOTS) -> Expression:
+    """Compile `text`. ExpressionError, with its position, where it is wrong, too long or nested too deep.
+
+    `roots`: what names may start with, where that is not all of ROOTS.
+    """
     if len(text) > MAX_LENGTH:
         raise ExpressionError("An expression has at most %(count)d characters", MAX_LENGTH, count=MAX_LENGTH)
     if not text.strip():
         return Expression(text, (), lambda context: True)
-    parser = _Parser(_tokens(text), len(text))
+    parser = _Parser(_tokens(text), len(text), roots)
     run = parser.disjunction()
     parser.expect_end()
     return Expression(text, tuple(dict.fromkeys(parser.names)), run)
@@ -100,8 +104,9 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    def __init__(self, tokens: list[_Token], length: int) -> None:
+    def __init__(self, tokens: list[_Token], length: int, roots: Sequence[str]) -> None:
         self.tokens = tokens
+        self.roots = roots
         self.index = 0
         self.length = length
         self.depth = 0
@@ -213,6 +218,12 @@ class _Parser:
         if root.text not in ROOTS:
             raise ExpressionError(
                 "“%(word)s” is not known; a name starts with facts, customer or event", root.position, word=root.text
+            )
+        if root.text not in self.roots:
+            raise ExpressionError(
+                "“%(word)s” is not known to a rule on a calendar, which has no event; a name starts with customer",
+                root.position,
+                word=root.text,
             )
         path = [root.text]
         while True:

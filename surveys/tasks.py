@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, warn
 from surveys.shift import Shift
 
 
@@ -17,6 +17,15 @@ def invite_pending() -> None:
         ring(deliver_due)
     if shift.is_over():
         ring(invite_pending)
+
+
+@shared_task(ignore_result=True)
+def ask_by_calendar() -> None:
+    """Ask whose turn it is today. Safe to repeat: a rule's pass is a row, and each customer has one row in a period."""
+    shift = Shift()
+    calendar.drain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(ask_by_calendar)
 
 
 @shared_task(ignore_result=True)

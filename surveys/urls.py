@@ -13,6 +13,7 @@ urlpatterns = [
     path("u/<str:token>/", views.unsubscribe, name="unsubscribe"),
     path("sms/inbound/<slug:provider>/", webhooks.inbound, name="sms_inbound"),
     path("sms/status/<slug:provider>/", webhooks.status, name="sms_status"),
+    path("email/status/<slug:provider>/", webhooks.email_status, name="email_status"),
     path("embed.js", embed.embed, name="embed"),
     path("embed-card.js", embed.card, name="embed_card"),
     re_path(

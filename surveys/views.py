@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from surveys import colours, forms
 from surveys.flow.follow import Link, follow_token, note_opened
+from surveys.flow.links import TRIAL_TOKEN, tried_rule
 from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
@@ -161,15 +162,16 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
     touchpoint = Touchpoint.objects.select_related("instrument").filter(public_key=public_key).first()
     language = choose_language(request, organisation)
     with translation.override(_shown(language)):
-        if touchpoint is None or not (touchpoint.public and touchpoint.active) or touchpoint.instrument_id is None:
+        instrument_id = _asked_with(request, touchpoint)
+        if touchpoint is None or instrument_id is None:
             return _unknown(request, organisation, language)
         visit = Visit(organisation, touchpoint, language)
-        version = _version(request, touchpoint.instrument_id)
+        version = _version(request, instrument_id)
         form_id = _uuid(request.POST.get("form") or request.GET.get("form"))
         response = Response.objects.filter(client_id=form_id, touchpoint=touchpoint).first() if form_id else None
         if request.method != "POST":
             if "done" in request.GET and (response is not None or _is_test(request)):
-                page = _thanks(request, visit, touchpoint.instrument_id, response)
+                page = _thanks(request, visit, instrument_id, response)
             else:
                 page = _form(request, visit, version, response=response, form_id=form_id or uuid.uuid4())
         else:
@@ -190,6 +192,17 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
 
             page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
         return _may_be_framed(request, page, touchpoint)
+
+
+def _asked_with(request: HttpRequest, touchpoint: Touchpoint | None) -> int | None:
+    """The instrument of an open form; of a rule that staff try, its own, whether the form is open or not. None: there is nothing."""
+    if touchpoint is None:
+        return None
+    trial = request.GET.get("trial", "") if _is_test(request) else ""
+    rule = tried_rule(trial, touchpoint) if trial else None
+    if rule is not None:
+        return rule.instrument_id or touchpoint.instrument_id
+    return touchpoint.instrument_id if touchpoint.public and touchpoint.active else None
 
 
 def _framers(request: HttpRequest, touchpoint: Touchpoint) -> list[str]:
@@ -263,7 +276,7 @@ def _is_test(request: HttpRequest) -> bool:
 
 def _kept(request: HttpRequest) -> dict[str, str]:
     """How and where somebody came here: every address of the same visit says it again."""
-    return {name: request.GET[name] for name in ("via", "loc", "origin", "test") if name in request.GET}
+    return {name: request.GET[name] for name in ("via", "loc", "origin", "test", "trial") if name in request.GET}
 
 
 _zone = ""  # the organisation's, as last seen; `answer_link` checks it
@@ -472,6 +485,11 @@ def _uuid(text: str | None) -> uuid.UUID | None:
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     """/u/{token}/: GET asks, POST (RFC 8058's one click, or the page's button) unsubscribes; twice is the same as once."""
     organisation = Organisation.current()
+    if token == TRIAL_TOKEN:  # of a letter that staff sent themselves
+        language = choose_language(request, organisation)
+        with translation.override(_shown(language)):
+            say = _say(organisation)
+            return polite(request, organisation, language, 200, say["unsubscribe_title"], say["test"])
     invitation = Invitation.objects.filter(token=token).first()
     language = choose_language(request, organisation, invitation.language if invitation else "")
     with translation.override(_shown(language)):

@@ -1,7 +1,8 @@
-"""What providers of text messages post to us. In: their signed requests. Out: rows, and the word that they wait for.
+"""What providers of texts and of email post to us. In: their signed requests. Out: rows, and the word that they wait for.
 
-    POST /sms/inbound/{provider}/   a customer's text
-    POST /sms/status/{provider}/    what became of a message
+    POST /sms/inbound/{provider}/    a customer's text
+    POST /sms/status/{provider}/     what became of a text
+    POST /email/status/{provider}/   what became of a letter
 
 The provider's signature or secret is the only authority: no session, no CSRF token. The same request again changes nothing.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -19,9 +21,11 @@ from django.views.decorators.http import require_POST
 
 from surveys.bell import ring
 from surveys.channels import sms
-from surveys.channels.sms.shape import Forged, Provider, Unreadable, Webhook
+from surveys.channels.email import tracking
+from surveys.channels.sms.shape import Provider, Webhook
 from surveys.flow.converse import take_text
 from surveys.flow.receipts import note_receipts
+from surveys.letters import Forged, Unreadable
 from surveys.tasks import answer_texts, settle_receipts
 
 logger = logging.getLogger(__name__)
@@ -56,6 +60,27 @@ def status(request: HttpRequest, provider: str) -> HttpResponse:
     return _heard(request, provider, take)
 
 
+@csrf_exempt
+@never_cache
+def email_status(request: HttpRequest, provider: str) -> HttpResponseBase:
+    """/email/status/{provider}/: receipts, through anymail's own view of the provider that EMAIL_URL names. Nobody else is heard."""
+    try:
+        kind = tracking.view()
+    except (ImproperlyConfigured, ImportError):  # as a system check has said
+        kind = None
+    if kind is None or provider != settings.CX_EMAIL_PROVIDER:
+        return _plain(404, "no such provider")
+    if request.method != "POST":
+        return kind.as_view()(request)  # some ask whether anybody is there
+    try:
+        reports = tracking.read_reports(kind, request)
+    except (Forged, Unreadable) as error:
+        return _refused(request, error)
+    if note_receipts(reports, provider, timezone.now()):
+        ring(settle_receipts)
+    return HttpResponse()
+
+
 def _heard(request: HttpRequest, provider: str, take: Callable[[Provider, Webhook], None]) -> HttpResponse:
     """What its provider vouches for is taken, and thanked for as the provider expects."""
     found = _provider(provider)
@@ -72,10 +97,7 @@ def _heard(request: HttpRequest, provider: str, take: Callable[[Provider, Webhoo
 
 def _provider(name: str) -> Provider | None:
     """The one that SMS_URL names, where it is the one that is spoken for."""
-    try:
-        found = sms.provider()
-    except ImproperlyConfigured:
-        return None
+    found = sms.provider()
     return found if found.name == name else None
 
 

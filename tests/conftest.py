@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.mail_api import MailApi
 from tests.sms_server import SmsServer
 from tests.smtp_sink import SmtpSink
 from tests.stack import Stack
@@ -63,6 +64,14 @@ def sms_server() -> Iterator[SmsServer]:
     server.as_twilio()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def mail_api(settings) -> Iterator[MailApi]:
+    """A real HTTP server that speaks for a provider of email, and can be told to answer otherwise: `mail_api.use("mailgun")`."""
+    api = MailApi(settings)
+    yield api
+    api.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import email
 import email.policy
 import socket
 import threading
+import time
 from email.message import EmailMessage
 
 from aiosmtpd.controller import Controller
@@ -14,6 +15,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 class SmtpSink:
     """`messages` holds (recipient, parsed message); `refuse[address]` a reply such as "550 5.1.1 no such user".
 
+    `refuse_all` is said of every recipient, `refuse_sender` of ours, `refuse_data` of the message itself.
     `silent` keeps every OK back, of messages that it has taken, until it is set to False again; `pause_s` lets each take its time.
     """
 
@@ -21,9 +23,13 @@ class SmtpSink:
         self.messages: list[tuple[str, EmailMessage]] = []
         self.refuse: dict[str, str] = {}
         self.refuse_all: str = ""
+        self.refuse_sender: str = ""
+        self.refuse_data: str = ""
         self.silent = False
         self.pause_s = 0.0
+        self.pipelining = False
         self.connections = 0
+        self.times: list[float] = []  # when each message came, by the monotonic clock
         self._arrived = threading.Condition()
         self.port = _free_port()
         self._controller: Controller | None = None
@@ -46,7 +52,18 @@ class SmtpSink:
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
+        if self.pipelining:
+            responses.insert(1, "250-PIPELINING")
         return responses
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+    ) -> str:
+        if self.refuse_sender:
+            return self.refuse_sender
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
@@ -58,8 +75,11 @@ class SmtpSink:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.refuse_data:
+            return self.refuse_data
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
         with self._arrived:
+            self.times.append(time.monotonic())
             for recipient in envelope.rcpt_tos:
                 self.messages.append((recipient, message))  # type: ignore[arg-type]
             self._arrived.notify_all()

@@ -60,7 +60,7 @@ def told(value: Any, name: str = "") -> str:
     if name.endswith("_s"):
         return ", ".join(span_of(span) for span in (value if isinstance(value, list) else [value]))
     if isinstance(value, Mapping):
-        return " · ".join(f"{key}: {held}" for key, held in value.items())
+        return " · ".join(f"{key}: {told(held)}" for key, held in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

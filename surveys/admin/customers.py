@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
@@ -21,6 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
+from surveys.admin.fields import ModesField
 from surveys.admin.filters import MomentRangeFilter, SegmentFilter, WordFilter, YesNoFilter
 from surveys.admin.invitations import attempt_chip, invitation_story, status_chip
 from surveys.admin.records import (
@@ -38,18 +40,21 @@ from surveys.admin.records import (
 )
 from surveys.admin.tickets import ticket_story
 from surveys.flow.addresses import address_hash
+from surveys.flow.customers import prefer_modes
 from surveys.flow.erase import NoSuchCustomer, erase_customer, export_customer
+from surveys.flow.segments import segment_of
 from surveys.models import (
     Customer,
     DeliveryAttempt,
     InteractionEvent,
     Invitation,
+    Organisation,
     Response,
     Suppression,
     Ticket,
 )
 
-ERASES = "surveys.delete_customer"
+ERASES, PREFERS = "surveys.delete_customer", "surveys.change_customer"
 PER_STORY = 100
 
 
@@ -64,6 +69,14 @@ class ReachFilter(WordFilter):
         if value == "none":
             return queryset.filter(email="", phone="", erased_at__isnull=True)
         return queryset.exclude(**{value: ""})
+
+
+class PreferenceForm(forms.Form):
+    """By which means somebody would rather be asked; nothing chosen is no preference."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["modes"] = ModesField(required=False)  # here, since its choices are in the reader's language
 
 
 class ErasedFilter(YesNoFilter):
@@ -85,6 +98,7 @@ class Moment:
     chips: tuple[SafeString | str, ...] = ()
     detail: str = ""
     quote: str = ""
+    why: str = ""  # where it is told why somebody was asked or not
     facts: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -134,6 +148,7 @@ class CustomerAdmin(PeopleAdmin):
         view = self.admin_site.admin_view
         return [
             path("<path:object_id>/erase/", view(self.erase_view), name="surveys_customer_erase"),
+            path("<path:object_id>/preference/", view(self.preference_view), name="surveys_customer_preference"),
             path("<path:object_id>/export/", view(self.export_view), name="surveys_customer_export"),
             *super().get_urls(),
         ]
@@ -155,6 +170,7 @@ class CustomerAdmin(PeopleAdmin):
             "story": story,
             "newer": page - 1,
             "older": page + 1 if has_older else 0,
+            "can_prefer": request.user.has_perm(PREFERS) and not obj.erased_at,
             "can_erase": request.user.has_perm(ERASES) and not obj.erased_at,
             "can_export": request.user.has_perm(SEES_ANSWERS) and not obj.erased_at,
             "erased_at": moment(obj.erased_at),
@@ -170,6 +186,7 @@ class CustomerAdmin(PeopleAdmin):
             (_("Language"), obj.language or NOTHING),
             (_("Time zone"), obj.time_zone or NOTHING),
             (_("Segment"), obj.segment or NOTHING),
+            (_("Prefers"), modes_told(obj.preference) if obj.preference else _segment_prefers(obj) or NOTHING),
         ]
         about += [(str(key), _plain(value)) for key, value in sorted(obj.attributes.items())]
         return [*about, (_("First seen"), moment(obj.created_at)), (_("Profile as of"), moment(obj.profile_at))]
@@ -189,6 +206,25 @@ class CustomerAdmin(PeopleAdmin):
         response["Content-Disposition"] = f'attachment; filename="customer-{row.pk}.json"'
         response["Cache-Control"] = "no-store"
         return response
+
+    def preference_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.asked_for(request, object_id, PREFERS)
+        if row is None:
+            return self.missing(request, object_id)
+        if row.erased_at:
+            return HttpResponseRedirect(page_of(row))
+        form = PreferenceForm(request.POST if request.method == "POST" else None, initial={"modes": row.preference})
+        if request.method == "POST" and form.is_valid():
+            modes = form.cleaned_data["modes"]
+            if modes != row.preference:
+                with transaction.atomic():
+                    if prefer_modes(row.pk, modes):
+                        noted(request, row, _("Prefers: %(modes)s.") % {"modes": modes_told(modes)})
+            messages.success(request, _("The next message goes by these means, as far as its rule has them."))
+            return HttpResponseRedirect(page_of(row))
+        title = _("Preferred means of %(name)s") % {"name": row}
+        otherwise = _("Nothing chosen: %(modes)s.") % {"modes": _segment_prefers(row) or _("as each rule has it")}
+        return self.page(request, "staff/preference.html", title=title, row=row, form=form, otherwise=otherwise)
 
     def erase_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Asks for the customer's id to be typed: there is no way back."""
@@ -215,6 +251,19 @@ class CustomerAdmin(PeopleAdmin):
         error = _("This is not the customer’s id.") if request.method == "POST" else ""
         title = _("Erase %(name)s") % {"name": row}
         return self.page(request, "staff/erase.html", title=title, row=row, held=held, error=error, typed=typed)
+
+
+def modes_told(modes: Iterable[str]) -> str:
+    """SMS → Email; a dash for none."""
+    return " → ".join(map(mode_word, modes)) or NOTHING
+
+
+def _segment_prefers(customer: Customer) -> str:
+    """What the organisation says of the customer's segment; "" where it says nothing."""
+    organisation = Organisation.current()
+    segment = segment_of(customer.segment, customer.attributes, organisation)
+    modes = organisation.preferences.get(segment)
+    return _("%(modes)s (as all of “%(segment)s”)") % {"modes": modes_told(modes), "segment": segment} if modes else ""
 
 
 def _page_number(request: HttpRequest) -> int:
@@ -247,7 +296,7 @@ def _events(customer: Customer, enough: int) -> Iterator[Moment]:
         source = _("from %(source)s") % {"source": row.source}
         detail = f"{source} · {row.location}" if row.location else source
         facts = tuple((str(key), _plain(value)) for key, value in row.facts.items())
-        yield Moment(row.time, 0, "bolt", link(row, row.type), where, (), detail, "", facts)
+        yield Moment(row.time, 0, "bolt", link(row, row.type), where, (), detail, "", page_of(row), facts)
 
 
 def _tickets(customer: Customer, enough: int) -> Iterator[Moment]:
@@ -265,7 +314,8 @@ def _invitations(customer: Customer, enough: int) -> Iterator[Moment]:
     rows = Invitation.objects.filter(customer=customer).select_related("touchpoint", "rule")
     for row in rows.order_by("-decided_at", "-id")[:enough]:
         title, told = invitation_story(row)
-        yield Moment(row.decided_at, 2, "mail", link(row, title), row.touchpoint.label, (status_chip(row),), told)
+        where = row.touchpoint.label
+        yield Moment(row.decided_at, 2, "mail", link(row, title), where, (status_chip(row),), told, why=page_of(row))
 
 
 def _attempts(customer: Customer, enough: int) -> Iterator[Moment]:

@@ -22,7 +22,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import MomentRangeFilter, WordFilter, YesNoFilter
-from surveys.admin.invitations import status_chip, why
 from surveys.admin.records import (
     NOTHING,
     SEES_PEOPLE,
@@ -35,8 +34,10 @@ from surveys.admin.records import (
     noted,
     page_of,
 )
+from surveys.admin.why import why_context
 from surveys.bell import ring
 from surveys.flow.incoming import TICKET_EVENTS, InputError
+from surveys.flow.occasions import cases_of_event
 from surveys.flow.quarantine import discard, retry
 from surveys.models import InteractionEvent, InvitationRule, QuarantinedEvent
 from surveys.tasks import invite_pending
@@ -53,7 +54,7 @@ class TypeFilter(WordFilter):
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        asked = InvitationRule.objects.order_by("event_type").values_list("event_type", flat=True).distinct()
+        asked = InvitationRule.objects.filter(calendar="").order_by().values_list("event_type", flat=True).distinct()
         return [(name, name) for name in sorted({*asked, *TICKET_EVENTS})]
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
@@ -119,21 +120,17 @@ class EventAdmin(PeopleAdmin):
             about.append((_("Ticket"), link(obj.ticket, obj.ticket.reference)))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
-        invitations = []
+        decisions = {}
         if request.user.has_perm("surveys.view_invitation"):
-            rows = obj.invitations.select_related("rule", "touchpoint").order_by("id")
-            invitations = [
-                (link(row, row.touchpoint.label), row.rule.slug if row.rule else NOTHING, status_chip(row), why(row))
-                for row in rows
-            ]
+            decisions = why_context(cases_of_event(obj, timezone.now()), request.user.has_perm)
         facts = [(str(key), _plain(value)) for key, value in obj.facts.items()] if sees_people else []
         return {
             "title": obj.type,
             "at": moment(obj.time),
             "state": self.state(obj) if not obj.decided else "",
             "facts": facts,
-            "invitations": invitations,
             "about": about,
+            **decisions,
         }
 
 

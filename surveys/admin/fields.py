@@ -6,7 +6,7 @@ In: what a manager typed. Out: the value as the column holds it, by the same rul
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import time
 from typing import Any
 
@@ -25,23 +25,24 @@ from unfold.widgets import (
 
 from surveys.admin.texts import language_name
 from surveys.channels import SENDING
-from surveys.expressions import ExpressionError, parse
+from surveys.expressions import ROOTS, ExpressionError, parse
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.programme.document import TAG, UNSTORABLE
 from surveys.flow.programme.spans import seconds_of, span_of
 from surveys.flow.programme.values import (
     COLOUR,
-    SENT_MODES,
     TARGETS,
     as_number,
     hour_of,
     is_hours,
     is_rising,
+    is_segment,
     origin_of,
 )
 from surveys.flow.timing import WEEKDAYS
 from surveys.models import Mode
 from surveys.models.keys import SCOPES
+from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES
 from surveys.texts import normalise_tag
 
@@ -326,30 +327,92 @@ class QuietHoursField(PartsField):
 
 
 class ModesField(PartsField):
-    """Ways to a customer in order of preference: the first with a usable address is taken."""
+    """Ways to a customer in order of preference: the first with a usable address is taken. None at all where it is not required."""
 
     nothing = []
     PLACES = (gettext_lazy("First"), gettext_lazy("Without that address"), gettext_lazy("Without that either"))
 
     def __init__(self, **options: Any) -> None:
-        known = [(mode, Mode(mode).label if mode in SENDING else self.not_sent(mode)) for mode in SENT_MODES]
+        known = mode_choices()
+        may_be_empty = options.get("required") is False
         parts = {
-            str(place): (label, UnfoldAdminSelectWidget(choices=[("", "–"), *known] if place else known))
+            str(place): (
+                label,
+                UnfoldAdminSelectWidget(choices=[("", "–"), *known] if place or may_be_empty else known),
+            )
             for place, label in enumerate(self.PLACES[: len(SENT_MODES)])
         }
         super().__init__(PartsWidget(parts, lambda value: {str(at): mode for at, mode in enumerate(value)}), **options)
 
-    @staticmethod
-    def not_sent(mode: str) -> str:
-        return _("%(mode)s (not connected here)") % {"mode": Mode(mode).label}
-
     def put_together(self, typed: Mapping[str, Any]) -> list[str]:
-        modes = [mode for mode in typed.values() if mode]
-        if any(mode not in SENT_MODES for mode in modes):
-            raise ValidationError(_("This is not one of the choices."))
-        if len(set(modes)) < len(modes):
-            raise ValidationError(_("A mode stands twice."))
-        return modes
+        return _modes(typed.values())
+
+
+def mode_choices() -> list[tuple[str, Any]]:
+    """What can be sent, and what could be if it were connected."""
+    not_here = _("%(mode)s (not connected here)")
+    return [
+        (mode, Mode(mode).label if mode in SENDING else not_here % {"mode": Mode(mode).label}) for mode in SENT_MODES
+    ]
+
+
+def _modes(chosen: Iterable[Any]) -> list[str]:
+    modes = [str(mode) for mode in chosen if mode]
+    if any(mode not in SENT_MODES for mode in modes):
+        raise ValidationError(_("This is not one of the choices."))
+    if len(set(modes)) < len(modes):
+        raise ValidationError(_("A mode stands twice."))
+    return modes
+
+
+class PreferencesWidget(forms.Widget):
+    """Rows of (segment, its modes in order)."""
+
+    template_name = "staff/widgets/preferences.html"
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, list[str]]]:
+        segments = [segment.strip() for segment in _listed(data, f"{name}__segment")]
+        chosen = zip(*(_listed(data, f"{name}__{place}") for place in range(len(SENT_MODES))), strict=False)
+        rows = zip(segments, chosen, strict=False)
+        return [(segment, list(modes)) for segment, modes in rows if segment or any(modes)]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}__segment" not in data
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        held = sorted(value.items()) if isinstance(value, Mapping) else list(value or [])
+        places = [""] * len(SENT_MODES)
+        context["widget"] |= {
+            "rows": [
+                (segment, [*modes, *places][: len(places)]) for segment, modes in [*held, *[("", [])] * EMPTY_ROWS]
+            ],
+            "choices": [(mode, Mode(mode).label) for mode in SENT_MODES],
+            "classes": " ".join(INPUT_CLASSES),
+        }
+        return context
+
+
+class PreferencesField(forms.Field):
+    """{"gold": ["sms", "email"]}: by which means a segment is asked first."""
+
+    widget = PreferencesWidget
+
+    def clean(self, value: Any) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for segment, chosen in value or []:
+            if not is_segment(segment):
+                raise ValidationError(_("A segment has 1 to 100 characters."))
+            if segment in found:
+                raise ValidationError(_("The segment “%(segment)s” stands twice."), params={"segment": segment})
+            modes = _modes(chosen)
+            if not modes:
+                raise ValidationError(_("Choose by which means “%(segment)s” is asked."), params={"segment": segment})
+            found[segment] = modes
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return {segment: [mode for mode in modes if mode] for segment, modes in data or []} != dict(initial or {})
 
 
 class LanguagesField(PartsField):
@@ -458,20 +521,25 @@ class ExpressionField(forms.CharField):
 
     def clean(self, value: Any) -> str:
         text: str = super().clean(value)
-        try:
-            parse(text)
-        except ExpressionError as error:
-            said = _(error.template) % error.named if error.named else _(error.template)
-            raise ValidationError(
-                _("%(fault)s, at character %(position)d: %(before)s▸%(after)s"),
-                params={
-                    "fault": said,
-                    "position": error.position + 1,
-                    "before": text[max(0, error.position - 20) : error.position],
-                    "after": text[error.position : error.position + 20],
-                },
-            ) from None
+        check_expression(text)
         return text
+
+
+def check_expression(text: str, roots: Sequence[str] = ROOTS) -> None:
+    """ValidationError, with what is wrong and where, for an expression that cannot be evaluated."""
+    try:
+        parse(text, roots)
+    except ExpressionError as error:
+        said = _(error.template) % error.named if error.named else _(error.template)
+        raise ValidationError(
+            _("%(fault)s, at character %(position)d: %(before)s▸%(after)s"),
+            params={
+                "fault": said,
+                "position": error.position + 1,
+                "before": text[max(0, error.position - 20) : error.position],
+                "after": text[error.position : error.position + 20],
+            },
+        ) from None
 
 
 class TicketEventsWidget(forms.Widget):

@@ -5,7 +5,7 @@ server's words quote addresses, so they are told only to whoever may view custom
 """
 
 import contextlib
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,16 +14,17 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from surveys.admin.filters import ModeFilter, MomentRangeFilter
 from surveys.admin.records import (
     NOTHING,
-    SEES_ANSWERS,
     SEES_PEOPLE,
     PeopleAdmin,
     chip,
@@ -33,18 +34,25 @@ from surveys.admin.records import (
     mode_word,
     moment,
     noted,
-    score_chip,
 )
 from surveys.admin.responses import ReasonForm
+from surveys.admin.why import why_context
 from surveys.flow.addresses import address_hash, normalise_phone
+from surveys.flow.occasions import case_of_invitation
 from surveys.flow.unsubscribe import lift_suppression
-from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Response, Suppression
+from surveys.flow.why import until_of
+from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Suppression
 
 LIFTS = "surveys.delete_suppression"
 TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
 }  # fmt: skip
+RECEIPT_TONES: Mapping[str, str] = {
+    ReceiptKind.DELIVERED: "best",
+    ReceiptKind.SOFT: "middle",
+    ReceiptKind.DEFERRED: "middle",
+}
 REFUSED = ("withheld", "cancelled", "failed")
 
 
@@ -55,7 +63,7 @@ def status_chip(row: Invitation) -> SafeString:
 def attempt_chip(row: DeliveryAttempt) -> SafeString:
     """The carrier's last word: its receipt where there is one."""
     if row.receipt:
-        return chip(row.get_receipt_display(), "best" if row.receipt == ReceiptKind.DELIVERED else "worst")
+        return chip(row.get_receipt_display(), RECEIPT_TONES.get(row.receipt, "worst"))
     return chip(row.get_result_display(), {"sent": "best", "temporary": "middle"}.get(row.result, "worst"))
 
 
@@ -70,16 +78,9 @@ def why(row: Invitation) -> str:
     """The reason in words, with the day on which it ends where it does; "" for what was or will be sent."""
     if not row.reason:
         return ""
-    until = _until(row.detail)
+    until = until_of(row.detail)
     reason = row.get_reason_display()
     return _("%(reason)s (until %(day)s)") % {"reason": reason, "day": moment(until)} if until else reason
-
-
-def _until(detail: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(detail.removeprefix("until ")) if detail.startswith("until ") else None
-    except ValueError:
-        return None
 
 
 def invitation_story(row: Invitation) -> tuple[str, str]:
@@ -121,7 +122,9 @@ class InvitationAdmin(PeopleAdmin):
     personal_search = ("customer__external_id", "customer__name", "customer__email")
     search_help_text = gettext_lazy("Customer")
     page_template = "staff/invitation.html"
-    empty_text = gettext_lazy("Each event that a rule is for leaves a decision here, also when nobody is asked.")
+    empty_text = gettext_lazy(
+        "Each event that a rule is for, and each day of a calendar, leaves its decisions here, also when nobody is asked."
+    )
 
     @admin.display(description=gettext_lazy("decided"), ordering="decided_at")
     def decided(self, row: Invitation) -> str:
@@ -157,7 +160,7 @@ class InvitationAdmin(PeopleAdmin):
 
     @admin.display(description=gettext_lazy("what the carrier said"))
     def detail_shown(self, row: Invitation) -> str:
-        return NOTHING if not row.detail or _until(row.detail) else row.detail
+        return NOTHING if not row.detail or until_of(row.detail) else row.detail
 
     def page_context(self, request: HttpRequest, obj: Invitation) -> dict[str, Any]:
         title, told = invitation_story(obj)
@@ -171,52 +174,19 @@ class InvitationAdmin(PeopleAdmin):
             (_("Location"), obj.location or NOTHING),
             (_("Link works until"), moment(obj.expires_at)),
         ]
+        if obj.period:
+            about.insert(3, (_("Period from"), date_format(obj.period, pgettext("date format of a day", "j M Y"))))
         if sees_people:
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
+        if obj.event is not None and request.user.has_perm("surveys.view_interactionevent"):
+            about.append((_("Event"), link(obj.event, obj.event.type)))
         return {
             "title": title,
             "state": status_chip(obj),
             "told": told,
-            "chain": self._chain(request, obj, sees_people),
             "about": about,
+            **why_context([case_of_invitation(obj, timezone.now())], request.user.has_perm),
         }
-
-    def _chain(self, request: HttpRequest, obj: Invitation, sees_people: bool) -> list[tuple[str, Any, Any]]:
-        """From the event to the answer, in the order of time: (at, what, more)."""
-        chain: list[tuple[str, Any, Any]] = []
-        event = obj.event
-        if event is not None:
-            seen = request.user.has_perm("surveys.view_interactionevent")
-            chain.append((moment(event.time), _("Event"), link(event, event.type) if seen else event.type))
-        decision = why(obj) if obj.status == "withheld" else _("to be asked")
-        chain.append((moment(obj.decided_at), _("Decision"), decision))
-        for attempt in obj.delivery_attempts.order_by("at", "id"):
-            said = attempt.detail if sees_people else ""
-            chain.append(
-                (moment(attempt.at), attempt_title(attempt), format_html("{} {}", attempt_chip(attempt), said))
-            )
-        for reminder in obj.reminders.exclude(status__in=["sent", "failed"]).order_by(
-            "number"
-        ):  # else its attempt says so
-            title = _("Reminder %(number)d") % {"number": reminder.number}
-            waits = reminder.status == "scheduled"
-            told = _("to be sent %(at)s") % {"at": moment(reminder.send_at)} if waits else reminder.get_reason_display()
-            chain.append((moment(reminder.send_at) if waits else NOTHING, title, told))
-        if obj.status in ("cancelled", "failed"):
-            chain.append((NOTHING, status_chip(obj), why(obj)))
-        if obj.status == "scheduled":
-            said = obj.detail if sees_people and not _until(obj.detail) else ""
-            chain.append((moment(obj.send_at), _("To be sent"), said))
-        if obj.opened_at:
-            chain.append((moment(obj.opened_at), _("Opened"), _("by a person or a mail scanner")))
-        response = Response.objects.filter(invitation=obj).select_related("version__instrument").first()
-        if response is not None:
-            seen = request.user.has_perm(SEES_ANSWERS)
-            instrument = response.version.instrument
-            score = score_chip(instrument.metric, instrument.points, response.score) if seen else ""
-            answer = link(response, _("Answer")) if seen else _("Answer")
-            chain.append((moment(response.responded_at), answer, score))
-        return chain
 
 
 @admin.register(DeliveryAttempt)
@@ -339,7 +309,7 @@ class SuppressionAdmin(PeopleAdmin):
         if request.method == "POST" and form.is_valid():
             with transaction.atomic():
                 noted(request, row, _("Lifted: %(reason)s") % form.cleaned_data, DELETION)
-                lift_suppression(row.pk)
+                lift_suppression(row.pk, timezone.now(), request.user, form.cleaned_data["reason"])
             messages.success(request, _("This address may be written to again."))
             return HttpResponseRedirect(list_of(Suppression))
         return self.page(request, "staff/lift.html", title=_("Write to this address again"), row=row, form=form)

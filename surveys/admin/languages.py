@@ -10,9 +10,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from surveys.admin.letter_texts import LETTER_LABELS
 from surveys.admin.texts import language_name
 from surveys.flow.gaps import Gap, find_gaps
-from surveys.models import Instrument, Organisation, Touchpoint
+from surveys.models import Instrument, InvitationRule, Organisation, Touchpoint
 from surveys.phrases import LANGUAGES
 from surveys.texts import match_language
 from surveys.words import band_name
@@ -31,6 +32,8 @@ WORDS: Mapping[str, Any] = {
     "thanks_text": gettext_lazy("thank-you text, %(key)s"),
     "thanks_link": gettext_lazy("thank-you link %(part)s, %(key)s"),
     "share": gettext_lazy("label of the share link"),
+    "sender_name": gettext_lazy("the sender’s name"),
+    "letter": gettext_lazy("its own “%(key)s”: the standard one is said"),
 }
 ON_ITS_OWN_PAGE = (
     "thanks_title",
@@ -79,7 +82,7 @@ def languages_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
             is_ours=match_language(tag, LANGUAGES) is not None,
             own=len(organisation.phrases.get(match_language(tag, LANGUAGES) or tag, {})),
             count=len(gaps),
-            places=_places(request, gaps),
+            places=places_of(request, gaps),
         )
         for tag, gaps in find_gaps(organisation).items()
     ]
@@ -94,7 +97,8 @@ def languages_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _places(request: HttpRequest, gaps: Sequence[Gap]) -> list[Place]:
+def places_of(request: HttpRequest, gaps: Sequence[Gap]) -> list[Place]:
+    """Gaps by where they are mended."""
     found: dict[tuple[str, str], list[str]] = {}
     for gap in gaps:
         found.setdefault((_title(gap), _url(request, gap)), []).append(told(gap))
@@ -110,6 +114,8 @@ def told(gap: Gap) -> str:
             part = band_name(part)
         elif kind in ON_ITS_OWN_PAGE and key:
             key = band_name(key)
+    elif kind == "letter":
+        key = str(LETTER_LABELS[key])
     return str(WORDS[kind] % {"key": key, "part": part} if names else WORDS[kind])
 
 
@@ -120,6 +126,8 @@ def _title(gap: Gap) -> str:
         return _("Questions: %(name)s") % {"name": gap.row.label}
     if isinstance(gap.row, Touchpoint):
         return _("Touchpoint %(name)s") % {"name": gap.row.label}
+    if isinstance(gap.row, InvitationRule):
+        return _("Rule %(name)s") % {"name": gap.row.slug}
     return _("Organisation")
 
 

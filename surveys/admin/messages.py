@@ -85,7 +85,7 @@ class SentMessageAdmin(PeopleAdmin):
 
     def page_context(self, request: HttpRequest, obj: SentMessage) -> dict[str, Any]:
         about: list[tuple[str, Any]] = [(_("Recipient"), obj.to), (_("Sent at"), moment(obj.at))]
-        token = obj.message_id.lstrip("<").partition("@")[0]
+        token = obj.message_id.lstrip("<").partition("@")[0].partition(".")[0]  # a reminder's has its number behind it
         invitation = Invitation.objects.filter(token=token).first() if token else None
         if invitation is not None and request.user.has_perm("surveys.view_invitation"):
             about.append((_("Invitation"), link(invitation, invitation.get_status_display())))

@@ -1,25 +1,28 @@
 """The organisation: its name, clock, languages and policy, in one row. In: what a manager types. Out: that row."""
 
+from email.utils import parseaddr
 from functools import partial
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
-from surveys.admin.fields import LanguagesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.fields import LanguagesField, PreferencesField, QuietHoursField, SpanField, TicketEventsField
 from surveys.admin.languages import languages_page
+from surveys.admin.letters import letters_page
 from surveys.admin.look import look_page
 from surveys.admin.notices import notices_page
 from surveys.admin.phrases import phrases_page
-from surveys.admin.texts import languages_of
-from surveys.flow.programme.values import NOTICE
+from surveys.admin.texts import TextsField, languages_of
+from surveys.flow.programme.values import NOTICE, SENDER_NAME
 from surveys.models import Organisation, Response, Ticket
 from surveys.models.journeys import time_zone_names
 
@@ -39,6 +42,30 @@ def _zones(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
     return forms.ChoiceField(**{**options, "choices": choices, "help_text": said, "widget": UnfoldAdminSelectWidget()})
 
 
+def _sender_name(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    said = _("What a list of mails shows. Empty: the name in DEFAULT_FROM_EMAIL, now %(address)s.")
+    said %= {"address": settings.DEFAULT_FROM_EMAIL}
+    options = {**options, "label": _("Sender’s name"), "help_text": said, "required": False}
+    return TextsField(languages=languages_of(request), longest=SENDER_NAME, **options)
+
+
+def _sender_address(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    default = parseaddr(settings.DEFAULT_FROM_EMAIL)[1]
+    said = _("Your mail server must be allowed to send for it (SPF, DKIM). Empty: %(address)s.") % {"address": default}
+    return _address({**options, "label": _("Sender’s address")}, said)
+
+
+def _reply_to(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    said = _("People who answer a letter write here. Nothing reads it but you. Empty: the sender’s address.")
+    return _address({**options, "label": _("Address for replies")}, said)
+
+
+def _address(options: dict[str, Any], said: str) -> forms.Field:
+    return forms.EmailField(
+        **{**options, "max_length": 254, "help_text": said, "widget": UnfoldAdminEmailInputWidget()}
+    )
+
+
 @admin.register(Organisation)
 class OrganisationAdmin(ConfigAdmin):
     change_form_outer_before_template = "staff/_organisation.html"
@@ -52,6 +79,9 @@ class OrganisationAdmin(ConfigAdmin):
                 "Event types of your helpdesk that mean one of ours. A type that has our name already needs no line."
             ),
         ),
+        "sender_name": _sender_name,
+        "sender_address": _sender_address,
+        "reply_to": _reply_to,
         "floor_s": made(
             SpanField, label=gettext_lazy("Between two messages"),
             help_text=gettext_lazy("No customer gets two within this time, whatever the rules say. Such as 24h."),
@@ -62,18 +92,28 @@ class OrganisationAdmin(ConfigAdmin):
             QuietHoursField, label=gettext_lazy("Quiet hours"),
             help_text=gettext_lazy("No messages in these hours, by the customer’s clock. Empty: at any hour."),
         ),
+        "preferences": made(
+            PreferencesField, label=gettext_lazy("Preferred means, by segment"), required=False,
+            help_text=gettext_lazy(
+                "Which of a rule’s modes come first for a segment; a customer’s own wish goes before it. A mode that the rule "
+                "does not list is never used. Where an address is missing or must not be written to, the next one is taken."
+            ),
+        ),
     }  # fmt: skip
 
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
             (None, ["name", "languages", "time_zone", "privacy"]),
             (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
+            (_("By which means"), ["preferences"]),
+            (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
         ]
 
     def get_urls(self) -> list[URLPattern]:
         """Pages beside the settings, one for each matter; see their modules."""
         pages = {"look": look_page, "languages": languages_page, "phrases": phrases_page, "notices": notices_page}
+        pages |= {"letters": letters_page}
         own = [
             path(f"{name}/", self.admin_site.admin_view(partial(page, self)), name=f"surveys_organisation_{name}")
             for name, page in pages.items()
@@ -106,3 +146,14 @@ class OrganisationAdmin(ConfigAdmin):
                 request,
                 _("The time zone changed. Stored days are still the old zone’s: run `manage.py rebuild_rollups`."),
             )
+        if obj.sender_address and "sender_address" in form.changed_data:
+            ours = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2].lower()
+            theirs = obj.sender_address.rpartition("@")[2].lower()
+            if ours != theirs:
+                messages.warning(
+                    request,
+                    _(
+                        "Letters now come from another domain than the deployment’s: %(theirs)s, not %(ours)s. Send yourself a test."
+                    )
+                    % {"theirs": theirs, "ours": ours},
+                )

@@ -54,6 +54,10 @@ NOTES: Mapping[str, Any] = {
     "feedback": gettext_lazy("On the side tab"),
     "scan": gettext_lazy("Above a printed code"),
     "subject": gettext_lazy("The letter’s subject"),
+    "opening": gettext_lazy("In a letter, before the question"),
+    "closing": gettext_lazy("In a letter, after the scale"),
+    "reminder_subject": gettext_lazy("A reminder’s subject; the letter’s own is filled in"),
+    "reminder_opening": gettext_lazy("In a reminder, before the question"),
     "between_labels": gettext_lazy("Between the two ends of a scale"),
 }
 
@@ -93,7 +97,9 @@ def ours_in(language: str, key: str) -> str:
     return text
 
 
-_WORDS = frozenset({"name", "touchpoint", "organisation"})  # places of words, not of numbers
+_WORDS = frozenset(
+    {"name", "touchpoint", "organisation", "subject", "question", "scale", "url", "word"}
+)  # places of words, not of numbers
 
 
 def seen_of(held: Mapping[str, str]) -> str:

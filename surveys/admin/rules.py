@@ -5,17 +5,20 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.contrib.filters.admin import RelatedDropdownFilter
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from surveys.admin.configuration import ConfigAdmin, link_to, list_url, made
+from surveys.admin.configuration import link_to, list_url, made
+from surveys.admin.dry_run import DryRunPages
 from surveys.admin.fields import (
     DaysField,
     ExpressionField,
@@ -25,18 +28,25 @@ from surveys.admin.fields import (
     SpanField,
     SpansField,
     WholeField,
+    check_expression,
 )
-from surveys.channels import sms
+from surveys.admin.letter_texts import LetterField
+from surveys.admin.letters import LetterPages
+from surveys.admin.texts import languages_of
+from surveys.channels import email, sms
+from surveys.expressions import CALENDAR_ROOTS
+from surveys.flow.calendar import mixed_with
 from surveys.flow.compose import names_of, text_of
 from surveys.flow.deliver import score_wordings
 from surveys.flow.fixed import keeps_slug
 from surveys.flow.programme.spans import span_of
 from surveys.flow.programme.values import EXEMPTION, PRIORITY, QUOTA, REMINDERS, reminders_fit
 from surveys.gsm import cost, measure, price_of
-from surveys.models import Invitation, InvitationRule, Mode, Organisation
+from surveys.models import Calendar, Invitation, InvitationRule, Mode, Organisation
 from surveys.models.invitations import make_token
 
 SPAN = gettext_lazy("Such as 30m, 2h or 7d.")
+_TIMES = ("delay_s", "at_time", "days", "max_age_s", "sample_share")
 
 
 SAMPLE_TOKEN = "x" * len(make_token())  # as long as any
@@ -69,7 +79,36 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("reminders_s", _("Nobody is reminded more than twice."))
         elif reminders and expires_s and not reminders_fit(reminders, expires_s):
             self.add_error("reminders_s", _("A reminder must come before the link expires."))
+        if not {"event_type", "calendar"} & self.errors.keys():
+            self._check_occasion(cleaned)
         return cleaned
+
+    def _check_occasion(self, cleaned: dict[str, Any]) -> None:
+        """An event or a calendar, and what goes with a calendar."""
+        event_type, calendar = cleaned.get("event_type", ""), cleaned.get("calendar", "")
+        if bool(event_type) == bool(calendar):
+            both = _("A rule waits for an event or has a calendar, not both.")
+            self.add_error("calendar" if calendar else "event_type", both if calendar else _("This or a calendar."))
+            return
+        row = self.instance
+        if row.pk and bool(calendar) != bool(row.calendar) and keeps_slug(row):
+            said = _("This rule has decided on customers, so it stays with events or with a calendar. Make a new one.")
+            self.add_error("calendar", said)
+        touchpoint = cleaned.get("touchpoint")
+        other = mixed_with(touchpoint.pk, calendar, row.pk) if touchpoint is not None else ""
+        if other:
+            said = _(
+                "The rule “%(rule)s” asks there, and it is of the other kind. A rule on a calendar needs a touchpoint of its own, so "
+                "that what is asked out of the blue and what is asked after an event stay two figures."
+            )
+            self.add_error("touchpoint", said % {"rule": other})
+        if calendar and cleaned.get("delay_s"):
+            self.add_error("delay_s", _("A rule on a calendar has no event after which it could wait."))
+        if calendar and cleaned.get("when"):
+            try:
+                check_expression(cleaned["when"], CALENDAR_ROOTS)
+            except ValidationError as error:
+                self.add_error("when", error)
 
 
 def _resting(request: HttpRequest, options: dict[str, Any], column: str) -> forms.Field:
@@ -83,20 +122,35 @@ def _reason(**options: Any) -> forms.Field:
 
 
 @admin.register(InvitationRule)
-class InvitationRuleAdmin(ConfigAdmin):
+class InvitationRuleAdmin(LetterPages, DryRunPages):
     form = RuleForm
-    list_display = ["slug", "event_type", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
-    list_filter = [("touchpoint", RelatedDropdownFilter), "event_type", "active"]
+    change_form_outer_after_template = "staff/_dry_run_button.html"
+    list_display = ["slug", "occasion", "when_shown", "touchpoint_shown", "modes_shown", "delay", "invited", "active"]
+    list_filter = [
+        ("touchpoint", RelatedDropdownFilter), "event_type", ("calendar", ChoicesDropdownFilter), "active",
+    ]  # fmt: skip
     list_select_related = ("touchpoint",)
     search_fields = ["slug", "event_type", "when"]
     search_help_text = gettext_lazy("Slug, event type or condition")
     empty_text = gettext_lazy("A rule says: after this event, ask this, by these means. Without one nobody is invited.")
     own_fields = {
+        "event_type": made(
+            forms.CharField, max_length=100, widget=UnfoldAdminTextInputWidget(),
+            help_text=gettext_lazy("Such as order.delivered. Empty where the rule has a calendar."),
+        ),
+        "calendar": made(
+            forms.ChoiceField, choices=[("", gettext_lazy("None: it waits for an event")), *Calendar.choices],
+            widget=UnfoldAdminSelectWidget(),
+            help_text=gettext_lazy(
+                "Each customer is asked once in every period, on a day that is drawn evenly, at the rule’s time of day or at 10:00. "
+                "Who rests on that day is asked later in the period. It needs a touchpoint of its own."
+            ),
+        ),
         "when": made(
             ExpressionField, label=gettext_lazy("When"),
             help_text=gettext_lazy(
                 "Over facts, customer and event; with ==, <, in, and, or, not. Such as: facts.wait_seconds < 3600 and "
-                "customer.segment == “gold”. Empty: always."
+                "customer.segment == “gold”. Empty: always. With a calendar over customer alone."
             ),
         ),
         "delay_s": made(SpanField, label=gettext_lazy("Delay"), required=False, help_text=SPAN),
@@ -114,7 +168,9 @@ class InvitationRuleAdmin(ConfigAdmin):
         ),
         "at_time": made(
             HourField, label=gettext_lazy("Time of day"),
-            help_text=gettext_lazy("Such as 10:00, by the customer’s clock. Empty: as soon as the delay is over."),
+            help_text=gettext_lazy(
+                "Such as 10:00, by the customer’s clock. Empty: as soon as the delay is over; with a calendar at 10:00."
+            ),
         ),
         "days": made(
             DaysField, label=gettext_lazy("Days"),
@@ -146,7 +202,23 @@ class InvitationRuleAdmin(ConfigAdmin):
             request, {**options, "label": _("Resting, any touchpoint")}, "resting_any_s"
         ),
         "modes": made(
-            ModesField, help_text=gettext_lazy("The first for which the customer has a usable address is taken.")
+            ModesField,
+            help_text=gettext_lazy(
+                "The first for which the customer has a usable address is taken. What a customer, or else their segment, prefers "
+                "comes first among these; a mode that is not here is never used."
+            ),
+        ),
+        "letter": lambda request, options: LetterField(
+            Organisation.current(),
+            languages_of(request),
+            **{
+                **options,
+                "label": _("What its emails say"),
+                "help_text": _(
+                    "Empty: your own words, else ours. {organisation}, {touchpoint} and {name} are filled in; where no name is "
+                    "known, it is left out with its comma."
+                ),
+            },
         ),
         "sample_share": made(
             ShareField, label=gettext_lazy("Sample, %"),
@@ -157,17 +229,27 @@ class InvitationRuleAdmin(ConfigAdmin):
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
             (None, ["slug", "active"]),
-            (_("When to ask"), ["event_type", "when", "delay_s", "at_time", "days", "max_age_s", "sample_share"]),
+            (_("When to ask"), ["event_type", "calendar", "when", *_TIMES]),
             (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s", *self._preview(obj)]),
             (
                 _("How often"),
                 ["priority", "quota", "resting_same_s", "resting_any_s", "exempt_resting", "exempt_floor"],
             ),
+            (_("Letters"), ["letter", *self._letters(obj)]),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
         fixed = ["slug"] if obj is not None and keeps_slug(obj) else []
-        return [*fixed, *self._preview(obj)]
+        return [*fixed, *self._preview(obj), *self._letters(obj)]
+
+    @staticmethod
+    def _letters(obj: InvitationRule | None) -> list[str]:
+        return ["letter_preview"] if obj is not None and email.MODE in obj.modes else []
+
+    @admin.display(description=gettext_lazy("As an email"))
+    def letter_preview(self, row: InvitationRule) -> SafeString:
+        url = reverse("admin:surveys_invitationrule_letter", args=[row.pk])
+        return format_html('<a class="rec-button" href="{}">{}</a>', url, _("Preview and test"))
 
     @staticmethod
     def _preview(obj: InvitationRule | None) -> list[str]:
@@ -202,6 +284,10 @@ class InvitationRuleAdmin(ConfigAdmin):
         row = super().save_form(request, form, change)
         row.delay_s, row.priority = row.delay_s or 0, row.priority or 0  # empty is none
         return row
+
+    @admin.display(description=gettext_lazy("occasion"), ordering="event_type")
+    def occasion(self, row: InvitationRule) -> str:
+        return row.event_type or row.get_calendar_display()
 
     @admin.display(description=gettext_lazy("when"))
     def when_shown(self, row: InvitationRule) -> str:

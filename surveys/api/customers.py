@@ -17,7 +17,11 @@ EXPORT_SCHEMA = {
     "properties": {
         "customer": {"type": "object"},
         **dict.fromkeys(
-            ("events", "tickets", "invitations", "responses", "suppressions", "messages", "texts", "quarantine"), _LIST
+            (
+                *("events", "tickets", "invitations", "responses", "suppressions", "lifted_suppressions", "messages"),
+                *("texts", "quarantine"),
+            ),
+            _LIST,
         ),
     },
 }

@@ -8,6 +8,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse
 
+from surveys.models.responses import SENT_MODES
+
 Schema = Mapping[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -26,6 +28,13 @@ CUSTOMER: Schema = {
         "language": {"type": ["string", "null"], "description": "BCP 47, such as zh-hans."},
         "time_zone": {"type": ["string", "null"], "description": "Such as Asia/Shanghai."},
         "segment": {"type": ["string", "null"], "maxLength": 100},
+        "preferred_modes": {
+            "type": ["array", "null"],
+            "items": {"type": "string", "enum": list(SENT_MODES)},
+            "uniqueItems": True,
+            "description": "By which means this person would rather be asked, the dearest first. It puts a rule’s own modes in "
+            "order and adds none.",
+        },
         "attributes": {"type": ["object", "null"], "additionalProperties": True},
     },
 }

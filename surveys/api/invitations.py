@@ -60,6 +60,11 @@ _INVITATION = {
     "instrument": TEXT,
     "rule": TEXT_OR_NULL,
     "event": {"type": ["object", "null"], "required": ["source", "id"], "properties": {"source": TEXT, "id": TEXT}},
+    "period": {
+        "type": ["string", "null"],
+        "format": "date",
+        "description": "The first day of the period, where a calendar was the occasion and no event.",
+    },
     "mode": TEXT_OR_NULL,
     "decided_at": MOMENT,
     **dict.fromkeys(("send_at", "sent_at", "opened_at", "answered_at", "expires_at"), MOMENT_OR_NULL),
@@ -185,6 +190,7 @@ def shown(row: Invitation) -> dict[str, Any]:
         "instrument": row.instrument.slug,
         "rule": row.rule.slug if row.rule else None,
         "event": {"source": row.event.source, "id": row.event.event_id} if row.event else None,
+        "period": row.period.isoformat() if row.period else None,
         "mode": row.mode or None,
         **{
             name: moment.isoformat() if (moment := getattr(row, name)) else None

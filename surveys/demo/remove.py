@@ -16,11 +16,12 @@ from surveys.demo.load import SETTINGS, WATCHERS, demo_slugs, own_settings, prog
 from surveys.demo.people import EXTERNAL_ID, SEGMENTS
 from surveys.demo.plan import FIRST_ID, LAST_ID, SOURCE
 from surveys.demo.replay import KEY_NAME
-from surveys.flow.addresses import address_hash
+from surveys.flow.addresses import address_hash, customer_hash
 from surveys.flow.locks import lock_people
 from surveys.flow.programme import import_programme
 from surveys.models import (
     Answer,
+    CalendarPass,
     Customer,
     DeliveryAttempt,
     DurationLedger,
@@ -40,6 +41,7 @@ from surveys.models import (
     Segment,
     SentMessage,
     Suppression,
+    SuppressionLift,
     Ticket,
     Touchpoint,
     Watcher,
@@ -114,7 +116,9 @@ def _remove_data(removed: Removed) -> None:
     tokens = {token for token in Invitation.objects.filter(pk__in=invitations).values_list("token", flat=True) if token}
     _remove_messages(removed, {*addresses, *(address for _slug, address, _language in WATCHERS)}, tokens)
     hashes = [address_hash(address) for address in addresses]
+    hashes += [customer_hash(external_id) for external_id in people.values_list("external_id", flat=True)]
     _delete(removed, Suppression.objects.filter(address_hash__in=hashes))
+    _delete(removed, SuppressionLift.objects.filter(address_hash__in=hashes))
     _delete(removed, WrittenAddress.objects.filter(address_hash__in=hashes))
     _delete(removed, QuarantinedEvent.objects.filter(api_key_name=KEY_NAME, body__contains=f'"{SOURCE}'))
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
@@ -160,7 +164,9 @@ def _remove_configuration(removed: Removed) -> None:
     touchpoints = list(Touchpoint.objects.filter(slug__in=slugs.touchpoints).order_by("slug"))
     going = [touchpoint for touchpoint in touchpoints if not _is_in_use(touchpoint, slugs.rules)]
     removed.kept = [touchpoint.slug for touchpoint in touchpoints if touchpoint not in going]
-    _delete(removed, InvitationRule.objects.filter(slug__in=slugs.rules, touchpoint__in=going))
+    rules = InvitationRule.objects.filter(slug__in=slugs.rules, touchpoint__in=going)
+    _delete(removed, CalendarPass.objects.filter(rule__in=rules))
+    _delete(removed, rules)
     addresses = {address for _slug, address, _language in WATCHERS}
     watchers = list(
         Watcher.objects.filter(Q(touchpoint__in=going) | Q(address__in=addresses)).values_list("pk", flat=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 from django.db import transaction
 
-from surveys.flow.addresses import address_hash
 from surveys.flow.customers import upsert_customer
 from surveys.flow.eligibility import History, decide
 from surveys.flow.expire import OPEN
 from surveys.flow.incoming import Profile
 from surveys.flow.invite import Histories, terms_of
-from surveys.models import Customer, Instrument, Invitation, Mode, Organisation, Suppression, Touchpoint
+from surveys.flow.suppress import Stops
+from surveys.models import Customer, Instrument, Invitation, Mode, Organisation, Touchpoint
 from surveys.models.invitations import make_token
 from surveys.models.journeys import DAY_S
 from surveys.texts import match_language
@@ -47,7 +47,7 @@ def ask_customer(
         histories = Histories.load([customer], organisation, but_not=[held.pk] if held else [])
         history = History(
             event_at=now,
-            suppressed="unsubscribed" if _has_unsubscribed(customer) else "",
+            suppressed="unsubscribed" if _has_unsubscribed(customer, histories.stops, touchpoint.pk) else "",
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
             last_message_at=histories.last_message.get(customer.pk),
@@ -88,8 +88,9 @@ def _spoken(language: str, organisation: Organisation) -> str:
     return (match_language(language, organisation.languages) if language.strip() else None) or ""
 
 
-def _has_unsubscribed(customer: Customer) -> bool:
-    """By any of their addresses: they were told that nobody would ask them again."""
-    hashes = [address_hash(address) for address in (customer.email, customer.phone) if address]
-    refusing = Suppression.objects.filter(address_hash__in=hashes).exclude(reason=Suppression.Reason.BOUNCED)
-    return refusing.exists()
+def _has_unsubscribed(customer: Customer, stops: Stops, touchpoint_id: int) -> bool:
+    """By any of their addresses, or as the person: they were told that nobody would ask them again."""
+    return any(
+        stops.against(customer, address, touchpoint_id) == "unsubscribed"
+        for address in (customer.email, customer.phone)
+    )

@@ -120,7 +120,7 @@ class _Conversation:
                 row.reply = f"{say['unsubscribed_text']} {say.fill('sms_start', word='START')}"
         elif command == replies.START:
             row.meaning = Meaning.START
-            if rejoin_number(row.phone):
+            if rejoin_number(row.phone, self.now):
                 row.reply = f"{say['sms_started']} {say['sms_stop']}"
         else:
             row.meaning = Meaning.HELP

@@ -16,7 +16,7 @@ from surveys.flow.incoming import Profile
 from surveys.flow.json_text import json_text
 from surveys.models import Customer
 
-FIELDS = ("email", "phone", "name", "language", "time_zone", "segment")
+FIELDS = ("email", "phone", "name", "language", "time_zone", "segment", "preferred_modes")
 TABLE = Customer._meta.db_table
 
 _HELD = f"SELECT id, external_id, profile_at, attributes::text, {', '.join(FIELDS)} FROM {TABLE} WHERE external_id = ANY(%s)"
@@ -114,6 +114,12 @@ def upsert_customer(profile: Profile, at: datetime, now: datetime) -> Customer:
     """One customer, written and locked; `at` is the time of what was said of it."""
     with transaction.atomic():
         return Customer.objects.get(pk=upsert_customers([(profile, at)], now)[profile.external_id].id)
+
+
+def prefer_modes(customer_id: int, modes: Sequence[str]) -> bool:
+    """Note by which means somebody would rather be asked, as they told staff; False for whoever is erased."""
+    rows = Customer.objects.filter(pk=customer_id, erased_at__isnull=True)
+    return rows.update(preferred_modes=",".join(modes)) > 0
 
 
 def _lock(external_ids: list[str]) -> dict[str, Held]:

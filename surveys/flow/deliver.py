@@ -16,12 +16,17 @@ from django.db.models import F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.calendar import may_wait
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
+from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
+from surveys.flow.prepared import Prepared
 from surveys.flow.programme.values import REMINDERS
 from surveys.flow.quota import Places
+from surveys.flow.soft import bounced_too_often
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import is_time, quiet_of, zone_of
 from surveys.letters import Letter, Outcome
@@ -37,12 +42,12 @@ from surveys.models import (
     Wording,
 )
 
-BATCH = 50
+BATCH = 100
 ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
-LOST = (ReceiptKind.FAILED, ReceiptKind.BOUNCED)  # what a carrier took, and did not bring
+LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
 def drain(
@@ -58,11 +63,14 @@ def drain(
     `channels`: the ways out, by mode. `among`: which invitations, where not all.
     """
     total = 0
+    away: set[str] = set()
     while True:
-        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among, over)
+        known = set(away)
+        claimed, tried, sent = _deliver_batch(clock(), limit, channels, among & ~Q(mode__in=known), over, away)
         total += sent
-        # A carrier that is away is not asked again at once; who was refused or postponed keeps nobody behind them waiting.
-        if claimed < limit or (tried and not sent) or over():
+        # A carrier that is away is not asked again at once, and keeps nobody waiting whom another one serves; nor does who was
+        # refused or postponed.
+        if claimed < limit or (tried and not sent and away == known) or over():
             return total
 
 
@@ -75,33 +83,23 @@ def deliver_due(
     over: Callable[[], bool] = lambda: False,
 ) -> tuple[int, int]:
     """Claim at most `limit` due invitations and send them until it is `over`. Returns (claimed, sent)."""
-    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over)
+    claimed, _tried, sent = _deliver_batch(now, limit, channels, among, over, set())
     return claimed, sent
 
 
 def _deliver_batch(
-    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool]
+    now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool], away: set[str]
 ) -> tuple[int, int, int]:
-    """(claimed, to be sent, sent)."""
+    """(claimed, to be sent, sent). `away` comes to hold the modes whose carrier is."""
     claimed = _claim(now, limit, among)
-    by_mode: dict[str, list[tuple[Invitation, Letter]]] = defaultdict(list)
-    for invitation, letter in claimed.letters:
-        by_mode[invitation.mode].append((invitation, letter))
+    ready = [(invitation.mode, invitation, letter) for invitation, letter in claimed.letters]
     untouched = {invitation.pk for invitation, _letter in claimed.letters}
     sent = 0
     try:
-        for mode, letters in by_mode.items():
-            with channels[mode].connect() as carrier:
-                away: Outcome | None = None
-                for invitation, letter in letters:
-                    if over() and away is None:
-                        break
-                    untouched.discard(invitation.pk)  # from here on it may have gone out
-                    # One unanswered call speaks for the rest of the batch.
-                    outcome = away or carrier.send(letter)
-                    away = outcome if outcome.carrier_away else away
-                    sent += outcome.result == "sent"
-                    _settle(invitation, letter, outcome, now)
+        begun = lambda row: untouched.discard(row.pk)  # noqa: E731
+        for invitation, letter, outcome in hand_over(ready, channels, over, begun, away):
+            sent += outcome.result == "sent"
+            _settle(invitation, letter, outcome, now)
     finally:
         _give_back(untouched, claimed, now)
     return claimed.looked_at, len(claimed.letters), sent
@@ -120,13 +118,16 @@ class _Claim:
 def _claim(now: datetime, limit: int, among: Q) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
-        due = list(
+        free = (
             Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
             .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
-            .order_by("send_at", "id")[:limit]
+            .select_related("event")
+            .defer("event__facts")
+            .prefetch_related("touchpoint", "instrument", "rule")  # a few, which most rows share
+            .order_by("send_at", "id")
         )
+        due = [row for share, most in shares_of(limit, SENDING) for row in free.filter(share)[:most]]
         if not due:
             return _Claim(0, [])
         # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
@@ -142,13 +143,14 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
         reopened = reopened_since(invitation.event for invitation in due)
         given_up = _given_up(due)
         letters: list[tuple[Invitation, Letter]] = []
+        drafts: Drafts = {}
         written: dict[str, datetime | None] = {}
         # What was tried before keeps its turn. Of two others for one customer the higher goes first, and keeps the other from going.
         for invitation in sorted(
             due, key=lambda row: (row.attempted_at is None, -row.rule.priority if row.rule else 0)
         ):
             invitation.customer = customers[invitation.customer_id]
-            address = _decide_again(
+            address = decide_again(
                 invitation,
                 organisation,
                 histories,
@@ -165,7 +167,10 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 invitation.lease_until = now + LEASE
                 invitation.attempts += 1
                 letters.append(
-                    (invitation, compose(invitation, organisation, wordings[invitation.instrument_id], address))
+                    (
+                        invitation,
+                        compose(invitation, organisation, wordings[invitation.instrument_id], address, drafts=drafts),
+                    )
                 )
             if invitation.attempted_at is not None:
                 at = now if address else invitation.attempted_at
@@ -175,7 +180,8 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
                 _leave_queue(invitation, histories)
         _store(due)
         note_written(written, now)
-        letters.sort(key=lambda pair: due.index(pair[0]))  # sent in the order in which they were due
+        place = {invitation.pk: number for number, invitation in enumerate(due)}
+        letters.sort(key=lambda pair: place[pair[0].pk])  # sent in the order in which they were due
         return _Claim(len(due), letters, first_time, written)
 
 
@@ -240,7 +246,7 @@ def _given_up(invitations: Iterable[Invitation]) -> dict[int, set[str]]:
     return modes
 
 
-def _decide_again(
+def decide_again(
     invitation: Invitation,
     organisation: Organisation,
     histories: Histories,
@@ -260,7 +266,8 @@ def _decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    mode, suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    way = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id)
+    mode = way.mode
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
     if mode and invitation.attempted_at is not None:
@@ -269,13 +276,13 @@ def _decide_again(
             return _postpone(invitation, mode, organisation, floor_ends, now)
     decision = Decision(True)
     today = organisation.day_of(now)
-    if invitation.attempted_at is None or suppressed or not mode:
+    if invitation.attempted_at is None or not mode:
         rule = invitation.rule
         has_place = invitation.quota_day == today or rule is None or places.are_left(rule, today)
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
             last_any_at=histories.last_any.get(customer.pk),
@@ -286,6 +293,8 @@ def _decide_again(
         if decision.ok and rule is not None and invitation.quota_day != today:
             places.give_back(rule.pk, invitation.quota_day)
             invitation.quota_day = places.take(rule, today)
+    if decision.until is not None and may_wait(invitation, decision.until, organisation):
+        return _postpone(invitation, mode, organisation, decision.until, now)
     if not decision.ok:
         detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
         return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, detail)
@@ -371,7 +380,7 @@ def _postpone(invitation: Invitation, mode: str, organisation: Organisation, ear
 def note_attempt(
     invitation: Invitation, mode: str, letter: Letter, outcome: Outcome, now: datetime, reminder: int = 0
 ) -> None:
-    """The row of one try. An address is kept, as a hash, only where a report on the message may follow."""
+    """The row of one try. An address is kept, as a hash, only where a report on the message may follow, or is given at once."""
     DeliveryAttempt.objects.create(
         invitation=invitation,
         reminder=reminder,
@@ -381,22 +390,85 @@ def note_attempt(
         result=outcome.result,
         detail=outcome.detail,
         reference=outcome.reference,
-        address_hash=address_hash(letter.to) if outcome.reference else "",
+        address_hash=address_hash(letter.to) if outcome.reference or outcome.soft else "",
+        receipt=ReceiptKind.SOFT if outcome.soft else "",
+        receipt_at=now if outcome.soft else None,
     )
+
+
+_INVITATIONS, _ATTEMPTS, _REMINDERS = (model._meta.db_table for model in (Invitation, DeliveryAttempt, Reminder))
+# That one message went out: its attempt, its invitation and the reminders, in one statement, which is the transaction. An answer may
+# have come in before we heard the server's OK: then it is not "sent" any more, and nobody is reminded.
+_SENT = Prepared(
+    "settle_sent",
+    f"""
+WITH changed AS (
+    UPDATE {_INVITATIONS} SET sent_at = %(at)s, expires_at = %(expires_at)s, lease_until = NULL,
+        status = CASE status WHEN 'scheduled' THEN 'sent' ELSE status END
+    WHERE id = %(id)s RETURNING id, status
+),
+attempt AS (
+    INSERT INTO {_ATTEMPTS} (invitation_id, reminder, mode, at, message_id, result, detail, reference, address_hash, receipt)
+    SELECT id, 0, %(mode)s, %(at)s, %(message_id)s, 'sent', %(detail)s, %(reference)s, %(address_hash)s, '' FROM changed
+),
+reminding AS (
+    INSERT INTO {_REMINDERS} (invitation_id, number, status, reason, send_at, attempts)
+    SELECT id, planned.number, 'scheduled', '', planned.send_at, 0
+    FROM changed, unnest(%(numbers)s, %(reminders)s) AS planned (number, send_at) WHERE status = 'sent'
+    ON CONFLICT DO NOTHING
+)
+SELECT status FROM changed
+""",
+    {
+        "id": "bigint",
+        "mode": "text",
+        "at": "timestamptz",
+        "message_id": "text",
+        "detail": "text",
+        "reference": "text",
+        "address_hash": "text",
+        "expires_at": "timestamptz",
+        "numbers": "smallint[]",
+        "reminders": "timestamptz[]",
+    },
+)
+
+
+def _settle_sent(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
+    """The carrier took it."""
+    expires_at = now + timedelta(seconds=invitation.expires_s)
+    reminders = _planned_reminders(invitation, expires_at, now)
+    with connection.cursor() as cursor:
+        _SENT.execute(
+            cursor,
+            {
+                "id": invitation.pk,
+                "mode": invitation.mode,
+                "at": now,
+                "message_id": letter.message_id,
+                "detail": outcome.detail,
+                "reference": outcome.reference,
+                "address_hash": address_hash(letter.to) if outcome.reference else "",
+                "expires_at": expires_at,
+                "numbers": list(reminders),
+                "reminders": list(reminders.values()),
+            },
+        )
+        found = cursor.fetchone()
+    if found != (Invitation.Status.SENT,):  # which it would not be if its customer had been erased: that cancels it
+        with transaction.atomic():
+            _forget_if_erased(invitation, letter)
 
 
 def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
     """Second transaction: what the carrier said."""
+    if outcome.result == "sent":
+        _settle_sent(invitation, letter, outcome, now)
+        return
     row = Invitation.objects.filter(pk=invitation.pk)
     with transaction.atomic():
         note_attempt(invitation, invitation.mode, letter, outcome, now)
-        if outcome.result == "sent":
-            expires_at = now + timedelta(seconds=invitation.expires_s)
-            row.update(sent_at=now, expires_at=expires_at, lease_until=None)
-            # An answer may have come in before we heard the server's OK.
-            if row.filter(status=Invitation.Status.SCHEDULED).update(status=Invitation.Status.SENT):
-                _plan_reminders(invitation, expires_at, now)
-        elif outcome.result == "permanent":
+        if is_dead(letter, outcome, now):
             give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
@@ -409,23 +481,31 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
             pause = max(pause, timedelta(seconds=outcome.retry_after_s))
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
-        if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
-            forget(invitation, letter)
+        _forget_if_erased(invitation, letter)
 
 
-def _plan_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> None:
-    """What the rule says of reminders, for as long as the link works."""
+def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
+    """Whether the address is not to be written to again: it never worked, or was too often out of order."""
+    return outcome.result == "permanent" or (outcome.soft and bounced_too_often(address_hash(letter.to), now))
+
+
+def _planned_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> dict[int, datetime]:
+    """By number, when the rule wants people to be reminded, for as long as the link works."""
     rule = invitation.rule
     if rule is None or not rule.reminders_s:
-        return
+        return {}
     organisation = Organisation.current()
-    rows = []
-    for number, span in enumerate(rule.reminders_s[:REMINDERS], start=1):
-        earliest = now + timedelta(seconds=span)
-        send_at = planned(earliest, now, invitation.customer, invitation.mode, rule, organisation)
-        if send_at < expires_at:
-            rows.append(Reminder(invitation=invitation, number=number, send_at=send_at))
-    Reminder.objects.bulk_create(rows, ignore_conflicts=True)
+    spans = enumerate(rule.reminders_s[:REMINDERS], start=1)
+    times = {
+        number: planned(now + timedelta(seconds=span), now, invitation.customer, invitation.mode, rule, organisation)
+        for number, span in spans
+    }
+    return {number: send_at for number, send_at in times.items() if send_at < expires_at}
+
+
+def _forget_if_erased(invitation: Invitation, letter: Letter) -> None:
+    if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
+        forget(invitation, letter)
 
 
 def forget(invitation: Invitation, letter: Letter) -> None:
@@ -451,7 +531,7 @@ def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str,
     given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
     customer = Customer.objects.get(pk=invitation.customer_id)
     histories = Histories.load([customer], Organisation.current())
-    mode, _suppressed = histories.way_to(customer, [mode for mode in modes if mode not in given_up])
+    mode = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id).mode
     reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
     if mode and customer.erased_at is None:
         if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):
@@ -469,13 +549,5 @@ def give_up_if_lost(invitation: Invitation, reason: str, detail: str, now: datet
         return
     taken = DeliveryAttempt.objects.filter(invitation=invitation.pk, result=DeliveryAttempt.Result.SENT)
     became = set(taken.values_list("receipt", flat=True))
-    if became and became <= set(LOST):
+    if became and became <= {*LOST, ReceiptKind.SOFT}:
         give_up_mode(invitation, [Invitation.Status.SENT, Invitation.Status.DELIVERED], reason, detail, now)
-
-
-def suppress_bounced(hashed: str, detail: str, now: datetime) -> None:
-    if hashed:
-        Suppression.objects.get_or_create(
-            address_hash=hashed,
-            defaults={"reason": Suppression.Reason.BOUNCED, "detail": detail, "created_at": now},
-        )

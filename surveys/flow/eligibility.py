@@ -4,7 +4,6 @@ Nothing here reads the database or the clock. The same function decides when the
 At what hour a message may go out is no reason to refuse it: see timing. The order of the gates stands in docs/decisions/0013.
 """
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -158,5 +157,5 @@ def _lost_to(winner: Promise, loser: Promise) -> tuple[str, datetime | None]:
 def draw(key: str, rule: str, source: str, event_id: str) -> float:
     """A number 0 <= x < 1, even over all events, and the same each time for (rule, event): a keyed hash, not chance."""
     text = "\x1f".join((rule, source, event_id)).encode()
-    digest = hmac.new(key.encode(), text, hashlib.sha256).digest()
+    digest = hmac.digest(key.encode(), text, "sha256")
     return int.from_bytes(digest[:6], "big") / 2**48

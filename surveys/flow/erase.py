@@ -16,9 +16,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from surveys.flow.addresses import address_hash
 from surveys.flow.customers import FIELDS
 from surveys.flow.locks import lock_people
+from surveys.flow.suppress import hashes_against, suppressions_of
 from surveys.models import (
     Answer,
     Customer,
@@ -32,8 +32,11 @@ from surveys.models import (
     ResponseChange,
     SentMessage,
     Suppression,
+    SuppressionLift,
     Ticket,
+    Touchpoint,
 )
+from surveys.models.customers import SuppressionFacts
 
 
 class NoSuchCustomer(LookupError):
@@ -55,7 +58,9 @@ def erase_customer(external_id: str, now: datetime) -> None:
         InteractionEvent.objects.filter(customer=customer).update(facts={}, reference="")
         _erase_quarantine({external_id, *addresses}, now)
         # A mail server's words quote the address; that it must not be written to stays known.
-        Suppression.objects.filter(address_hash__in=[address_hash(address) for address in addresses]).update(detail="")
+        hashes = hashes_against(customer)
+        Suppression.objects.filter(address_hash__in=hashes).update(detail="")
+        SuppressionLift.objects.filter(address_hash__in=hashes).update(detail="", why="")
         name = f"erased-{customer.pk}-{secrets.token_hex(8)}"  # nobody can send an event for it
         Customer.objects.filter(pk=customer.pk).update(
             external_id=name, attributes={}, erased_at=now, **dict.fromkeys(FIELDS, "")
@@ -160,7 +165,6 @@ def export_customer(external_id: str) -> dict[str, Any]:
     """All that is held of a customer, as JSON values. NoSuchCustomer where there is nobody."""
     customer = _find(external_id)
     addresses = [address for address in (customer.email, customer.phone) if address]
-    hashes = [address_hash(address) for address in addresses]
     mails = SentMessage.objects.filter(
         Q(to__iexact=customer.email) & ~Q(to="")
         | Q(to=customer.phone) & ~Q(to="")
@@ -170,6 +174,7 @@ def export_customer(external_id: str) -> dict[str, Any]:
         "customer": {
             "external_id": customer.external_id,
             **{name: getattr(customer, name) for name in FIELDS},
+            "preferred_modes": customer.preference,
             "attributes": customer.attributes,
             "profile_at": customer.profile_at,
             "created_at": customer.created_at,
@@ -180,9 +185,15 @@ def export_customer(external_id: str) -> dict[str, Any]:
         "tickets": [_ticket(row) for row in _of(Ticket, customer).select_related("touchpoint").order_by("id")],
         "invitations": [_invitation(row) for row in _invitations(customer)],
         "responses": [_response(row) for row in _responses(customer)],
-        "suppressions": list(
-            Suppression.objects.filter(address_hash__in=hashes).values("reason", "detail", "created_at")
-        ),
+        "suppressions": [
+            {**_stop(row), "detail": row.detail, "created_at": row.created_at} for row in suppressions_of(customer)
+        ],
+        "lifted_suppressions": [
+            {**_stop(row), **{name: getattr(row, name) for name in ("detail", "since", "lifted_at", "source", "why")}}
+            for row in SuppressionLift.objects.filter(address_hash__in=hashes_against(customer)).order_by(
+                "lifted_at", "id"
+            )
+        ],
         "messages": list(mails.order_by("at", "id").values("at", "to", "subject", "text", "html")),
         "texts": list(
             _texts(customer).order_by("id").values("received_at", "phone", "text", "meaning", "reply", "replied_at")
@@ -191,6 +202,17 @@ def export_customer(external_id: str) -> dict[str, Any]:
             {"received_at": row.received_at, "state": row.state, "body": json.loads(row.body), "errors": row.errors}
             for row in _quarantined({external_id, *addresses})
         ],
+    }
+
+
+def _stop(row: SuppressionFacts) -> dict[str, Any]:
+    """What a suppression, or the record of its lifting, says; its touchpoint where it is about one survey."""
+    about = Touchpoint.objects.filter(pk=row.touchpoint_key).values_list("slug", flat=True).first()
+    return {
+        "of": "person" if row.of_person else "address",
+        "reason": row.reason,
+        "scope": row.scope,
+        "touchpoint": about,
     }
 
 
@@ -234,6 +256,7 @@ def _invitation(row: Invitation) -> dict[str, Any]:
         "touchpoint": row.touchpoint.slug,
         "instrument": row.instrument.slug,
         "rule": _slug(row.rule),
+        "period": row.period,
         **{name: getattr(row, name) for name in ("mode", "status", "reason", "detail", "language", "location", *times)},
         "deliveries": [
             {name: getattr(attempt, name) for name in ("at", "mode", "reminder", "message_id", "result", "detail")}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q
 
 from surveys.flow.instruments import QuestionTerms, terms_of_version
-from surveys.models import Instrument, Organisation, Touchpoint
+from surveys.models import Instrument, InvitationRule, Organisation, Touchpoint, Wording
 from surveys.models.instruments import Kind
 from surveys.phrases import LANGUAGES
 from surveys.texts import match_language
@@ -21,7 +21,7 @@ from surveys.texts import match_language
 class Gap:
     """A text that is missing: of which row, and which of its texts, such as ("option", "reason", "late")."""
 
-    row: Organisation | Touchpoint | Instrument
+    row: Organisation | Touchpoint | Instrument | InvitationRule
     what: tuple[str, ...]
 
 
@@ -45,12 +45,36 @@ def serves(written: Mapping[str, str], language: str) -> bool:
 def _texts(organisation: Organisation) -> Iterator[Written]:
     yield Gap(organisation, ("name",)), organisation.name
     yield from _if_any(Gap(organisation, ("privacy",)), organisation.privacy)
+    yield from _if_any(Gap(organisation, ("sender_name",)), organisation.sender_name)
     for touchpoint in Touchpoint.objects.filter(active=True):
         yield Gap(touchpoint, ("name",)), touchpoint.name
     in_use = Q(touchpoints__active=True) | Q(rules__active=True)
     for instrument in Instrument.objects.filter(in_use, active=True).distinct():
         version = instrument.current_version()
         yield from texts_of_instrument(instrument, terms_of_version(version) if version else [])
+    for rule in InvitationRule.objects.filter(active=True).exclude(letter={}):
+        yield from _texts_of_rule(rule)
+
+
+def find_gaps_of_letter(organisation: Organisation, rule: InvitationRule, wording: Wording, language: str) -> list[Gap]:
+    """What is missing in one language of what a rule's letters say."""
+    instrument, key = wording.question.instrument, wording.question.key
+    texts: list[Written] = [
+        (Gap(organisation, ("name",)), organisation.name),
+        *_if_any(Gap(organisation, ("sender_name",)), organisation.sender_name),
+        (Gap(rule.touchpoint, ("name",)), rule.touchpoint.name),
+        (Gap(instrument, ("text", key)), wording.text),
+        *_if_any(Gap(instrument, ("low", key)), wording.low_label),
+        *_if_any(Gap(instrument, ("high", key)), wording.high_label),
+        *_texts_of_rule(rule),
+    ]
+    missing = [gap for gap, written in texts if not serves(written, language)]
+    return missing if match_language(language, LANGUAGES) else [*missing, Gap(organisation, ("phrases",))]
+
+
+def _texts_of_rule(rule: InvitationRule) -> Iterator[Written]:
+    for key, texts in rule.letter.items():
+        yield from _if_any(Gap(rule, ("letter", key)), texts)
 
 
 def texts_of_instrument(row: Instrument, asked: Sequence[QuestionTerms]) -> Iterator[Written]:

@@ -33,7 +33,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "surveys.instrument": ("view", "add", "change"),
     "surveys.invitationrule": ("view", "add", "change", "delete"),
     "surveys.invitation": ("view",),
-    "surveys.customer": ("view", "delete"),  # delete: erase
+    "surveys.customer": ("view", "change", "delete"),  # change: by which means they are asked; delete: erase
     "surveys.interactionevent": ("view",),
     "surveys.suppression": ("view", "delete"),  # delete: lift
     "surveys.quarantinedevent": ("view", "change"),  # change: correct, retry, discard

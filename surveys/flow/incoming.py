@@ -6,7 +6,7 @@ Nothing is written here. Shapes are checked by msgspec, which is fast enough for
 
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from surveys.flow.addresses import normalise_email, normalise_phone
 from surveys.flow.json_text import json_text
 from surveys.models import InvitationRule, Organisation, Touchpoint
+from surveys.models.responses import SENT_MODES
 from surveys.texts import normalise_tag
 
 FUTURE = timedelta(hours=24)
@@ -43,6 +44,7 @@ class CustomerIn(Struct):
     language: Annotated[str, Meta(max_length=20)] | Maybe = UNSET
     time_zone: Annotated[str, Meta(max_length=64)] | Maybe = UNSET
     segment: Name | Maybe = UNSET
+    preferred_modes: Annotated[list[str], Meta(max_length=20)] | Maybe = UNSET
     attributes: dict[str, Any] | Maybe = UNSET
 
 
@@ -113,7 +115,7 @@ class Catalogue:
     @classmethod
     def load(cls) -> "Catalogue":
         rules: dict[str, set[int]] = {}
-        active = InvitationRule.objects.filter(active=True)
+        active = InvitationRule.objects.filter(active=True, calendar="")  # a calendar waits for no event
         for event_type, touchpoint_id in active.values_list("event_type", "touchpoint_id"):
             rules.setdefault(event_type, set()).add(touchpoint_id)
         return cls(
@@ -197,6 +199,8 @@ def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: l
             fields[name] = normalise(value)
         except ValueError as error:
             errors.append((f"{pointer}/{name}", f"“{value}” {error}."))
+    if customer.preferred_modes is not UNSET:
+        fields["preferred_modes"] = _read_modes(customer.preferred_modes or (), f"{pointer}/preferred_modes", errors)
     attributes = customer.attributes
     if attributes is None:
         return Profile(external_id, fields, None)
@@ -204,6 +208,18 @@ def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: l
         return Profile(external_id, fields, {})
     _check_free(attributes, f"{pointer}/attributes", errors)
     return Profile(external_id, fields, attributes)
+
+
+def _read_modes(modes: Sequence[str], pointer: str, errors: list[tuple[str, str]]) -> str:
+    """Modes in an order of preference, each once, as the column has them."""
+    for place, mode in enumerate(modes):
+        if mode not in SENT_MODES:
+            errors.append(
+                (f"{pointer}/{place}", f"“{mode}” is not a mode that sends; there are {', '.join(SENT_MODES)}.")
+            )
+        elif mode in modes[:place]:
+            errors.append((f"{pointer}/{place}", f"“{mode}” stands twice."))
+    return ",".join(modes)
 
 
 def read_time(text: str, now: datetime, pointer: str, errors: list[tuple[str, str]]) -> datetime:

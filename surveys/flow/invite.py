@@ -1,9 +1,12 @@
 """From events to invitations. In: events that wait. Out: one Invitation per (rule, event): scheduled, or withheld with its reason."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -14,7 +17,9 @@ from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
 from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
+from surveys.flow.preference import order_of_modes
 from surveys.flow.quota import Places
+from surveys.flow.suppress import Stops, person_hash
 from surveys.flow.tickets import reopened_since
 from surveys.flow.timing import plan, zone_of
 from surveys.models import (
@@ -25,7 +30,6 @@ from surveys.models import (
     InvitationRule,
     Organisation,
     Response,
-    Suppression,
     Touchpoint,
     WrittenAddress,
 )
@@ -34,6 +38,7 @@ from surveys.models.invitations import make_token
 BATCH = 500
 ANY = Q()
 compiled: Callable[[str], Expression] = lru_cache(maxsize=512)(parse)
+_terms: Callable[..., RuleTerms] = lru_cache(maxsize=512)(RuleTerms)
 
 
 def drain(
@@ -67,28 +72,26 @@ def invite_pending(now: datetime, limit: int = BATCH, among: Q = ANY, by: Q = AN
         )
         if events:
             decided = _decide_on(events, _rules_by_type(events, by), now)
-            Invitation.objects.bulk_create(decided.rows, ignore_conflicts=True, batch_size=500)
-            _withdraw(decided.superseded)
+            keep(decided)
             InteractionEvent.objects.filter(id__in=[event.id for event in events]).update(decided=True)
     return len(events)
 
 
 @dataclass(slots=True)
-class _Decided:
+class Decided:
     """The rows of a batch, and the invitations of earlier ones (by id) whose place somebody took, with whose rule did."""
 
     rows: list[Invitation] = field(default_factory=list)
     superseded: dict[int, str] = field(default_factory=dict)
 
 
-def _decide_on(
-    events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime
-) -> _Decided:
+def _decide_on(events: Sequence[InteractionEvent], rules: Mapping[str, list[InvitationRule]], now: datetime) -> Decided:
     organisation = Organisation.current()
     histories = Histories.load({event.customer for event in events}, organisation)
     reopened = reopened_since(events)
     places = Places.claim((rule for listed in rules.values() for rule in listed), organisation.day_of(now))
-    decided = _Decided()
+    blanks = {rule.pk: _blank(rule, now) for listed in rules.values() for rule in listed}
+    decided = Decided()
     for event in events:
         matching = rules.get(event.type, []) + (
             rules.get(event.ticket_event, []) if event.ticket_event and event.ticket_event != event.type else []
@@ -96,15 +99,53 @@ def _decide_on(
         if len(matching) > 1:  # whoever comes later sees what the higher one was promised
             matching = sorted(matching, key=lambda rule: (-rule.priority, rule.slug))
         for rule in matching:
-            row = _ask(rule, event, organisation, histories, places, event.pk in reopened, now)
+            blank = blanks[rule.pk]
+            row, _decision = ask(rule, event, organisation, histories, places, event.pk in reopened, now, blank)
             if row.status == Invitation.Status.SCHEDULED:
-                _take_over(row, organisation, histories, places, decided)
+                take_over(row, organisation, histories, places, decided)
             decided.rows.append(row)
     return decided
 
 
-def _take_over(
-    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: _Decided
+def keep(decided: Decided) -> None:
+    """Write a batch; what was decided on before stays as it was."""
+    _insert(decided.rows)
+    _withdraw(decided.superseded)
+
+
+@cache
+def _columns() -> Mapping[str, tuple[str, str]]:
+    """The columns of an invitation but its id, by attribute, each with the type of its values."""
+    fields = [field for field in Invitation._meta.concrete_fields if not field.primary_key]
+    # Text has no length here: a cast would cut what the column is to refuse.
+    kinds = [re.sub(r"^varchar\(\d+\)$", "text", str(field.db_type(connection))) for field in fields]
+    return {field.attname: (str(field.column), kind) for field, kind in zip(fields, kinds, strict=True)}
+
+
+def _insert(rows: Sequence[Invitation]) -> None:
+    """One statement for any number: bulk_create would ask each field of each row how to write its value."""
+    if not rows:
+        return
+    same: list[tuple[str, str, Any]] = []  # in all rows, which most columns are
+    each: list[tuple[str, str, Any]] = []
+    for name, (column, kind) in _columns().items():
+        values = [getattr(row, name) for row in rows]
+        first = values[0]
+        if name != "customer_id" and all(value is first or value == first for value in values):
+            same.append((column, f"%s::{kind}", first))
+        else:
+            each.append((column, f"%s::{kind}[]", values))
+    into = ", ".join(column for column, _place, _value in (*same, *each))
+    arrays = ", ".join(place for _column, place, _values in each)
+    picked = ", ".join([place for _column, place, _value in same] + [f"given.{column}" for column, _p, _v in each])
+    sql = f"""INSERT INTO {Invitation._meta.db_table} ({into})
+SELECT {picked} FROM unnest({arrays}) AS given ({", ".join(column for column, _p, _v in each)}) ON CONFLICT DO NOTHING"""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [value for _column, _place, value in (*same, *each)])
+
+
+def take_over(
+    row: Invitation, organisation: Organisation, histories: "Histories", places: Places, decided: Decided
 ) -> None:
     """A row that is to be scheduled joins those that wait for its customer; whoever has to give way to it leaves them."""
     promise = promise_of(row, organisation)
@@ -147,7 +188,7 @@ def _withdraw(superseded: Mapping[int, str]) -> None:
 
 def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[InvitationRule]]:
     """The active rules that wait for the types of these events."""
-    types = {event.type for event in events} | {event.ticket_event for event in events}
+    types = {event.type for event in events} | {event.ticket_event for event in events if event.ticket_event}
     active = InvitationRule.objects.filter(by, event_type__in=types, active=True, touchpoint__active=True)
     rules: dict[str, list[InvitationRule]] = {}
     for rule in active.select_related("touchpoint__instrument", "instrument").order_by("slug"):
@@ -155,7 +196,18 @@ def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[
     return rules
 
 
-def _ask(
+def _blank(rule: InvitationRule, now: datetime) -> Invitation:
+    """What all invitations of a rule have in common. A copy is made in a third of the time that a new one takes."""
+    return Invitation(
+        rule=rule,
+        touchpoint=rule.touchpoint,
+        instrument=rule.instrument or rule.touchpoint.instrument or Instrument.objects.order_by("id").first(),
+        expires_s=rule.expires_s,
+        decided_at=now,
+    )
+
+
+def ask(
     rule: InvitationRule,
     event: InteractionEvent,
     organisation: Organisation,
@@ -163,33 +215,26 @@ def _ask(
     places: Places,
     reopened: bool,
     now: datetime,
-) -> Invitation:
+    blank: Invitation | None = None,
+) -> tuple[Invitation, Decision]:
+    """The decision about one event by one rule, as a row that is not written yet. `blank`: the rule's, where many are asked."""
     customer = event.customer
-    mode, suppressed = histories.way_to(customer, rule.modes)
+    way = histories.way_to(customer, rule.modes, rule.touchpoint_id)
+    mode = way.mode
     terms = terms_of(rule, organisation)
-    instrument = rule.instrument or rule.touchpoint.instrument
     send_at = planned(event.time + timedelta(seconds=rule.delay_s), now, customer, mode, rule, organisation)
-    row = Invitation(
-        rule=rule,
-        event=event,
-        customer=customer,
-        touchpoint=rule.touchpoint,
-        instrument=instrument or Instrument.objects.order_by("id").first(),
-        mode=mode,
-        location=event.location,
-        language=customer.language or organisation.default_language,
-        send_at=send_at,
-        expires_s=rule.expires_s,
-        decided_at=now,
-    )
+    row = _blank(rule, now) if blank is None else copy(blank)
+    row.event, row.customer = event, customer
+    row.mode, row.location, row.send_at = mode, event.location, send_at
+    row.language = customer.language or organisation.default_language
     rivals = histories.waiting.get(customer.pk)
     day = organisation.day_of(send_at) if rule.quota is not None else None
     decision = decide(
         terms,
         History(
             event_at=event.time,
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             condition_met=compiled(rule.when).evaluate(context_of(event)),
             reopened=reopened,
             draw=draw(settings.SECRET_KEY, rule.slug, event.source, event.event_id),
@@ -202,11 +247,11 @@ def _ask(
         ),
         now,
     )
-    if instrument is None:
+    if rule.instrument is None and rule.touchpoint.instrument is None:
         decision = Decision(False, "inactive")
     if decision.ok and day is not None:
         row.quota_day = places.take(rule, day)
-    return _with_verdict(row, decision)
+    return _with_verdict(row, decision), decision
 
 
 def planned(
@@ -218,7 +263,7 @@ def planned(
     organisation: Organisation,
 ) -> datetime:
     """When a message may go out: not before `earliest` and `now`, at the rule's hour and days, outside quiet hours."""
-    at, days = (rule.at_time, rule.days) if rule is not None else (None, ())
+    at, days = (rule.hour, rule.days) if rule is not None else (None, ())
     earliest = max(earliest, now)
     if at is None and not days and not organisation.quiet_hours.get(mode):
         return earliest
@@ -258,13 +303,13 @@ def context_of(event: InteractionEvent) -> dict[str, object]:
 def terms_of(rule: InvitationRule | None, organisation: Organisation) -> RuleTerms:
     """A rule's terms, the organisation's policy where it has none; without a rule, the policy alone."""
     if rule is None:
-        return RuleTerms(organisation.resting_same_s, organisation.resting_any_s, organisation.floor_s, 7 * 86_400)
+        return _terms(organisation.resting_same_s, organisation.resting_any_s, organisation.floor_s, 7 * 86_400)
     same = organisation.resting_same_s if rule.resting_same_s is None else rule.resting_same_s
     any_ = organisation.resting_any_s if rule.resting_any_s is None else rule.resting_any_s
     if rule.exempt_resting:
         same = any_ = 0
     floor_s = 0 if rule.exempt_floor else organisation.floor_s
-    return RuleTerms(same, any_, floor_s, rule.max_age_s, rule.sample_share, rule.priority)
+    return _terms(same, any_, floor_s, rule.max_age_s, rule.sample_share, rule.priority)
 
 
 def _with_verdict(row: Invitation, decision: Decision) -> Invitation:
@@ -290,7 +335,8 @@ def invite_customer(
     with transaction.atomic():
         Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         histories = Histories.load([customer], organisation)
-        mode, suppressed = histories.way_to(customer, modes)
+        way = histories.way_to(customer, modes, touchpoint.pk)
+        mode = way.mode
         row = Invitation(
             customer=customer,
             touchpoint=touchpoint,
@@ -303,8 +349,8 @@ def invite_customer(
         )
         history = History(
             event_at=now,
-            suppressed=suppressed,
-            has_address=bool(mode) or bool(suppressed),
+            suppressed=way.suppressed,
+            has_address=way.has_address,
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
             last_message_at=histories.last_message_to(customer, mode),
@@ -320,16 +366,26 @@ def invite_customer(
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """By which mode a customer can be written to about something: `mode`, "" for none, and what speaks against the others."""
+
+    mode: str
+    suppressed: str = ""  # "unsubscribed" or "bounced" where all addresses there are are suppressed
+    has_address: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Histories:
     """When customers were last written to and last answered, what waits for them, and which of their addresses must not be used."""
 
     last_same: dict[tuple[int, int], datetime]
     last_any: dict[int, datetime]
     last_message: dict[int, datetime]  # reminders too, which count for no resting
-    suppressed: dict[str, str]  # address hash -> reason
+    stops: Stops
     written: dict[str, datetime]  # address hash -> when somebody was last written to there
     waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
     last_answer: dict[int, datetime]
+    organisation: Organisation  # whose segments prefer some means to others
 
     @classmethod
     def load(
@@ -359,11 +415,12 @@ class Histories:
             last_any[pk] = max(at, last_any.get(pk, at))
             last_answer[pk] = max(at, last_answer.get(pk, at))
         hashes = [hashed for customer in people for hashed in hashes_of(customer)]
-        suppressed = dict(Suppression.objects.filter(address_hash__in=hashes).values_list("address_hash", "reason"))
+        stops = Stops.load([*hashes, *(person_hash(customer) for customer in people)])
         written = dict(
             WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
         )
-        return cls(last_same, last_any, last_message, suppressed, written, _waiting(ids, organisation), last_answer)
+        waiting = _waiting(ids, organisation)
+        return cls(last_same, last_any, last_message, stops, written, waiting, last_answer, organisation)
 
     def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
         """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
@@ -381,18 +438,25 @@ class Histories:
         there = self.written.get(address_hash(address)) if address else None
         return there if last is None or (there is not None and there > last) else last
 
-    def way_to(self, customer: Customer, modes: Sequence[str]) -> tuple[str, str]:
-        """(mode, "") for the first of `modes` with a usable address; ("", reason) where all there are are suppressed."""
-        reasons: list[str] = []
-        for mode in modes:
+    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int) -> Way:
+        """The first with an address at which the customer may be asked about this touchpoint.
+
+        `modes` are those of the rule that have not failed for good. The customer's preference among them comes first, else
+        that of the segment, else their own order.
+        """
+        reasons: list[str] = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
+        has_address = False
+        for mode in order_of_modes(customer, modes, self.organisation).modes:
             address = SENDING[mode].address_of(customer) if mode in SENDING else ""
             if not address:
                 continue
-            reason = self.suppressed.get(address_hash(address))
-            if reason is None:
-                return mode, ""
-            reasons.append("bounced" if reason == Suppression.Reason.BOUNCED else "unsubscribed")
-        return "", min(reasons, key=("unsubscribed", "bounced").index, default="")
+            has_address = True
+            reason = self.stops.against(customer, address, touchpoint_id)
+            if not reason:
+                return Way(mode)
+            reasons.append(reason)
+        suppressed = min(filter(None, reasons), key=("unsubscribed", "bounced").index, default="")
+        return Way("", suppressed, has_address)
 
 
 def hashes_of(customer: Customer) -> list[str]:
@@ -405,6 +469,6 @@ def _waiting(customer_ids: Sequence[int], organisation: Organisation) -> dict[in
     rows = Invitation.objects.filter(
         customer_id__in=customer_ids, status=Invitation.Status.SCHEDULED, attempted_at__isnull=True
     )
-    for row in rows.select_related("rule", "event").order_by("id"):
+    for row in rows.select_related("event").defer("event__facts").prefetch_related("rule").order_by("id"):
         found.setdefault(row.customer_id, []).append(promise_of(row, organisation))
     return found

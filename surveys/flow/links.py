@@ -8,22 +8,26 @@ import io
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
 import segno
 from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
 from django.db import connection
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from surveys.models import InteractionEvent, Invitation, Response, Touchpoint
+from surveys.models import InteractionEvent, Invitation, InvitationRule, Response, Touchpoint
 
 CODE_MAX = 1273  # bytes that the largest code holds at the highest error correction (ISO/IEC 18004, version 40-H)
 QUIET_ZONE = 4  # modules of white around a code, as its standard asks
 PNG_SIDE = 1600  # pixels at least: sharp on a poster, and whole pixels per module
 KNOWN_AT_MOST = 300
+TRIAL_TOKEN = "test"  # in the place of an invitation's; no invitation's is so short
+TRIAL_AGE = timedelta(days=30)
+_TRIAL = TimestampSigner(salt="surveys.trial")
 
 
 def public_url(touchpoint: Touchpoint, via: str = "", location: str = "") -> str:
@@ -36,6 +40,23 @@ def public_url(touchpoint: Touchpoint, via: str = "", location: str = "") -> str
 def typed_url(touchpoint: Touchpoint) -> str:
     """The shortest form of the address that leads there when somebody types it; it says nothing of a place."""
     return public_url(touchpoint).partition("://")[2].rstrip("/")
+
+
+def trial_query(rule: InvitationRule, language: str) -> str:
+    """What makes the open form's address one where staff try what a rule asks: open or not, nothing is recorded there.
+
+    Signed, so that a form that is closed opens for nobody else.
+    """
+    return urlencode({"test": "1", "trial": _TRIAL.sign(str(rule.pk)), "lang": language})
+
+
+def tried_rule(signed: str, touchpoint: Touchpoint) -> InvitationRule | None:
+    """The rule of `trial_query`; None where the signature is wrong, too old, or another touchpoint's."""
+    try:
+        pk = _TRIAL.unsign(signed[:100], max_age=TRIAL_AGE)
+    except BadSignature:
+        return None
+    return InvitationRule.objects.filter(pk=int(pk), touchpoint=touchpoint).first()
 
 
 def leads_somewhere(touchpoint: Touchpoint) -> bool:

@@ -1,6 +1,7 @@
 """The one order in which rows are locked. In: people. Out: the same people, locked after all that waits for them.
 
-    events that wait -> links (invitations), and their reminders -> people -> addresses -> tickets -> responses -> suppressions -> quotas
+    events that wait, passes of calendars -> links (invitations), and their reminders
+        -> people -> addresses -> tickets -> responses -> suppressions -> quotas
 
 Whoever needs rows of two kinds in one transaction takes them in this order, and rows of one kind by their id. Two that go opposite
 ways wait for each other until PostgreSQL ends one of them. Whoever holds a later kind already and wants an earlier one does not

@@ -5,7 +5,6 @@ transactions stand around each message and none while the network is waited for 
 link: then no order of locks among reminders is needed.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,22 +15,24 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
-from surveys.flow.compose import compose
+from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
     LEASE,
     forget,
     give_up_if_lost,
+    is_dead,
     may_go_out,
     note_attempt,
     score_wordings,
-    suppress_bounced,
     void_reason,
 )
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
+from surveys.flow.hand_over import hand_over, shares_of
 from surveys.flow.invite import Histories, hashes_of, planned, terms_of
+from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
 from surveys.models import Customer, Invitation, Organisation, Reminder
@@ -72,23 +73,14 @@ def _remind_batch(
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
     claimed = _claim(now, limit)
-    by_mode: dict[str, list[_Claimed]] = defaultdict(list)
-    for one in claimed.ready:
-        by_mode[one.reminder.invitation.mode].append(one)
+    ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
     try:
-        for mode, ready in by_mode.items():
-            with channels[mode].connect() as carrier:
-                away: Outcome | None = None
-                for one in ready:
-                    if over() and away is None:
-                        break
-                    untouched.discard(one.reminder.pk)  # from here on it may have gone out
-                    outcome = away or carrier.send(one.letter)
-                    away = outcome if outcome.carrier_away else away
-                    sent += outcome.result == "sent"
-                    _settle(one, outcome, now)
+        begun = lambda one: untouched.discard(one.reminder.pk)  # noqa: E731
+        for one, _letter, outcome in hand_over(ready, channels, over, begun):
+            sent += outcome.result == "sent"
+            _settle(one, outcome, now)
     finally:
         _give_back([one for one in claimed.ready if one.reminder.pk in untouched])
     return claimed.looked_at, len(claimed.ready), sent
@@ -116,14 +108,17 @@ def _claim(now: datetime, limit: int) -> _Claim:
     )
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
-        ids = list(due.order_by("send_at", "id").values_list("invitation_id", flat=True)[:limit])
+        first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
+        shares = shares_of(limit, SENDING, "invitation__mode")
+        ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)
         links = {
             row.pk: row
             for row in Invitation.objects.filter(pk__in=ids)
             .select_for_update(skip_locked=True, of=("self",))
-            .select_related("touchpoint", "instrument", "rule", "event")
+            .select_related("event")
+            .prefetch_related("touchpoint", "instrument", "rule")
             .order_by("pk")
         }
         # Links before people, people by their id, then addresses: see flow/locks.py.
@@ -135,6 +130,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         wordings = score_wordings({row.instrument_id for row in links.values()})
         reopened = reopened_since(row.event for row in links.values())
         ready = []
+        drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
@@ -147,7 +143,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 reminder.lease_until = now + LEASE
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
-                letter = compose(invitation, organisation, wording, address, reminder.number)
+                letter = compose(invitation, organisation, wording, address, reminder.number, drafts)
                 ready.append(_Claimed(reminder, letter))
         Reminder.objects.bulk_update(
             reminders, ["status", "reason", "send_at", "lease_until", "attempted_at", "attempts"], batch_size=500
@@ -161,11 +157,12 @@ def _decide(reminder: Reminder, organisation: Organisation, histories: Histories
     """The address to write to; "" where it was dropped or postponed, which is then written on it."""
     invitation = reminder.invitation
     customer = invitation.customer
-    mode, suppressed = histories.way_to(customer, [invitation.mode])
+    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id)
+    mode = way.mode
     expires_at = invitation.expires_at or now
     reason = _reason_against(invitation, histories, reopened)
-    if not reason and (suppressed or not mode):
-        reason = suppressed or Reason.NO_ADDRESS
+    if not reason and not mode:
+        reason = way.suppressed or Reason.NO_ADDRESS
     if not reason and expires_at <= now:
         reason = Reason.EXPIRED
     if reason:
@@ -225,7 +222,7 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
         waiting = row.filter(status=Status.SCHEDULED)
         if outcome.result == "sent":
             row.update(status=Status.SENT, reason="", sent_at=now, lease_until=None)
-        elif outcome.result == "permanent":
+        elif is_dead(letter, outcome, now):
             waiting.update(status=Status.FAILED, reason=Reason.BOUNCED, lease_until=None)
             give_up_if_lost(
                 invitation, Reason.BOUNCED, outcome.detail, now

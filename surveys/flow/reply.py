@@ -11,6 +11,7 @@ from django.db import transaction
 
 from surveys.channels import sms
 from surveys.flow.compose import domain
+from surveys.flow.hand_over import hand_over
 from surveys.gsm import thrifty
 from surveys.letters import Letter, Outcome
 from surveys.models import InboundText, SentMessage
@@ -29,16 +30,10 @@ def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] 
     if not rows:
         return 0
     try:
-        with sms.connect() as carrier:
-            away: Outcome | None = None
-            for row in rows:
-                if over() and away is None:
-                    break
-                untouched.discard(row.pk)
-                outcome = away or carrier.send(_letter(row))
-                away = outcome if outcome.carrier_away else away
-                sent += outcome.result == "sent"
-                _settle(row, outcome, now)
+        ready = [(sms.MODE, row, _letter(row)) for row in rows]
+        for row, _sent, outcome in hand_over(ready, {sms.MODE: sms}, over, lambda row: untouched.discard(row.pk)):
+            sent += outcome.result == "sent"
+            _settle(row, outcome, now)
     finally:
         InboundText.objects.filter(pk__in=untouched, due_at__isnull=False).update(due_at=now)
     return sent

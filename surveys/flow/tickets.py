@@ -180,6 +180,22 @@ SELECT DISTINCT e.id FROM {EVENTS} e
 JOIN {EVENTS} reopened ON reopened.ticket_id = e.ticket_id AND reopened.ticket_event = 'ticket.reopened' AND {_VOID}
 WHERE e.id = ANY(%s)
 """
+# When that came to be known.
+_REOPENED_AT = f"""
+SELECT e.id, min(reopened.received_at) FROM {EVENTS} e
+JOIN {EVENTS} reopened ON reopened.ticket_id = e.ticket_id AND reopened.ticket_event = 'ticket.reopened' AND {_VOID}
+WHERE e.id = ANY(%s) GROUP BY e.id
+"""
+
+
+def reopened_at(events: Iterable[InteractionEvent]) -> dict[int, datetime]:
+    """As `reopened_since`, by event id, with the moment from which it was known that the ticket was reopened."""
+    ids = [event.pk for event in events if event.ticket_id is not None]
+    if not ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_REOPENED_AT, [ids])
+        return dict(cursor.fetchall())
 
 
 def reopened_since(events: Iterable[InteractionEvent | None]) -> set[int]:

@@ -2,32 +2,75 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
-from surveys.flow.addresses import address_hash
+from surveys.flow.addresses import address_hash, customer_hash
+from surveys.flow.floor import lock_addresses
 from surveys.flow.locks import lock_scheduled_links
-from surveys.models import Customer, Invitation, Reminder, Suppression
+from surveys.flow.suppress import address_hashes, hashes_against, lift, person_hash, suppress
+from surveys.models import Customer, Invitation, Reminder, Scope, Suppression, SuppressionLift
+
+Reason, Source = Suppression.Reason, SuppressionLift.Source
 
 
-def unsubscribe(invitation: Invitation, now: datetime) -> None:
-    """Suppress the customer's addresses and withdraw what was scheduled. Twice is the same as once."""
+def unsubscribe(invitation: Invitation, now: datetime, scope: str = Scope.ALL_SURVEYS) -> None:
+    """The owner of an invitation wants no more of `scope`. Twice is the same as once, and whatever became of the invitation.
+
+    All of their addresses are suppressed, and the person, so that addresses that become known later are meant too. What waited for
+    them is withdrawn. THIS_SURVEY is the invitation's touchpoint.
+    """
+    touchpoint_id = invitation.touchpoint_id if scope == Scope.THIS_SURVEY else 0
+    _stop_person(invitation, Reason.UNSUBSCRIBED, now, scope, touchpoint_id)
+
+
+def complain(invitation: Invitation, now: datetime, *, hashed: str = "", detail: str = "") -> None:
+    """Somebody called a message spam: nothing goes to them any more, by any address. `hashed`: of the one that it went to."""
+    _stop_person(invitation, Reason.COMPLAINED, now, Scope.ALL_MESSAGES, 0, hashed, detail)
+
+
+def _stop_person(
+    invitation: Invitation,
+    reason: str,
+    now: datetime,
+    scope: str,
+    touchpoint_id: int,
+    hashed: str = "",
+    detail: str = "",
+) -> None:
     with transaction.atomic():
         waiting, reminding = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
         customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
-        for address in filter(None, (customer.email, customer.phone)):
-            row, created = Suppression.objects.get_or_create(
-                address_hash=address_hash(address),
-                defaults={"reason": Suppression.Reason.UNSUBSCRIBED, "created_at": now},
-            )
-            if not created and row.reason == Suppression.Reason.BOUNCED:
-                Suppression.objects.filter(pk=row.pk).update(reason=Suppression.Reason.UNSUBSCRIBED, created_at=now)
-        _withdraw(waiting, reminding)
+        hashes = [*address_hashes(customer), hashed] if hashed else address_hashes(customer)
+        # Somebody else may have the same address, and be written to just now: whoever comes after us sees it.
+        lock_addresses(hashes)
+        suppress(
+            hashes,
+            reason,
+            now,
+            scope=scope,
+            touchpoint_id=touchpoint_id,
+            person=person_hash(customer),
+            detail="" if customer.erased_at else detail,
+        )
+        _withdraw(waiting, reminding, touchpoint_id)
+
+
+def resubscribe(invitation: Invitation, now: datetime) -> bool:
+    """The owner of an invitation takes back what they asked for, in every scope; False where nothing of the kind stood.
+
+    Bounces and complaints stay. So does the STOP of a number: whoever has the link need not have the phone.
+    """
+    customer = Customer.objects.get(pk=invitation.customer_id)
+    own = Suppression.objects.filter(address_hash__in=hashes_against(customer), reason=Reason.UNSUBSCRIBED)
+    return lift(own.exclude(origin_hash=F("address_hash")), now, Source.PAGE) > 0
 
 
 def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int | None = None) -> bool:
-    """Suppress a number and, where it is one person's, all addresses of theirs, and withdraw what waits. False where it was stopped.
+    """STOP: no messages to a number and, where it is one person's, to any address of theirs; what waits is withdrawn. False where
+    it was stopped.
 
     `customer_id`: whom we asked at this number, if anybody. `link_id`: a link that the caller will point to; it is held to the end.
     """
@@ -37,45 +80,39 @@ def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int
         people = people or ([customer_id] if customer_id else [])
         person = people[0] if len(people) == 1 else None  # what several share says nothing of their other addresses
         waiting, reminding = lock_scheduled_links(person, link_id)  # links before the person: see flow/locks.py
-        addresses = []
+        hashes, person_key = [stopped], ""
         if person:
             customer = Customer.objects.select_for_update(no_key=True).get(pk=person)
-            addresses = [address for address in (customer.email, customer.phone) if address]
-        was_stopped = Suppression.objects.filter(address_hash=stopped, reason=Suppression.Reason.UNSUBSCRIBED).exists()
-        for hashed in sorted({stopped, *map(address_hash, addresses)}):
-            row, created = Suppression.objects.get_or_create(
-                address_hash=hashed,
-                defaults={"reason": Suppression.Reason.UNSUBSCRIBED, "created_at": now, "origin_hash": stopped},
-            )
-            if not created and row.reason == Suppression.Reason.BOUNCED and hashed == stopped:
-                Suppression.objects.filter(pk=row.pk).update(
-                    reason=Suppression.Reason.UNSUBSCRIBED, created_at=now, origin_hash=stopped
-                )
+            hashes, person_key = [*{stopped, *address_hashes(customer)}], person_hash(customer)
+        lock_addresses(hashes)
+        own = Suppression.objects.filter(address_hash=stopped, reason=Reason.UNSUBSCRIBED, scope=Scope.ALL_MESSAGES)
+        was_stopped = own.exists()
+        suppress(hashes, Reason.UNSUBSCRIBED, now, person=person_key, origin=stopped)
         _withdraw(waiting, reminding)
     return not was_stopped
 
 
-def _withdraw(waiting: Iterable[int], reminding: Iterable[int]) -> None:
-    """Invitations that wait, and the reminders of those that are out; all of them locked."""
-    Invitation.objects.filter(pk__in=waiting).update(
-        status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None
-    )
+def _withdraw(waiting: Iterable[int], reminding: Iterable[int], touchpoint_id: int = 0) -> None:
+    """Invitations that wait, and the reminders of those that are out; all of them locked. `touchpoint_id`: those about it alone."""
+    invitations = Invitation.objects.filter(pk__in=waiting)
+    reminders = Reminder.objects.filter(invitation__in=reminding, status=Reminder.Status.SCHEDULED)
+    if touchpoint_id:
+        invitations = invitations.filter(touchpoint=touchpoint_id)
+        reminders = reminders.filter(invitation__touchpoint=touchpoint_id)
+    invitations.update(status=Invitation.Status.WITHHELD, reason=Invitation.Reason.UNSUBSCRIBED, lease_until=None)
     # Also where the address is another by the time that the reminder is due.
-    Reminder.objects.filter(invitation__in=reminding, status=Reminder.Status.SCHEDULED).update(
-        status=Reminder.Status.CANCELLED, reason=Reminder.Reason.UNSUBSCRIBED, lease_until=None
-    )
+    reminders.update(status=Reminder.Status.CANCELLED, reason=Reminder.Reason.UNSUBSCRIBED, lease_until=None)
 
 
-def rejoin_number(phone: str) -> bool:
+def rejoin_number(phone: str, now: datetime) -> bool:
     """START: what the person at this number has stopped may be written to again. Bounces and complaints stay; so does what an
     email's link has stopped. False where there was nothing to lift."""
     hashed = address_hash(phone)
-    own = Q(address_hash=hashed) | Q(origin_hash=hashed)
-    deleted, _by_model = Suppression.objects.filter(own, reason=Suppression.Reason.UNSUBSCRIBED).delete()
-    return deleted > 0
+    people = Customer.objects.filter(phone=phone).values_list("external_id", flat=True)
+    own = Q(address_hash__in=[hashed, *map(customer_hash, people)]) | Q(origin_hash=hashed)
+    return lift(Suppression.objects.filter(own, reason=Reason.UNSUBSCRIBED), now, Source.TEXT) > 0
 
 
-def lift_suppression(suppression_id: int) -> bool:
-    """Let an address be written to again; False where it was not suppressed. What was withheld meanwhile stays withheld."""
-    deleted, _by_model = Suppression.objects.filter(pk=suppression_id).delete()
-    return deleted > 0
+def lift_suppression(suppression_id: int, now: datetime, by: Any, why: str) -> bool:
+    """A member of staff lets an address be written to again, for a reason; False where it was not suppressed."""
+    return lift(Suppression.objects.filter(pk=suppression_id), now, Source.STAFF, by=by, why=why) > 0

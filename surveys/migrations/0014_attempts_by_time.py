@@ -5,7 +5,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("surveys", "0006_sms")]
+    dependencies = [("surveys", "0012_letters")]
 
     operations = [
         migrations.AddIndex(

@@ -1,20 +1,38 @@
 """When to ask, and each decision to ask or not to ask."""
 
 import secrets
+from datetime import time
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from surveys import letters
 from surveys.models.journeys import DAY_S
 
 
+class Calendar(models.TextChoices):
+    """How often a relationship is asked about: each customer once in each period, on a day of it."""
+
+    MONTH = "month", _("Each month")
+    QUARTER = "quarter", _("Each quarter")
+    HALF_YEAR = "half_year", _("Each half-year")
+    YEAR = "year", _("Each year")
+
+
+CALENDAR_HOUR = time(10)  # nobody wants to be asked at midnight, when a day begins
+
+
 class InvitationRule(models.Model):
-    """One row per "after this event, ask this, by these means"."""
+    """One row per "after this event, or once in each period, ask this, by these means"."""
 
     slug = models.SlugField(_("slug"), max_length=60, unique=True)
-    event_type = models.CharField(_("event type"), max_length=100)
+    # One of the two.
+    event_type = models.CharField(_("event type"), max_length=100, blank=True, default="")
+    calendar = models.CharField(
+        _("calendar"), max_length=10, choices=Calendar.choices, blank=True, default="", db_default=""
+    )
     when = models.CharField(
         _("when"), max_length=2000, blank=True, default="", help_text=_("Such as: facts.wait_seconds < 3600")
     )
@@ -45,6 +63,8 @@ class InvitationRule(models.Model):
     days = models.JSONField(_("days of the week"), default=list, blank=True)
     expires_s = models.PositiveIntegerField(_("link expires after (s)"), default=14 * DAY_S)
     reminders_s = models.JSONField(_("reminders after (s)"), default=list, blank=True)
+    # {"subject": {"en": "How was your tea, {name}?"}}, by the keys of letters.LETTER_TEXTS: in place of the phrases.
+    letter = models.JSONField(_("own texts of its letters"), default=dict, blank=True)
     active = models.BooleanField(_("active"), default=True)
 
     class Meta:
@@ -54,11 +74,38 @@ class InvitationRule(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(sample_share__gte=0, sample_share__lte=1), name="rule_sample_is_share"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(event_type="") ^ models.Q(calendar=""), name="rule_has_event_or_calendar"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.slug
+
+    @property
+    def hour(self) -> time | None:
+        """The time of day at which it asks, by the customer's clock."""
+        return CALENDAR_HOUR if self.at_time is None and self.calendar else self.at_time
+
+
+class CalendarPass(models.Model):
+    """One row per rule on a calendar: through which day it has gone, and how far it has come since."""
+
+    rule = models.OneToOneField(
+        InvitationRule, on_delete=models.CASCADE, related_name="calendar_pass", verbose_name=_("rule")
+    )
+    # Days of the organisation. All up to `through` are done with; `until` is the last one of the pass under way, if there is one.
+    through = models.DateField()
+    until = models.DateField(null=True, blank=True)
+    cursor = models.BigIntegerField(default=0)  # the id of the customer who was looked at last
+
+    class Meta:
+        verbose_name = _("pass of a calendar")
+        verbose_name_plural = _("passes of calendars")
+
+    def __str__(self) -> str:
+        return f"{self.rule_id} {self.through}"
 
 
 def make_token() -> str:
@@ -129,6 +176,8 @@ class Invitation(models.Model):
     location = models.CharField(_("location"), max_length=100, blank=True, default="")
     decided_at = models.DateTimeField(_("decided"))
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
+    # The first day of the period that a rule on a calendar asks about; NULL where an event was the occasion.
+    period = models.DateField(_("period from"), null=True, blank=True)
     # The organisation's day on whose quota this counts; NULL where its rule has none.
     quota_day = models.DateField(null=True, blank=True, editable=False)
     expires_s = models.PositiveIntegerField(default=14 * DAY_S, editable=False)
@@ -153,6 +202,11 @@ class Invitation(models.Model):
             # Not unique=True, which would bring a second index, for LIKE.
             models.UniqueConstraint(fields=["token"], name="invitation_token_once"),
             models.UniqueConstraint(fields=["rule", "event"], name="invitation_once_per_rule_and_event"),
+            models.UniqueConstraint(
+                fields=["rule", "customer", "period"],
+                name="invitation_once_per_period",
+                condition=models.Q(period__isnull=False),
+            ),
             models.CheckConstraint(
                 condition=~models.Q(status="scheduled") | models.Q(send_at__isnull=False, token__isnull=False),
                 name="invitation_scheduled_has_send_at",
@@ -187,11 +241,20 @@ class Invitation(models.Model):
 
 
 class ReceiptKind(models.TextChoices):
-    """What a carrier says of a message after it took it. Bounced: nothing will ever reach this address."""
+    """What a carrier says of a message after it took it; the words are those of surveys/letters.py."""
 
-    DELIVERED = "delivered", _("Delivered")
-    FAILED = "failed", _("Failed")
-    BOUNCED = "bounced", _("Bounced")
+    DELIVERED = letters.DELIVERED, _("Delivered")
+    FAILED = letters.FAILED, _("Failed")
+    REJECTED = letters.REJECTED, _("Rejected by the provider")
+    SOFT = letters.SOFT, _("Bounced for now")
+    BOUNCED = letters.BOUNCED, _("Bounced")
+    DEFERRED = letters.DEFERRED, _("Delayed")
+    COMPLAINED = letters.COMPLAINED, _("Complained")
+    UNSUBSCRIBED = letters.UNSUBSCRIBED, _("Unsubscribed")
+
+
+# Who complains of a message, or unsubscribes by it, has got it.
+ARRIVED = (ReceiptKind.DELIVERED, ReceiptKind.COMPLAINED, ReceiptKind.UNSUBSCRIBED)
 
 
 class DeliveryAttempt(models.Model):
@@ -210,10 +273,10 @@ class DeliveryAttempt(models.Model):
     message_id = models.CharField(_("Message-ID"), max_length=200, blank=True, default="")
     result = models.CharField(_("result"), max_length=10, choices=Result.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
-    # The carrier's own name for the message, and a keyed hash of where it went: empty where the carrier gives no receipts.
+    # The carrier's own name for the message, and a keyed hash of where it went: empty where nothing more is said of the message.
     reference = models.CharField(_("carrier’s reference"), max_length=200, blank=True, default="")
     address_hash = models.CharField(max_length=64, blank=True, default="", editable=False)
-    receipt = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices, blank=True, default="")
+    receipt = models.CharField(_("receipt"), max_length=12, choices=ReceiptKind.choices, blank=True, default="")
     receipt_at = models.DateTimeField(_("receipt at"), null=True, blank=True)
 
     class Meta:
@@ -282,7 +345,7 @@ class Receipt(models.Model):
 
     provider = models.CharField(_("provider"), max_length=20)
     reference = models.CharField(_("carrier’s reference"), max_length=200)
-    kind = models.CharField(_("receipt"), max_length=10, choices=ReceiptKind.choices)
+    kind = models.CharField(_("receipt"), max_length=12, choices=ReceiptKind.choices)
     detail = models.CharField(_("detail"), max_length=500, blank=True, default="")
     received_at = models.DateTimeField(_("received"))
 

@@ -132,12 +132,18 @@ class Organisation(Named):
     )
     # {"fr": {"send": "Envoyer ma réponse"}}: in place of surveys/phrases.py's own.
     phrases = models.JSONField(_("own phrases"), default=dict, blank=True)
+    # Whom letters are from; where nothing is said, DEFAULT_FROM_EMAIL.
+    sender_name = models.JSONField(_("sender’s name"), default=dict, blank=True, validators=[validate_texts])
+    sender_address = models.EmailField(_("sender’s address"), blank=True, default="")
+    reply_to = models.EmailField(_("address for replies"), blank=True, default="")
     floor_s = models.PositiveIntegerField(_("floor between two messages (s)"), default=DAY_S)
     resting_same_s = models.PositiveIntegerField(_("resting, same touchpoint (s)"), default=90 * DAY_S)
     resting_any_s = models.PositiveIntegerField(_("resting, any touchpoint (s)"), default=30 * DAY_S)
     quiet_hours = models.JSONField(
         _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
     )
+    # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
+    preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
     is_demo = models.BooleanField(default=False, editable=False)
 
     class Meta:

@@ -26,6 +26,9 @@ class Mode(models.TextChoices):
     IMPORT = "import", _("Import")
 
 
+SENT_MODES = ("email", "sms", "ivr")  # modes that begin with a message to a customer
+
+
 class Response(models.Model):
     """One row per submission. Day, touchpoint, mode, segment, location are stored at first recording and never change."""
 

@@ -70,6 +70,12 @@ def ended(stack: Stack, *arguments: str, **environment: str) -> "subprocess.Comp
     )
 
 
+def test_tests_that_share_a_server_run_in_one_worker(request: pytest.FixtureRequest) -> None:
+    """Else each worker starts a server of its own, and nobody is told: pytest 9.2 with pytest-xdist 3.8 did so."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@server")
+
+
 # --- What it says ------------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +318,7 @@ def test_a_process_that_keeps_dying_ends_the_server_with_its_own_status(stacks: 
 # --- Without Redis -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_redis_the_whole_path_works_over_files(stacks: Callable[..., Stack], smtp_sink: SmtpSink) -> None:
     stack = stacks(email_url=smtp_sink.url, CX_REDIS_SERVER="none")
     stack.start()

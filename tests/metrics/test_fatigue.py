@@ -6,7 +6,7 @@ import pytest
 
 from metrics import funnel_pages
 from metrics.fatigue import Load, Objections, Wearing, measure_load, measure_objections, measure_spared, measure_wearing
-from surveys.models import Suppression
+from surveys.models import Suppression, SuppressionLift
 from tests.factories import make_customer, make_touchpoint
 from tests.metrics.invited import DAY, answer, asked, customer_of, refuse, remind, send, wait
 
@@ -76,10 +76,23 @@ def test_objections_are_acts_and_not_addresses(touchpoint):
         ("unsubscribed", DAY), ("unsubscribed", DAY), ("unsubscribed", DAY - timedelta(days=7)), ("complained", DAY), ("bounced", DAY),
     ]):  # fmt: skip
         Suppression.objects.create(address_hash=str(number), reason=reason, created_at=at)
+    # Two people by name at one moment, of a batch of reports, each with two addresses; one took it back.
+    for number, of_person in enumerate((True, True, False, False)):
+        Suppression.objects.create(
+            address_hash=f"p{number}", of_person=of_person, reason="complained", created_at=DAY - timedelta(days=14)
+        )
+    SuppressionLift.objects.create(
+        address_hash="p9",
+        of_person=True,
+        reason="unsubscribed",
+        since=DAY - timedelta(days=14),
+        lifted_at=DAY,
+        source="page",
+    )
     monday = date(2026, 11, 16)
     starts = [monday - timedelta(days=14), monday - timedelta(days=7), monday]
     found = measure_objections(asked(touchpoint), "week", starts)
-    assert list(found.values()) == [Objections(0, 0, 0), Objections(2, 1, 0), Objections(1, 1, 1)]
+    assert list(found.values()) == [Objections(0, 1, 2), Objections(2, 1, 0), Objections(1, 1, 1)]
 
 
 # --- How it looks -----------------------------------------------------------------------------------------------------

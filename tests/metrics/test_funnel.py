@@ -60,6 +60,24 @@ def test_deliveries_are_known_only_of_carriers_that_report(touchpoint):
     assert funnel_pages.answered_of_delivered(by_mode["sms"]).value == 50
 
 
+def test_a_carrier_of_which_nothing_was_ever_heard_does_not_report(touchpoint):
+    """It names its messages, but its webhook is not set."""
+    send(touchpoint, report="")
+    answer(send(touchpoint, report=""))
+    send(touchpoint, mode="sms", report="delivered")
+    by_mode = marginal(measure_passages(asked(touchpoint), ["mode"]), 0)
+    assert (by_mode["email"].traced, by_mode["email"].delivered, by_mode["sms"].traced) == (0, 0, 1)
+    assert measured(touchpoint).traced == 1
+
+
+def test_who_complains_has_got_it_and_said_no(touchpoint):
+    send(touchpoint, report="complained", at=DAY - timedelta(days=20), status="expired")
+    send(touchpoint, report="delivered", at=DAY - timedelta(days=20), status="expired")
+    found = measured(touchpoint)
+    assert (found.traced, found.delivered) == (2, 2)
+    assert found.cases == Cases(refused=1, silent=1)
+
+
 def test_a_second_message_of_the_same_invitation_counts_once(touchpoint):
     made = send(touchpoint, mode="sms", report="delivered")
     made.delivery_attempts.create(

@@ -1,6 +1,6 @@
 """POST and GET /api/v1/invitations/: the same gates as events, and every decision with its reason."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -197,6 +197,14 @@ def test_filters_narrow_the_list_newest_first(listed, query, found):
 def test_a_decision_names_its_rule_and_event(listed):
     row = listed.get(URL, status="sent")["results"][0]
     assert (row["rule"], row["event"]) == ("after-delivery", {"source": "/shop", "id": "o-1"})
+    assert row["period"] is None
+
+
+def test_a_decision_of_a_calendar_names_its_period_and_no_event(listed):
+    rule = make_rule(make_touchpoint("relationship"), slug="loyalty", event_type="", calendar="quarter")
+    make_invitation(rule.touchpoint, rule=rule, event=None, period=date(2026, 10, 1))
+    row = listed.get(URL, touchpoint="relationship")["results"][0]
+    assert (row["rule"], row["event"], row["period"]) == ("loyalty", None, "2026-10-01")
 
 
 @pytest.mark.parametrize(

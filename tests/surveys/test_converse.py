@@ -8,7 +8,7 @@ from django.utils import translation
 
 from surveys.channels import sms as channel
 from surveys.channels.sms.shape import IncomingText
-from surveys.flow.addresses import address_hash
+from surveys.flow.addresses import address_hash, customer_hash
 from surveys.flow.converse import take_text
 from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import erase_customer, export_customer
@@ -172,7 +172,7 @@ def test_stop_ends_it_at_once_with_one_confirmation(sms, word):
     assert replies(sms) == []
     waiting.refresh_from_db()
     assert (waiting.status, waiting.reason) == ("withheld", "unsubscribed")
-    hashes = {address_hash(PHONE), address_hash(customer.email)}
+    hashes = {address_hash(PHONE), address_hash(customer.email), customer_hash(customer.external_id)}
     assert set(Suppression.objects.values_list("address_hash", "reason")) == {(one, "unsubscribed") for one in hashes}
 
 

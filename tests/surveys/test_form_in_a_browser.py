@@ -325,7 +325,7 @@ PLACES = """() => {
   const first = document.querySelector('h1');
   return {
     direction: getComputedStyle(first).direction, scores: scores.map((e) => +e.textContent),
-    row: [row.left, row.right], ends: [...document.querySelectorAll('.ends span, td[align=left], td[align=right]')].map(edges),
+    row: [row.left, row.right], ends: [...document.querySelectorAll('.ends span, td.end')].map(edges),
   };
 }"""
 

@@ -16,16 +16,18 @@ from django.db import connection, connections, transaction
 
 from surveys.channels.sms.shape import IncomingText
 from surveys.flow.addresses import address_hash
+from surveys.flow.calendar import ask_page
 from surveys.flow.converse import take_text
 from surveys.flow.deliver import deliver_due
 from surveys.flow.erase import erase_customer
 from surveys.flow.expire import expire_due
 from surveys.flow.incoming import Catalogue, read_event
 from surveys.flow.invite import invite_pending
+from surveys.flow.quota import Places
 from surveys.flow.record import record_events
 from surveys.flow.remind import remind_due
 from surveys.flow.unsubscribe import unsubscribe
-from surveys.models import Customer, DeliveryAttempt, InteractionEvent, Invitation, Reminder, Suppression
+from surveys.models import CalendarPass, Customer, DeliveryAttempt, InteractionEvent, Invitation, Reminder, Suppression
 from tests.factories import (
     NOW,
     make_customer,
@@ -105,12 +107,30 @@ def test_unsubscribing_and_sending_meet_at_a_customer(customer, first, mailoutbo
     with holding(customer) as meeting:
         meeting.begin(works.pop(first))
         meeting.begin(works.popitem()[1])
-    assert Suppression.objects.get().reason == "unsubscribed"
+    assert set(Suppression.objects.values_list("reason", flat=True)) == {"unsubscribed"}
     deliver_due(NOW + timedelta(days=1))
     # Whichever was first: one letter at the most was on its way already, and none went out after.
     assert len(mailoutbox) == (first == "deliver")
     other.refresh_from_db()
     assert (other.status, other.reason) in (("withheld", "unsubscribed"), ("withheld", "resting_any"))
+
+
+def test_whoever_pressed_before_the_claim_gets_nothing_at_their_address_whoever_else_has_it(customer, mailoutbox):
+    """The press waits for its own last lock; the claim, which locks another customer with the same address, waits for the press."""
+    pressed = make_invitation(make_touchpoint(), customer)
+    make_due(make_customer("C-2", email="li@example.com"))
+    # Held by us and then gone: the press waits for it with all its other locks, and writes it anew.
+    held = Suppression.objects.create(
+        address_hash=address_hash("li@example.com"), reason="unsubscribed", created_at=NOW, origin_hash="n" * 64
+    )
+    with holding(held) as meeting:
+        meeting.begin(lambda: unsubscribe(pressed, NOW, "all_messages"))
+        assert len(meeting.unfinished()) == 1
+        held.delete()
+        meeting.begin(lambda: deliver_due(NOW))
+        assert len(meeting.unfinished()) == 2
+    assert Suppression.objects.filter(of_person=False, scope="all_messages").exists()
+    assert mailoutbox == []
 
 
 def test_unsubscribing_and_a_bounce_meet_at_an_address(customer, smtp_sink, settings):
@@ -131,7 +151,9 @@ def test_unsubscribing_and_a_bounce_meet_at_an_address(customer, smtp_sink, sett
             transaction.set_rollback(True)
         for begun in meeting._begun:
             begun.result(PATIENCE)
-    assert Suppression.objects.get().reason == "unsubscribed"
+    assert set(Suppression.objects.filter(address_hash=hashed).values_list("reason", flat=True)) == {
+        "bounced", "unsubscribed"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("first", ["erase", "deliver"])
@@ -228,3 +250,17 @@ def test_expiring_waits_for_nobody(customer):
         assert meeting.begin(lambda: expire_due(NOW)).result(PATIENCE) == 1
     assert list(Invitation.objects.filter(status="expired")) == [free]
     assert expire_due(NOW) == 1
+
+
+@pytest.mark.parametrize("first", ["page", "erase"])
+def test_a_calendars_page_and_an_erasure_meet_at_a_customer(customer, first):
+    """The page holds the customer while it waits for its rule's quota; the erasure sees what it decided."""
+    rule = make_rule(make_touchpoint(), event_type="", calendar="year", quota=5)
+    CalendarPass.objects.create(rule=rule, through=NOW.date().replace(month=1, day=1) - timedelta(days=1))
+    end = NOW.replace(month=12, day=31)
+    works = {"page": lambda: ask_page(end), "erase": lambda: erase_customer("C-1", end)}
+    with holding(customer) as meeting:
+        Places.claim([rule], NOW.date())
+        meeting.begin(works.pop(first))
+        meeting.begin(works.popitem()[1])
+    assert set(Invitation.objects.values_list("status", "reason", "token")) == {("cancelled", "erased", None)}

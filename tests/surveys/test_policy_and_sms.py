@@ -310,7 +310,7 @@ def test_stop_and_the_reminder_at_once_end_in_one_of_two_ways(sms):
         state = Reminder.objects.get(invitation=link)
         sent = sum(to == phone for to, _text in sms.texts)
         assert (state.status, sent) in {("sent", 1), ("cancelled", 0), ("cancelled", 1)}
-        assert Suppression.objects.filter(reason="unsubscribed").count() == 2 * (turn + 1)
+        assert Suppression.objects.filter(reason="unsubscribed").count() == 3 * (turn + 1)
 
 
 # --- Receipts after a reminder ------------------------------------------------------------------------------------------

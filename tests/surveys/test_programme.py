@@ -245,6 +245,63 @@ def test_an_exemption_without_a_reason_is_none():
     assert InvitationRule.objects.get().exempt_floor == ""
 
 
+LETTERS = """\
+organisation:
+  sender: {name: {en: "Harbour Tea, Ltd", zh-hans: 港湾茶}, address: hello@tea.example.com, reply_to: care@tea.example.com}
+touchpoints: [{slug: t, channel: app, instrument: nps}]
+rules:
+  - slug: r
+    event_type: x
+    touchpoint: t
+    letter:
+      subject: {en: "How was your tea, {name}?", zh: "{touchpoint}怎么样？"}
+      opening: "Thank you from\\n{organisation}."
+      reminder_subject: {en: Cold by now?}
+"""
+
+
+def test_the_sender_and_a_rules_own_letters_are_part_of_the_file():
+    read = {
+        "subject": {"en": "How was your tea, {name}?", "zh-hans": "{touchpoint}怎么样？"},
+        "opening": {"en": "Thank you from\n{organisation}."},
+        "reminder_subject": {"en": "Cold by now?"},
+    }
+    import_programme(LETTERS)
+    rule, organisation = InvitationRule.objects.get(), Organisation.current()
+    assert rule.letter == read
+    assert organisation.sender_name == {"en": "Harbour Tea, Ltd", "zh-hans": "港湾茶"}
+    assert (organisation.sender_address, organisation.reply_to) == ("hello@tea.example.com", "care@tea.example.com")
+    exported = export_programme()
+    assert import_programme(exported).is_empty
+    assert import_programme("rules: [{slug: r}]\norganisation: {}").is_empty
+    import_programme("rules: [{slug: r, letter: {closing: Yours}}]\norganisation: {sender: {name: Tea}}")
+    rule, organisation = InvitationRule.objects.get(), Organisation.current()
+    assert rule.letter == {"closing": {"en": "Yours"}}
+    assert (organisation.sender_name, organisation.sender_address, organisation.reply_to) == ({"en": "Tea"}, "", "")
+    import_programme("rules: [{slug: r, letter: null}]\norganisation: {sender: null}")
+    assert InvitationRule.objects.get().letter == {}
+    assert Organisation.current().sender_name == {}
+    import_programme(exported)
+    assert export_programme() == exported
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("{touchpoint}怎", "{touch}怎", 9, "{touch} is filled in by nothing; known are {organisation}, {touchpoint}"),
+        ("from\\n{organisation}", "from {organization}", 10, "{organization} is filled in by nothing"),
+        ("Cold by now?", "x" * 151, 11, "at most 150 fit"),
+        ("opening:", "greeting:", 10, "The key “greeting” is not known here"),
+        ("hello@tea.example.com", "hello", 2, "“hello” is not an email address."),
+        ("care@tea.example.com", '"a@b.example, c@d.example"', 2, "is not an email address"),
+    ],
+)
+def test_a_letter_that_cannot_be_is_told_with_its_line(old, new, line, message):
+    ((found, said),) = faults_of(LETTERS.replace(old, new))
+    assert message in said
+    assert found == line
+
+
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"><rect width="20" height="10"/></svg>"""
 
 

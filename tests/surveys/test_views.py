@@ -159,7 +159,10 @@ def test_unsubscribing_takes_a_press_and_twice_is_once(client, invitation):
         answer = client.post(path, {"List-Unsubscribe": "One-Click"})
         assert answer.status_code == 200
         assert answer.cookies == {}
-    assert Suppression.objects.get().reason == "unsubscribed"
+    held = Suppression.objects.values_list("reason", "scope", "of_person")
+    assert sorted(held, key=lambda row: row[2]) == [
+        ("unsubscribed", "all_surveys", is_person) for is_person in (False, True)
+    ]
 
 
 def test_one_click_needs_no_csrf_token_and_takes_multipart_and_form_encoding(invitation):

@@ -51,7 +51,9 @@ def site(live_server, settings) -> str:
     return str(live_server.url)
 
 
-@pytest.mark.parametrize("lang", ["en", "zh-hans", "ar", "hi", "th"])
+@pytest.mark.parametrize(
+    "lang", ["en", "zh-hans", *(pytest.param(one, marks=pytest.mark.slow) for one in ("ar", "hi", "th"))]
+)
 def test_a_first_view_in_any_script_and_of_every_kind_of_question_weighs_little(browser, site, lang):
     standard = make_touchpoint("shop", instrument=Instrument.objects.get(slug="nps"), public=True)
     for touchpoint in (standard, make_form("every", *KINDS)):

@@ -19,6 +19,7 @@ from surveys.channels.sms.gateway import Gateway
 from surveys.channels.sms.kept import Kept
 from surveys.channels.sms.shape import Carrier, Provider
 from surveys.channels.sms.twilio import Twilio
+from surveys.channels.sms.unusable import Unusable
 from surveys.models import Customer
 
 MODE = "sms"
@@ -36,16 +37,23 @@ def connect() -> Iterator[Carrier]:
 
 
 def provider() -> Provider:
-    """The provider that SMS_URL names. ImproperlyConfigured where it makes no sense."""
-    return _provider(settings.SMS_URL, settings.BASE_URL)
+    """The provider that SMS_URL names. Where it makes no sense, one that sends nothing and says why: mails still leave."""
+    try:
+        return read_url(settings.SMS_URL, settings.BASE_URL)
+    except ImproperlyConfigured as error:
+        return Unusable(str(error))
 
 
 @lru_cache(maxsize=8)
-def _provider(url: str, base_url: str) -> Provider:
-    if not url:
-        return Kept()
-    if url.startswith("twilio://"):
-        return Twilio.from_url(url, base_url)
-    if url.startswith("file:"):
-        return Gateway.from_file(url, base_url)
+def read_url(url: str, base_url: str) -> Provider:
+    """ImproperlyConfigured where the URL, or the file that it names, makes no sense."""
+    try:
+        if not url:
+            return Kept()
+        if url.startswith("twilio://"):
+            return Twilio.from_url(url, base_url)
+        if url.startswith("file:"):
+            return Gateway.from_file(url, base_url)
+    except (ValueError, TypeError) as error:
+        raise ImproperlyConfigured(f"SMS_URL cannot be read: {error} (docs/sms.md).") from None
     raise ImproperlyConfigured("SMS_URL begins with twilio:// or file:// (docs/sms.md).")

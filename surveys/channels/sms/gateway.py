@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from surveys.channels.sms.posting import DETAIL_MAX, json_of, post, said, wrong
+from surveys.channels.sms.posting import json_of, post, said, wrong
 from surveys.channels.sms.shape import (
     BOUNCED,
     DELIVERED,
@@ -34,7 +34,7 @@ from surveys.channels.sms.shape import (
     Unreadable,
     Webhook,
 )
-from surveys.letters import Letter, Outcome
+from surveys.letters import DETAIL_MAX, Letter, Outcome
 from surveys.texts import fill, pick
 
 BODIES = {

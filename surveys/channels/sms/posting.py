@@ -1,20 +1,16 @@
 """One HTTP call to a provider. In: a request. Out: its answer, or the Outcome where there is none to speak of."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 
-from surveys.letters import Outcome
+from surveys.letters import DETAIL_MAX, Outcome, retry_after_s
 
 TIMEOUT = (5, 10)  # to connect, and between two bytes; flow/deliver.py's lease must outlast them
-DETAIL_MAX = 500
 ABOUT_US = frozenset(
     {401, 402, 403, 404, 405, 407}
 )  # the account, its money, the address of the service: no fault of a number
-RETRY_MAX_S = 86_400
 
 
 def post(
@@ -39,9 +35,9 @@ def post(
         # Without its words: they quote the address with what stands in it.
         return Outcome("temporary", f"{type(error).__name__}: the provider does not answer", carrier_away=True)
     if answer.status_code == 429:
-        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer))
+        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer.headers))
     if answer.status_code >= 500 or 300 <= answer.status_code < 400 or answer.status_code in ABOUT_US:
-        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer))
+        return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer.headers))
     return answer
 
 
@@ -61,16 +57,3 @@ def json_of(answer: requests.Response) -> Any:
         return answer.json()
     except ValueError:
         return None
-
-
-def retry_after_s(answer: requests.Response) -> int:
-    """Seconds of Retry-After, given as a number or a date (RFC 9110); 0 where there is none."""
-    given = answer.headers.get("Retry-After", "").strip()
-    if given.isascii() and given.isdigit():
-        return min(int(given[:9]), RETRY_MAX_S)
-    try:
-        now = parsedate_to_datetime(answer.headers["Date"]) if "Date" in answer.headers else datetime.now(UTC)
-        seconds = (parsedate_to_datetime(given) - now).total_seconds()
-    except (ValueError, TypeError):
-        return 0
-    return int(min(max(seconds, 0), RETRY_MAX_S))

@@ -5,17 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from surveys.letters import Letter, Outcome
+from surveys.letters import BOUNCED, DELIVERED, FAILED, Forged, Letter, Outcome, Report, Unreadable
 
-DELIVERED, FAILED, BOUNCED = "delivered", "failed", "bounced"
-
-
-class Forged(Exception):
-    """A webhook that does not carry its provider's signature or secret."""
-
-
-class Unreadable(Exception):
-    """A webhook that is the provider's and not what the provider should send."""
+__all__ = [
+    "BOUNCED", "DELIVERED", "FAILED", "Carrier", "Forged", "IncomingText", "Provider", "Report", "Thanks", "Unreadable", "Webhook",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +34,6 @@ class IncomingText:
     sender: str
     text: str
     answered: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of a message: DELIVERED, FAILED (this message), or BOUNCED (nothing will ever reach this number)."""
-
-    reference: str
-    kind: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import requests
 from django.core.exceptions import ImproperlyConfigured
 
-from surveys.channels.sms.posting import DETAIL_MAX, json_of, post, said, wrong
+from surveys.channels.sms.posting import json_of, post, said, wrong
 from surveys.channels.sms.shape import (
     BOUNCED,
     DELIVERED,
@@ -31,7 +31,7 @@ from surveys.channels.sms.shape import (
     Unreadable,
     Webhook,
 )
-from surveys.letters import Letter, Outcome
+from surveys.letters import DETAIL_MAX, Letter, Outcome
 
 API = "https://api.twilio.com"
 SHAPE = "SMS_URL is twilio://SID:TOKEN@SENDER (docs/sms.md)."

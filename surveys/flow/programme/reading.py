@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import time
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import models, transaction
 
-from surveys.expressions import ExpressionError, parse
+from surveys.expressions import CALENDAR_ROOTS, ExpressionError, parse
 from surveys.flow.builtins import SCALE_OF, standard_labels, standard_terms
-from surveys.flow.fixed import has_answers, is_answered
+from surveys.flow.calendar import mixed_with
+from surveys.flow.fixed import has_answers, is_answered, keeps_slug
 from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_version
 from surveys.flow.logo import MOST_BYTES, LogoError, keep_logo, read_logo
@@ -34,18 +37,21 @@ from surveys.flow.programme.values import (
     QUOTA,
     RADIUS,
     REMINDERS,
-    SENT_MODES,
+    SENDER_NAME,
     SENTENCE,
     TARGETS,
     hour_of,
     is_hours,
     is_link,
     is_rising,
+    is_segment,
     origin_of,
     reminders_fit,
 )
 from surveys.flow.timing import WEEKDAYS
+from surveys.letters import LETTER_PLACES, LETTER_TEXTS, is_one_line, longest_of, strange_letter_places
 from surveys.models import (
+    Calendar,
     Channel,
     Instrument,
     InvitationRule,
@@ -57,6 +63,7 @@ from surveys.models import (
 )
 from surveys.models.instruments import Display, Kind, Metric
 from surveys.models.journeys import DAY_S, Scheme, time_zone_names
+from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
 from surveys.texts import normalise_tag
@@ -180,6 +187,7 @@ class _Import:
             "scheme",
             "logo",
             "phrases",
+            "sender",
         )
         keys = place.keys(known)
         if keys is None:
@@ -197,6 +205,8 @@ class _Import:
         if "logo" in keys:
             values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
+        if "sender" in keys:
+            values |= _sender(keys["sender"], first)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
         self.save(self.organisation, "organisation", "", values)
@@ -220,12 +230,13 @@ class _Import:
         self.save(self.organisation, "organisation", "", {"ticket_events": mapped})
 
     def read_policy(self, place: Place) -> None:
-        keys = place.keys(("floor", "quiet_hours", "resting"))
+        keys = place.keys(("floor", "quiet_hours", "resting", "preferences"))
         if keys is None:
             return
         values: dict[str, Any] = {}
         _read(keys, "floor", Place.span, values, "floor_s")
         _read(keys, "quiet_hours", _quiet_hours, values)
+        _read(keys, "preferences", _preferences, values)
         if "resting" in keys:
             resting = _resting(keys["resting"])
             if resting is not None:
@@ -528,13 +539,27 @@ class _Import:
         touchpoints = {row.slug: row for row in Touchpoint.objects.all()}
         instruments = {row.slug: row for row in Instrument.objects.all()}
         known = (
-            *("slug", "event_type", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
-            *("sample", "priority", "quota", "resting", "exempt", "at", "days", "expires", "reminders", "active"),
+            *("slug", "event_type", "calendar", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
+            *(
+                "sample",
+                "priority",
+                "quota",
+                "resting",
+                "exempt",
+                "at",
+                "days",
+                "expires",
+                "reminders",
+                "letter",
+                "active",
+            ),
         )
+        read: list[tuple[InvitationRule, Place]] = []
         for slug, at, keys in _rows_in(place, known):
             row = rows.get(slug)
             values: dict[str, Any] = {}
-            _read(keys, "event_type", lambda at: at.text(100), values)
+            _read(keys, "event_type", lambda at: "" if at.is_null else at.text(100), values)
+            _read(keys, "calendar", lambda at: "" if at.is_null else at.choice(Calendar.values), values)
             _read(keys, "when", _when, values)
             self._read_reference(keys, "touchpoint", touchpoints, "touchpoints", values)
             if "touchpoint_id" in values and values["touchpoint_id"] is None:
@@ -550,6 +575,7 @@ class _Import:
             _read(keys, "days", _days, values)
             _read(keys, "expires", _positive_span, values, "expires_s")
             _read(keys, "reminders", _reminders, values, "reminders_s")
+            _read(keys, "letter", self._letter, values)
             _read(keys, "active", Place.flag, values)
             if "resting" in keys:
                 resting = _resting(keys["resting"])
@@ -557,17 +583,75 @@ class _Import:
                     values["resting_same_s"] = resting.get("same")
                     values["resting_any_s"] = resting.get("any")
             if row is None:
-                missing = [name for name in ("event_type", "touchpoint") if name not in keys]
-                for name in missing:
-                    at.fail(f"A new rule needs “{name}”.")
-                if "event_type" not in values or "touchpoint_id" not in values:
+                if "event_type" not in keys and "calendar" not in keys:
+                    at.fail("A new rule needs “event_type”, or “calendar”.")
+                if "touchpoint" not in keys:
+                    at.fail("A new rule needs “touchpoint”.")
+                if not values.keys() & {"event_type", "calendar"} or "touchpoint_id" not in values:
                     continue
                 row = InvitationRule(slug=slug, modes=["email"])
                 rows[slug] = row
+            if not self._check_occasion(row, at, keys, values):
+                continue
             self._check_reminders(row, at, keys, values)
             if not at.faults:  # one that is only faulty is not missing
                 self._check_instrument(row, at, values)
             self.save(row, "rule", slug, values)
+            read.append((row, at))
+        for row, at in read:  # once all of them are where the file wants them
+            other = mixed_with(row.touchpoint_id, row.calendar, row.pk)
+            if other:
+                at.fail(
+                    f"The rule “{other}” of the other kind asks at the same touchpoint: a rule on a calendar needs one of its own, "
+                    "so that its figures stay apart."
+                )
+
+    def _check_occasion(
+        self, row: InvitationRule, place: Place, keys: Mapping[str, Place], values: Mapping[str, Any]
+    ) -> bool:
+        """An event or a calendar, and what goes with a calendar; whether the rule can be saved at all."""
+        event_type = values.get("event_type", row.event_type)
+        calendar = values.get("calendar", row.calendar)
+        if bool(event_type) == bool(calendar):
+            both = "not both" if calendar else "and here is neither"
+            keys.get("calendar", keys.get("event_type", place)).fail(f"A rule has an event type or a calendar, {both}.")
+            return False
+        if not row._state.adding and bool(calendar) != bool(row.calendar) and keeps_slug(row):
+            keys.get("calendar", place).fail(
+                "This rule has decided on customers, so it stays with events or with a calendar. Make a new one."
+            )
+            return False
+        if calendar:
+            if values.get("delay_s", row.delay_s):
+                keys.get("delay", place).fail(
+                    "A rule on a calendar has no event after which it could wait: its delay is 0s."
+                )
+            try:
+                parse(values.get("when", row.when), CALENDAR_ROOTS)
+            except ExpressionError as error:
+                at = keys.get("when", place)
+                at.faults.add(at.line_at(error.position) if "when" in keys else at.line, at.path, f"{error}.")
+        return True
+
+    def _letter(self, place: Place) -> dict[str, dict[str, str]] | None:
+        """A rule's own texts of its letters; what is empty is left to the phrases."""
+        keys = {} if _is_nothing(place) else place.keys(LETTER_TEXTS)
+        if keys is None:
+            return None
+        found: dict[str, dict[str, str]] = {}
+        for key, at in keys.items():
+            texts = self._words(at, longest_of(key))
+            if not texts:
+                continue
+            written = at.entries() or {} if at.is_map else {}
+            for tag, text in texts.items():
+                strange = strange_letter_places(text)
+                if strange:
+                    known = ", ".join(f"{{{name}}}" for name in LETTER_PLACES)
+                    own = next((inner for name, inner in written.items() if normalise_tag(name) == tag), at)
+                    own.fail(f"{{{strange[0]}}} is filled in by nothing; known are {known}.")
+            found[key] = {tag: " ".join(text.split()) if is_one_line(key) else text for tag, text in texts.items()}
+        return found
 
     def _read_limits(self, keys: Mapping[str, Place], values: dict[str, Any]) -> None:
         """What may be taken away with null: a quota, an hour, exemptions."""
@@ -744,6 +828,31 @@ def _phrases(place: Place) -> dict[str, dict[str, str]] | None:
     return {tag: texts for tag, texts in found.items() if texts}
 
 
+def _sender(place: Place, first: str) -> dict[str, Any]:
+    """Whom letters are from, in columns. A map that is given replaces the whole: what it leaves out is the deployment's."""
+    keys = {} if _is_nothing(place) else place.keys(("name", "address", "reply_to"))
+    if keys is None:
+        return {}
+    values: dict[str, Any] = {"sender_name": {}, "sender_address": "", "reply_to": ""}
+    _read(keys, "name", lambda at: {} if _is_nothing(at) else at.texts(first, SENDER_NAME), values, "sender_name")
+    _read(keys, "address", _address, values, "sender_address")
+    _read(keys, "reply_to", _address, values)
+    return values
+
+
+def _address(place: Place) -> str | None:
+    if _is_nothing(place):
+        return ""
+    value = place.text(254)
+    try:
+        validate_email(value)
+    except ValidationError:
+        if value is not None:
+            place.fail(f"“{value}” is not an email address.")
+        return None
+    return value
+
+
 def _quiet_hours(place: Place) -> dict[str, str] | None:
     entries = {} if place.is_null else place.entries()
     if entries is None:
@@ -757,6 +866,22 @@ def _quiet_hours(place: Place) -> dict[str, str] | None:
             at.fail(f'“{value}” is not a span of the day such as "20:00-09:00".')
         elif value is not None:
             found[mode] = value
+    return found
+
+
+def _preferences(place: Place) -> dict[str, list[str]] | None:
+    """Segment to the modes in which it is asked first; an empty list is no preference."""
+    entries = {} if place.is_null else place.entries()
+    if entries is None:
+        return None
+    found: dict[str, list[str]] = {}
+    for segment, at in entries.items():
+        if not is_segment(segment):
+            at.fail("A segment has 1 to 100 characters.")
+            continue
+        modes = None if at.is_null or at.items() == [] else _modes(at)
+        if modes:
+            found[segment] = modes
     return found
 
 

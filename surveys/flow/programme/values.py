@@ -9,7 +9,6 @@ from datetime import time
 from itertools import pairwise
 from urllib.parse import urlsplit
 
-SENT_MODES = ("email", "sms", "ivr")  # modes that begin with a message to a customer
 TARGETS: Mapping[str, tuple[float, float]] = {
     "nps": (-100, 100),
     "csat": (0, 100),
@@ -17,6 +16,7 @@ TARGETS: Mapping[str, tuple[float, float]] = {
     "ttr_hours": (0, 100_000),
 }
 NAME, LABEL, SENTENCE, NOTICE = 200, 200, 1000, 4000  # the longest texts, in characters
+SENDER_NAME = 100  # a phone's list of mails shows some thirty of them
 RADIUS, QUESTIONS, LINKS = 24, 50, 3  # at most: pixels, questions asked of one person, links of a thank-you page
 LINK_SCHEMES = ("https", "http", "mailto", "tel")
 _NOT_IN_LINKS = frozenset('<>"`{}|^\\')  # RFC 3986 has them nowhere
@@ -34,6 +34,11 @@ def is_hours(text: str) -> bool:
     (True, False, False)
     """
     return bool(_HOURS.match(text)) and text[:5] != text[6:]
+
+
+def is_segment(name: str) -> bool:
+    """What a segment can be called: of an event or an attribute, without space around it."""
+    return 1 <= len(name) <= 100 and name == name.strip() and not re.search("[\x00\ud800-\udfff]", name)
 
 
 def hour_of(text: str) -> time:

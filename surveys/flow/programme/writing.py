@@ -17,6 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
 from surveys.flow.programme.spans import span_of
+from surveys.letters import LETTER_TEXTS
 from surveys.models import Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
 
@@ -44,6 +45,7 @@ def export_programme() -> str:
             "floor": span_of(organisation.floor_s),
             "quiet_hours": dict(sorted(organisation.quiet_hours.items())),
             "resting": {"same": span_of(organisation.resting_same_s), "any": span_of(organisation.resting_any_s)},
+            "preferences": {segment: list(modes) for segment, modes in sorted(organisation.preferences.items())},
         },
     }
     yaml = YAML()
@@ -67,6 +69,7 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "scheme": row.scheme,
         "logo": _picture(row.logo) if row.logo else None,
         "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
+        "sender": {"name": _texts(row.sender_name), "address": row.sender_address, "reply_to": row.reply_to},
     }
 
 
@@ -161,7 +164,8 @@ def _rule(row: InvitationRule) -> dict[str, Any]:
     resting = {"same": row.resting_same_s, "any": row.resting_any_s}
     return {
         "slug": row.slug,
-        "event_type": row.event_type,
+        "event_type": row.event_type or None,
+        "calendar": row.calendar or None,
         "when": row.when,
         "touchpoint": row.touchpoint.slug,
         "instrument": row.instrument.slug if row.instrument else None,
@@ -179,6 +183,7 @@ def _rule(row: InvitationRule) -> dict[str, Any]:
         "days": list(row.days),
         "expires": span_of(row.expires_s),
         "reminders": [span_of(span) for span in row.reminders_s],
+        "letter": {key: _texts(row.letter[key]) for key in LETTER_TEXTS if row.letter.get(key)},
         "active": row.active,
     }
 

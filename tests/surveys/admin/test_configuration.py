@@ -1,12 +1,14 @@
 """Journeys, touchpoints, rules and the organisation, as managers change them: every page is opened and sent as a browser would."""
 
 import json
-from datetime import time
+from datetime import date, time
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
 from django.urls import reverse
 
+from surveys.admin.fields import PreferencesField
 from surveys.flow.groups import MANAGER, VIEWER
 from surveys.flow.links import public_url
 from surveys.flow.programme import export_programme
@@ -47,6 +49,7 @@ def make_everything() -> list:
     organisation = make_organisation(
         languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
         quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
+        preferences={"gold": ["sms", "email"], "blue": ["ivr"]},
     )  # fmt: skip
     journey = make_journey()
     touchpoint = make_touchpoint(
@@ -316,6 +319,50 @@ def test_a_rules_slug_is_fixed_once_it_decided(manager):
     assert manager.post(page(rule, "delete"), {"post": "yes"}).status_code == 403
 
 
+def test_a_rule_may_have_a_calendar_in_the_place_of_an_event(manager):
+    make_rule(make_touchpoint("delivery"), slug="after")
+    touchpoint = make_touchpoint("relationship")
+    response = send(
+        manager, add(InvitationRule), slug="loyalty", calendar="quarter", touchpoint=touchpoint.pk, modes_0="email",
+        when="customer.segment == 'gold'",
+    )  # fmt: skip
+    assert response.status_code == 302, errors_in(response)
+    rule = InvitationRule.objects.get(slug="loyalty")
+    assert (rule.calendar, rule.event_type) == ("quarter", "")
+    listed = manager.get(reverse("admin:surveys_invitationrule_changelist")).content.decode()
+    assert "Each quarter" in listed
+    assert "order.delivered" in listed
+    assert send(manager, page(rule), calendar="year").status_code == 302
+    make_invitation(rule.touchpoint, rule=rule, event=None, period=date(2026, 1, 1))
+    assert "stays with events" in errors_in(send(manager, page(rule), calendar="", event_type="order.paid"))
+    assert send(manager, page(rule), calendar="month").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"event_type": "order.paid"}, "not both"),
+        pytest.param({"calendar": ""}, "This or a calendar", marks=pytest.mark.slow),
+        pytest.param({"calendar": "weekly"}, "not one of", marks=pytest.mark.slow),
+        pytest.param({"delay_s": "2h"}, "no event after which it could wait", marks=pytest.mark.slow),
+        ({"when": "facts.wait > 3"}, "“facts” is not known to a rule on a calendar"),
+        ({"touchpoint": "delivery"}, "The rule “after” asks there"),
+    ],
+)
+def test_a_calendar_that_cannot_work_is_refused(manager, changes, said):
+    make_rule(make_touchpoint("delivery"), slug="after")
+    rule = make_rule(make_touchpoint("relationship"), event_type="", calendar="quarter")
+    if "touchpoint" in changes:
+        changes = {"touchpoint": Touchpoint.objects.get(slug=changes["touchpoint"]).pk}
+    assert said in errors_in(send(manager, page(rule), **changes))
+
+
+def test_an_event_is_refused_where_a_calendar_asks(manager):
+    rule = make_rule(make_touchpoint("relationship"), slug="loyalty", event_type="", calendar="quarter")
+    other = make_rule(make_touchpoint("delivery"))
+    assert "The rule “loyalty” asks there" in errors_in(send(manager, page(other), touchpoint=rule.touchpoint_id))
+
+
 # --- The organisation -------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +423,32 @@ def test_an_organisation_that_cannot_be_is_refused(manager, field, value, said):
 def test_quiet_hours_may_be_written_as_in_chinese(manager):
     assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
     assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
+
+
+def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):
+    here = page(Organisation.current())
+    rows = {"preferences__segment": ["gold", "", " blue "], "preferences__0": ["sms", "", "email"]}
+    rows |= {"preferences__1": ["email", "", ""], "preferences__2": ["", "", ""]}
+    assert send(manager, here, **rows).status_code == 302
+    assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
+    assert "“gold” stands twice" in errors_in(
+        send(manager, here, **{**rows, "preferences__segment": ["gold", "", "gold"]})
+    )
+    assert Organisation.current().preferences == {"gold": ["sms", "email"], "blue": ["email"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (("gold", ["email", "email"]), "A mode stands twice"),
+        (("gold", ["", ""]), "by which means “gold” is asked"),
+        (("", ["email"]), "1 to 100 characters"),
+        (("gold", ["fax"]), "not one of the choices"),
+    ],
+)
+def test_a_preference_of_a_segment_that_cannot_be_is_refused(row, said):
+    with pytest.raises(ValidationError, match=said):
+        PreferencesField().clean([row])
 
 
 # --- Whoever may only look --------------------------------------------------------------------------------------------

@@ -46,7 +46,11 @@ def paths() -> list[str]:
     found += [reverse(f"admin:surveys_{row._meta.model_name}_change", args=[row.pk]) for row in rows]
     found += [
         reverse("admin:surveys_organisation_change", args=[1]),
-        *(reverse(f"admin:surveys_organisation_{page}") for page in ("look", "languages", "phrases", "notices")),
+        *(
+            reverse(f"admin:surveys_organisation_{page}")
+            for page in ("look", "languages", "phrases", "letters", "notices")
+        ),
+        reverse("admin:surveys_invitationrule_letter", args=[touchpoint.rules.get().pk]),
         reverse("admin:surveys_instrument_questions", args=[touchpoint.instrument_id]),
         reverse("admin:surveys_instrument_preview", args=[touchpoint.instrument_id]),
         reverse("admin:surveys_apikey_revoke", args=[ApiKey.objects.get().pk]),

@@ -7,9 +7,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from surveys.admin.customers import PER_STORY, story_of
+from surveys.flow.erase import erase_customer
 from surveys.models import Customer, Suppression
 from tests.factories import NOW, make_customer, make_event, make_organisation
 from tests.surveys.admin.people import ADDRESS, COMMENT, NAME, READS, hold_everything, list_url, page_url, sign_in
+from tests.surveys.admin.staff import send
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +150,40 @@ def test_each_right_over_what_is_held_needs_its_permissions(held, action, needed
     offered = sign_in("view_customer").get(page_url(held.customer)).content.decode()
     assert page_url(held.customer, "erase") not in offered
     assert page_url(held.customer, "export") not in offered
+
+
+# --- Preferred means ---
+
+
+def test_what_somebody_prefers_is_shown_and_set_by_whoever_may(held):
+    client = sign_in("view_customer", "change_customer")
+    page = page_url(held.customer, "preference")
+    assert "SMS → Email" not in client.get(page_url(held.customer)).content.decode()
+    assert send(client, page, modes_0="sms", modes_1="email").url == page_url(held.customer)
+    held.customer.refresh_from_db()
+    assert held.customer.preference == ["sms", "email"]
+    assert "SMS → Email" in client.get(page_url(held.customer)).content.decode()
+    assert LogEntry.objects.get().change_message == "Prefers: SMS → Email."
+    assert "A mode stands twice" in send(client, page, modes_1="sms").content.decode()
+    send(client, page)
+    assert LogEntry.objects.count() == 1, "nothing changed"
+    send(client, page, modes_0="", modes_1="")
+    held.customer.refresh_from_db()
+    assert held.customer.preferred_modes == ""
+
+
+def test_without_a_wish_of_their_own_the_segments_is_shown(held):
+    make_organisation(preferences={"gold": ["sms"]})
+    client = sign_in("view_customer", "change_customer")
+    for path in (page_url(held.customer), page_url(held.customer, "preference")):
+        assert "SMS (as all of “gold”)" in client.get(path).content.decode()
+
+
+def test_nobody_else_sets_what_somebody_prefers_and_nothing_is_set_for_the_erased(held):
+    assert sign_in(*READS).get(page_url(held.customer, "preference")).status_code == 403
+    assert "Preferred means …" not in sign_in(*READS).get(page_url(held.customer)).content.decode()
+    erase_customer("C-LI", NOW)
+    client = sign_in("view_customer", "change_customer")
+    assert client.post(page_url(held.customer, "preference"), {"modes_0": "sms"}).status_code == 302
+    held.customer.refresh_from_db()
+    assert held.customer.preferred_modes == ""

@@ -56,7 +56,8 @@ def test_every_reason_is_told_in_words(reason):
 def test_the_chain_goes_from_the_event_to_the_answer(manager, held):
     shown = manager.get(page_url(held.asked)).content.decode()
     places = [
-        shown.index(words) for words in ("From the event", "order.delivered", "451 li@example.com is busy", "Detractor")
+        shown.index(words)
+        for words in ("When the event came", "order.delivered", "451 li@example.com is busy", "Detractor")
     ]
     assert places == sorted(places)
     assert held.asked.token not in shown

@@ -51,6 +51,11 @@ def test_our_wording_is_shown_with_its_places(language):
         assert fault_in(key, shown) == ""  # what is copied from the page can be typed
 
 
+def test_the_page_shows_a_place_as_our_phrase_writes_it():
+    plain = [key for key in PHRASES if "count" not in places_of(key)]
+    assert [key for key in plain if ours_in("en", key) != str(PHRASES[key])] == []
+
+
 def test_a_phrase_of_ones_own_replaces_ours_in_one_language(manager):
     response = send(
         manager, f"{PHRASES_PAGE}?language=fr", **{"p-send": "  Envoyer ma   réponse ", "p-no": "Non merci"}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from surveys.flow.compose import message_id_of
 from surveys.models import SentMessage, WatcherNotice
 from tests.factories import NOW, make_invitation, make_organisation, make_touchpoint
 from tests.surveys.admin.people import READS, hold_everything, list_url, page_url, sign_in
@@ -33,6 +34,15 @@ def test_a_letter_without_html_has_no_frame(manager):
     shown = manager.get(page_url(row)).content.decode()
     assert "<iframe" not in shown
     assert "(no subject)" in shown
+
+
+@pytest.mark.django_db
+def test_a_reminder_leads_to_the_invitation_that_it_reminds_of(manager):
+    invitation = make_invitation(make_touchpoint("delivery"))
+    reminder = SentMessage.objects.create(
+        at=NOW, to="li@example.com", subject="x", message_id=message_id_of(invitation, 1), html="", text="Hello"
+    )
+    assert page_url(invitation) in manager.get(page_url(reminder)).content.decode()
 
 
 def test_the_list_does_not_read_the_letters(manager, django_assert_max_num_queries):
@@ -85,7 +95,7 @@ def test_in_a_browser_a_letter_runs_nothing_and_its_link_opens_the_form(page, li
         frame.locator("a").click()
     opened.value.wait_for_load_state()
     assert opened.value.url == f"{url}?score=9"
-    assert opened.value.locator("input[value='9']").is_checked()
+    assert opened.value.locator("input[type=radio][value='9']").is_checked()
     assert opened.value.locator("form").count() >= 1
 
 

@@ -1,13 +1,18 @@
 """One contract over all channels that send, against real servers: the same shape, and the same words for what happened."""
 
 import inspect
+import pkgutil
 
 import pytest
 
+from cxsurvey.carriers import read_email_url
 from surveys import channels
-from surveys.channels import SENDING
+from surveys.channels import SENDING, SILENT
+from surveys.flow.deliver import deliver_due
+from surveys.flow.invite import invite_pending
 from surveys.letters import Letter, Outcome
-from surveys.models import Customer
+from surveys.models import Customer, Invitation, Mode
+from tests.factories import NOW, make_customer, make_event, make_rule
 
 CHANNELS = sorted(SENDING)
 ADDRESSES = {"email": "li@example.com", "sms": "+8613800000000"}
@@ -27,33 +32,62 @@ class Mail:
     def refuse(self, for_good):
         self.sink.refuse_all = "550 5.1.1 no such user" if for_good else "451 4.7.1 try later"
 
+    def take(self):
+        self.sink.refuse_all = ""
+
+    def hang_up(self):
+        self.sink.stop()
+        self.sink.start()
+
     def leave(self):
         self.sink.stop()
 
 
-class Texts:
-    """An SMS provider that does as it is told."""
+class Served:
+    """A provider behind HTTP that does as it is told."""
 
-    def __init__(self, settings, server):
-        settings.SMS_URL = f"twilio://AC1:t@+15551234567?api={server.url}"
-        self.server = server
+    def __init__(self, server):
+        self.server, self.took = server, server.answer
 
     def taken(self):
         return [to for to, _text in self.server.texts]
 
     def refuse(self, for_good):
-        code = 21211 if for_good else 21606
-        self.server.answer = (400, {"code": code, "message": "no"}, {})
+        self.server.answer = (400, {"code": 21211 if for_good else 21606, "message": "no"}, {})
+
+    def take(self):
+        self.server.answer = self.took
+
+    def hang_up(self):
+        self.server.answer = lambda request: (*self.took(request)[:2], {"Connection": "close"})
 
     def leave(self):
         self.server.stop()
 
 
-@pytest.fixture(params=CHANNELS)
-def channel(request, settings, smtp_sink, sms_server):
+class Letters(Served):
+    """The same, for email."""
+
+    def taken(self):
+        return self.server.letters
+
+    def refuse(self, for_good):
+        whose = "to" if for_good else "from"
+        self.server.answer = (400, {"message": f"'{whose}' parameter is not a valid address"}, {})
+
+
+@pytest.fixture(params=["email smtp", "email mailgun", "sms twilio"])
+def channel(request, settings):
     """(module, its server)."""
-    servers = {"email": lambda: Mail(settings, smtp_sink), "sms": lambda: Texts(settings, sms_server)}
-    return SENDING[request.param], servers[request.param]()
+    mode, carrier = request.param.split()
+    give = request.getfixturevalue
+    if carrier == "smtp":
+        return SENDING[mode], Mail(settings, give("smtp_sink"))
+    if carrier == "mailgun":
+        return SENDING[mode], Letters(give("mail_api"))
+    server = give("sms_server")
+    settings.SMS_URL = f"twilio://AC1:t@+15551234567?api={server.url}"
+    return SENDING[mode], Served(server)
 
 
 def letter(module, text="How was it? “好” https://cx.example.org/s/abc/"):
@@ -88,7 +122,6 @@ def test_a_refusal_is_permanent_where_it_speaks_of_the_address(channel, for_good
         outcome = carrier.send(letter(module))
     assert (outcome.result, outcome.carrier_away, outcome.reference) == (result, False, "")
     assert 0 < len(outcome.detail) <= 500
-    assert server.taken() == ([] if module.MODE == "email" else [ADDRESSES["sms"]])
 
 
 def test_a_carrier_that_is_gone_is_away_and_nothing_is_raised(channel):
@@ -104,9 +137,63 @@ def test_a_carrier_that_comes_back_is_used_again(channel):
     with module.connect() as carrier:
         server.refuse(False)
         assert carrier.send(letter(module)).result == "temporary"
-        if module.MODE == "email":
-            server.sink.refuse_all = ""
-        else:
-            server.server.as_twilio()
+        server.take()
         assert isinstance(outcome := carrier.send(letter(module)), Outcome)
         assert outcome.result == "sent"
+
+
+def test_a_connection_that_was_lost_is_opened_anew(channel):
+    module, server = channel
+    with module.connect() as carrier:
+        assert carrier.send(letter(module)).result == "sent"
+        server.hang_up()
+        outcomes = [carrier.send(letter(module)) for _number in range(3)]
+    # The first one may find the old connection dead; then it is away for a moment, and no message is lost.
+    assert [outcome.result for outcome in outcomes[1:]] == ["sent", "sent"]
+    assert outcomes[0].result == "sent" or outcomes[0].carrier_away
+    assert len(server.taken()) == 1 + sum(outcome.result == "sent" for outcome in outcomes)
+
+
+def test_what_was_closed_can_be_closed_again(channel):
+    module, _server = channel
+    opened = module.connect()
+    with opened as carrier:
+        carrier.send(letter(module))
+        if hasattr(carrier, "close"):
+            carrier.close()
+            carrier.close()
+    with module.connect() as another:
+        assert another.send(letter(module)).result == "sent"
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_a_way_out_that_nobody_understands_is_away_and_says_why(settings, mode):
+    carrier = read_email_url("pigeon://k@/", "https://cx.example.org")
+    settings.EMAIL_BACKEND, settings.CX_EMAIL_PROBLEM = carrier.settings["EMAIL_BACKEND"], carrier.problem
+    settings.SMS_URL = "pigeon://k@/"
+    with SENDING[mode].connect() as found:
+        outcome = found.send(letter(SENDING[mode]))
+    assert (outcome.result, outcome.carrier_away) == ("temporary", True)
+    assert f"{mode.upper()}_URL" in outcome.detail
+
+
+# --- Modes that send nothing ------------------------------------------------------------------------------------------
+
+
+def test_every_mode_either_sends_or_is_silent():
+    assert set(SENDING) | set(SILENT) == set(Mode.values)
+    assert not set(SENDING) & set(SILENT)
+    assert {module.name for module in pkgutil.iter_modules(channels.__path__)} == set(SENDING)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("mode", SILENT)
+def test_by_a_silent_mode_nobody_is_written_to(mode, smtp_sink, sms_server, settings):
+    Mail(settings, smtp_sink)
+    settings.SMS_URL = f"twilio://AC1:t@+15551234567?api={sms_server.url}"
+    make_event(make_customer(email=ADDRESSES["email"], phone=ADDRESSES["sms"]))
+    make_rule(modes=[mode])
+    invite_pending(NOW)
+    assert Invitation.objects.values_list("status", "reason").get() == ("withheld", "no_address")
+    assert deliver_due(NOW) == (0, 0)
+    assert smtp_sink.messages == sms_server.requests == []

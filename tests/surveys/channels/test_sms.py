@@ -327,7 +327,10 @@ def test_a_gateways_file_says_what_is_wrong_in_it(text, says):
 def test_an_address_that_makes_no_sense_is_refused(settings, url):
     settings.SMS_URL = url
     with pytest.raises(ImproperlyConfigured, match="SMS_URL"):
-        sms.provider()
+        sms.read_url(url, settings.BASE_URL)
+    outcome = send()
+    assert (outcome.result, outcome.carrier_away) == ("temporary", True)
+    assert "SMS_URL" in outcome.detail
 
 
 # --- No provider ------------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ def main(arguments: list[str]) -> int:
         for result in found if isinstance(found, list) else [found]:
             results.append(result)
             print(line(result), flush=True)
+            if "note" in result:
+                print(f"            {result['note']}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     return 0 if all(holds(result) for result in results) else 1

@@ -3,12 +3,14 @@
 `python -m benchmarks.sender` gets one JSON object per line, and answers each with one when it is done:
   {"do": "load"}   the invitations that are due are read into memory, for `bare`
   {"do": "bare"}   the limit: render, build and send each of those over one smtplib connection, without a database
+  {"do": "lean"}   the same from the product's own drafts and bytes: what nobody does without them
   {"do": "drain"}  `deliver.drain`, until nothing is due
 Each answer holds `sent`, `seconds` and `rss_mb`.
 """
 
 import json
 import os
+import select
 import smtplib
 import subprocess
 import sys
@@ -21,19 +23,31 @@ import psutil
 
 
 class _Bare:
-    """The same templates, texts and mail classes as the product's, filled for each customer anew."""
+    """The limit: what `load` has read, rendered, built and sent without a database."""
 
     def load(self) -> int:
         from surveys.flow.deliver import score_wordings
         from surveys.models import Invitation, Organisation
 
         self.organisation = Organisation.current()
-        due = Invitation.objects.filter(status="scheduled").select_related("customer", "touchpoint", "instrument")
+        due = Invitation.objects.filter(status="scheduled").select_related(
+            "customer", "touchpoint", "instrument", "rule"
+        )
         self.due = list(due)
         self.wordings = score_wordings({row.instrument_id for row in self.due})
         return 0
 
     def send(self) -> int:
+        """The product's templates filled anew for each customer, and the mail classes of Django."""
+        return self._send(None, lambda message: bytes(message.message().as_bytes(linesep="\r\n")))
+
+    def send_lean(self) -> int:
+        """The product's own drafts, and its way to the bytes of a mail."""
+        from surveys.mails import mail_bytes
+
+        return self._send({}, lambda message: mail_bytes(message) or b"")
+
+    def _send(self, drafts: Any, build: Callable[[Any], bytes]) -> int:
         from django.conf import settings
         from django.core.mail import EmailMultiAlternatives
 
@@ -41,15 +55,17 @@ class _Bare:
 
         with smtplib.SMTP(settings.EMAIL_HOST, settings.EMAIL_PORT) as server:
             for row in self.due:
-                letter = compose_letter(row, self.organisation, self.wordings[row.instrument_id], row.customer.email)
+                wording = self.wordings[row.instrument_id]
+                letter = compose_letter(row, self.organisation, wording, row.customer.email, drafts=drafts)
                 message = EmailMultiAlternatives(
                     letter.subject,
                     letter.text,
+                    from_email=letter.sender or None,
                     to=[letter.to],
                     headers={"Message-ID": letter.message_id, **letter.headers},
                 )
                 message.attach_alternative(letter.html, "text/html")
-                server.sendmail(message.from_email, [letter.to], message.message().as_bytes(linesep="\r\n"))
+                server.sendmail(message.from_email, [letter.to], build(message))
         return len(self.due)
 
 
@@ -66,7 +82,7 @@ def main() -> None:
 
     django.setup()
     bare = _Bare()
-    jobs: dict[str, Callable[[], int]] = {"load": bare.load, "bare": bare.send, "drain": _drain}
+    jobs: dict[str, Callable[[], int]] = {"load": bare.load, "bare": bare.send, "lean": bare.send_lean, "drain": _drain}
     for line in sys.stdin:
         started = time.perf_counter()
         sent = jobs[json.loads(line)["do"]]()
@@ -97,6 +113,10 @@ class Sender:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps({"do": job}) + "\n")
         self.process.stdin.flush()
+
+    def is_done(self, timeout: float) -> bool:
+        """Whether it has something to tell, after `timeout` seconds at the latest."""
+        return bool(select.select([self.process.stdout], [], [], timeout)[0])
 
     def end(self) -> dict[str, Any]:
         """What it tells when it is done."""

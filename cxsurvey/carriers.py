@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-TIMEOUT_S = 10  # at every step of a message; flow/deliver.py's lease must outlast all of them
+TIMEOUT_S = 15  # at every step of a message; tasks.py's limit for a sending task must outlast all of them
 SMTP_PORTS = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
 LOCAL = frozenset({"consolemail", "filemail", "memorymail", "dummymail"})  # Django's own, for whoever develops
 SHAPE = "EMAIL_URL is smtp+tls://user:password@host:587 or provider://API_KEY@/?name=value (docs/email.md)."

@@ -99,6 +99,7 @@ class Outcome:
     `carrier_away`: nothing was asked about this address; the carrier itself could not be reached.
     `reference`: the carrier's own name for the message, by which its receipts call it. `retry_after_s`: not sooner, it says.
     `soft`: temporary, and the address is to blame (its mailbox is full); what is to blame otherwise says nothing of the address.
+    `in_doubt`: the message was handed over and nothing came back; it may have arrived.
     """
 
     result: str
@@ -107,6 +108,7 @@ class Outcome:
     reference: str = ""
     retry_after_s: int = 0
     soft: bool = False
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

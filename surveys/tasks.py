@@ -6,7 +6,12 @@ from django.utils import timezone
 
 from surveys.bell import ring
 from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.seats import seat
 from surveys.shift import Shift
+
+# A message takes thirteen steps of EMAIL_TIMEOUT at most, and begins within the shift. Cut off in the middle it would be sent once more,
+# so this is longer; and shorter than the lease (flow/deliver.py), which another worker takes for the end of this one.
+SENDING_LIMIT_S = 240
 
 
 @shared_task(ignore_result=True)
@@ -28,20 +33,26 @@ def ask_by_calendar() -> None:
         ring(ask_by_calendar)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    deliver.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            # A batch of reminders first: while much is due, who sends reminders alone finds no seat.
+            remind.remind_due(timezone.now(), over=shift.is_over)
+            deliver.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(deliver_due)
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def remind_due() -> None:
     """Send reminders that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    remind.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            remind.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(remind_due)
 
@@ -68,7 +79,11 @@ def answer_texts() -> None:
 @shared_task(ignore_result=True)
 def settle_receipts() -> None:
     """Apply what carriers said of messages. Safe to repeat: a receipt goes in the transaction that applies it."""
-    receipts.settle_receipts(timezone.now())
+    shift = Shift()
+    while receipts.settle_receipts(timezone.now()) and not shift.is_over():
+        continue
+    if shift.is_over():
+        ring(settle_receipts)
 
 
 @shared_task(ignore_result=True)

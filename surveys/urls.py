@@ -14,6 +14,7 @@ urlpatterns = [
     path("sms/inbound/<slug:provider>/", webhooks.inbound, name="sms_inbound"),
     path("sms/status/<slug:provider>/", webhooks.status, name="sms_status"),
     path("email/status/<slug:provider>/", webhooks.email_status, name="email_status"),
+    path("email/inbound/<slug:provider>/", webhooks.email_inbound, name="email_inbound"),
     path("embed.js", embed.embed, name="embed"),
     path("embed-card.js", embed.card, name="embed_card"),
     re_path(

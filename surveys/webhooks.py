@@ -3,6 +3,7 @@
     POST /sms/inbound/{provider}/    a customer's text
     POST /sms/status/{provider}/     what became of a text
     POST /email/status/{provider}/   what became of a letter
+    POST /email/inbound/{provider}/  a mail to the address for unsubscribing
 
 The provider's signature or secret is the only authority: no session, no CSRF token. The same request again changes nothing.
 """
@@ -18,13 +19,16 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
+from django.views.generic import View
 
 from surveys.bell import ring
 from surveys.channels import sms
+from surveys.channels.email import inbound as inbound_mail
 from surveys.channels.email import tracking
 from surveys.channels.sms.shape import Provider, Webhook
 from surveys.flow.converse import take_text
 from surveys.flow.receipts import note_receipts
+from surveys.flow.take_mail import take_mail
 from surveys.letters import Forged, Unreadable
 from surveys.tasks import answer_texts, settle_receipts
 
@@ -64,8 +68,32 @@ def status(request: HttpRequest, provider: str) -> HttpResponse:
 @never_cache
 def email_status(request: HttpRequest, provider: str) -> HttpResponseBase:
     """/email/status/{provider}/: receipts, through anymail's own view of the provider that EMAIL_URL names. Nobody else is heard."""
+
+    def take(kind: type[View]) -> None:
+        if note_receipts(tracking.read_reports(kind, request), provider, timezone.now()):
+            ring(settle_receipts)
+
+    return _heard_of_mail(request, provider, tracking.view, take)
+
+
+@csrf_exempt
+@never_cache
+def email_inbound(request: HttpRequest, provider: str) -> HttpResponseBase:
+    """/email/inbound/{provider}/: mails to UNSUBSCRIBE_MAILTO, where the provider receives them. Others change nothing."""
+
+    def take(kind: type[View]) -> None:
+        for message, recipient in inbound_mail.read_mails(kind, request):
+            take_mail(message, timezone.now(), recipient)
+
+    return _heard_of_mail(request, provider, inbound_mail.view, take)
+
+
+def _heard_of_mail(
+    request: HttpRequest, provider: str, view: Callable[[], type[View] | None], take: Callable[[type[View]], None]
+) -> HttpResponseBase:
+    """What anymail's view of the provider that EMAIL_URL names can prove is taken."""
     try:
-        kind = tracking.view()
+        kind = view()
     except (ImproperlyConfigured, ImportError):  # as a system check has said
         kind = None
     if kind is None or provider != settings.CX_EMAIL_PROVIDER:
@@ -73,11 +101,9 @@ def email_status(request: HttpRequest, provider: str) -> HttpResponseBase:
     if request.method != "POST":
         return kind.as_view()(request)  # some ask whether anybody is there
     try:
-        reports = tracking.read_reports(kind, request)
+        take(kind)
     except (Forged, Unreadable) as error:
         return _refused(request, error)
-    if note_receipts(reports, provider, timezone.now()):
-        ring(settle_receipts)
     return HttpResponse()
 
 

@@ -17,6 +17,8 @@ class SmtpSink:
 
     `refuse_all` is said of every recipient, `refuse_sender` of ours, `refuse_data` of the message itself.
     `silent` keeps every OK back, of messages that it has taken, until it is set to False again; `pause_s` lets each take its time.
+    `hold` does so at any one command (EHLO, MAIL, RCPT, DATA, QUIT): `held` says how many clients wait there. `slow_s` is what every
+    command takes. `drops` closes the connection on every message that it has taken, without a word; `drops_at` does at a command.
     """
 
     def __init__(self) -> None:
@@ -27,6 +29,11 @@ class SmtpSink:
         self.refuse_data: str = ""
         self.silent = False
         self.pause_s = 0.0
+        self.slow_s = 0.0
+        self.hold = ""
+        self.held = 0
+        self.drops = False
+        self.drops_at = ""
         self.pipelining = False
         self.connections = 0
         self.times: list[float] = []  # when each message came, by the monotonic clock
@@ -47,11 +54,32 @@ class SmtpSink:
             self._controller.stop()
             self._controller = None
 
+    def be_kind(self) -> None:
+        """Every fault is over; what came is forgotten."""
+        self.refuse_all, self.hold, self.drops_at = "", "", ""
+        self.silent, self.drops, self.pause_s, self.slow_s = False, False, 0.0, 0.0
+        self.refuse.clear()
+        self.messages.clear()
+
+    async def _take_time(self, command: str, server: SMTP) -> None:
+        if self.drops_at == command:
+            assert server.transport is not None
+            server.transport.close()
+        await asyncio.sleep(self.slow_s)
+        if self.hold == command:
+            self.held += 1
+            try:
+                while self.hold == command:
+                    await asyncio.sleep(0.05)
+            finally:  # a client that died ends us
+                self.held -= 1
+
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
+        await self._take_time("EHLO", server)
         if self.pipelining:
             responses.insert(1, "250-PIPELINING")
         return responses
@@ -59,15 +87,21 @@ class SmtpSink:
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
     ) -> str:
+        await self._take_time("MAIL", server)
         if self.refuse_sender:
             return self.refuse_sender
         envelope.mail_from = address
         envelope.mail_options.extend(mail_options)
         return "250 OK"
 
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        await self._take_time("QUIT", server)
+        return "221 Bye"
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
     ) -> str:
+        await self._take_time("RCPT", server)
         refusal = self.refuse.get(address) or self.refuse_all
         if refusal:
             return refusal
@@ -83,6 +117,11 @@ class SmtpSink:
             for recipient in envelope.rcpt_tos:
                 self.messages.append((recipient, message))  # type: ignore[arg-type]
             self._arrived.notify_all()
+        if self.drops:
+            assert server.transport is not None
+            server.transport.close()
+            return "250 OK"  # which nobody hears
+        await self._take_time("DATA", server)
         await asyncio.sleep(self.pause_s)
         while self.silent:
             await asyncio.sleep(0.05)

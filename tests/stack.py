@@ -1,6 +1,7 @@
 """The whole product as processes of its own: `script/server`'s Python part on a fresh data directory."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -9,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
+import psycopg2
 import requests
 
 from cxsurvey.embedded import ROOT_HOME
@@ -70,6 +72,24 @@ class Stack:
     def shell(self, code: str) -> str:
         """What a piece of Python prints inside Django."""
         return self.manage("shell", "-v", "0", "-c", code).strip()
+
+    @contextlib.contextmanager
+    def database(self) -> "Iterator[Any]":
+        """A cursor on its PostgreSQL, outside Django; what it locked is free again at the end."""
+        address = json.loads((self.data_dir / "services.json").read_text())["database_url"]
+        connection = psycopg2.connect(address)
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.commit()
+        finally:
+            connection.close()
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a statement, which is committed; [] where it gives none."""
+        with self.database() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall()) if cursor.description else []
 
     def api_key(self, *scopes: str) -> str:
         named = [part for scope in scopes for part in ("--scope", scope)]

@@ -47,6 +47,8 @@ ANY = Q()
 LEASE = timedelta(minutes=5)  # longer than a shift and the slowest message after it (EMAIL_TIMEOUT at every step)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 1440))
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
+DOUBT = timedelta(minutes=30)  # who may have got a message does not get it again at once
+DOUBTS = 2  # who may have got it twice does not get it again
 LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
@@ -91,7 +93,7 @@ def _deliver_batch(
     now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool], away: set[str]
 ) -> tuple[int, int, int]:
     """(claimed, to be sent, sent). `away` comes to hold the modes whose carrier is."""
-    claimed = _claim(now, limit, among)
+    claimed = _claim(now, limit, among, channels)
     ready = [(invitation.mode, invitation, letter) for invitation, letter in claimed.letters]
     untouched = {invitation.pk for invitation, _letter in claimed.letters}
     sent = 0
@@ -115,7 +117,7 @@ class _Claim:
     )  # the hashes of their addresses, and when before
 
 
-def _claim(now: datetime, limit: int, among: Q) -> _Claim:
+def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
         free = (
@@ -127,7 +129,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             .prefetch_related("touchpoint", "instrument", "rule")  # a few, which most rows share
             .order_by("send_at", "id")
         )
-        due = [row for share, most in shares_of(limit, SENDING) for row in free.filter(share)[:most]]
+        due = [row for share, most in shares_of(limit, channels) for row in free.filter(share)[:most]]
         if not due:
             return _Claim(0, [])
         # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
@@ -387,13 +389,23 @@ def note_attempt(
         mode=mode,
         at=now,
         message_id=letter.message_id,
-        result=outcome.result,
+        result=DeliveryAttempt.Result.UNKNOWN if outcome.in_doubt else outcome.result,
         detail=outcome.detail,
         reference=outcome.reference,
         address_hash=address_hash(letter.to) if outcome.reference or outcome.soft else "",
         receipt=ReceiptKind.SOFT if outcome.soft else "",
         receipt_at=now if outcome.soft else None,
     )
+
+
+def is_in_doubt_again(invitation: Invitation, outcome: Outcome, reminder: int = 0) -> bool:
+    """Handed over as often as may be, and never a word: it may have arrived each time. The tries are noted."""
+    if not outcome.in_doubt:
+        return False
+    tries = DeliveryAttempt.objects.filter(
+        invitation=invitation, reminder=reminder, result=DeliveryAttempt.Result.UNKNOWN
+    )
+    return tries.count() >= DOUBTS
 
 
 _INVITATIONS, _ATTEMPTS, _REMINDERS = (model._meta.db_table for model in (Invitation, DeliveryAttempt, Reminder))
@@ -472,14 +484,16 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
             give_up_mode(invitation, [Invitation.Status.SCHEDULED], Invitation.Reason.BOUNCED, outcome.detail, now)
             # The link before its address: see flow/locks.py.
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
-        elif invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE:
+        elif is_in_doubt_again(invitation, outcome) or (
+            invitation.attempted_at is not None and now - invitation.attempted_at > PATIENCE
+        ):
             reason = Invitation.Reason.UNDELIVERABLE
             row.filter(status=Invitation.Status.SCHEDULED).update(
                 status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
             )
         else:
             pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
-            pause = max(pause, timedelta(seconds=outcome.retry_after_s))
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
         _forget_if_erased(invitation, letter)
 

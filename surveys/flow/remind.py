@@ -19,10 +19,12 @@ from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
+    DOUBT,
     LEASE,
     forget,
     give_up_if_lost,
     is_dead,
+    is_in_doubt_again,
     may_go_out,
     note_attempt,
     score_wordings,
@@ -72,7 +74,7 @@ def _remind_batch(
     now: datetime, limit: int, channels: Mapping[str, Any], over: Callable[[], bool]
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
-    claimed = _claim(now, limit)
+    claimed = _claim(now, limit, channels)
     ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
@@ -98,7 +100,7 @@ class _Claim:
     ready: Sequence[_Claimed] = ()
 
 
-def _claim(now: datetime, limit: int) -> _Claim:
+def _claim(now: datetime, limit: int, channels: Mapping[str, Any]) -> _Claim:
     """First transaction: who is to be reminded after all, with a lease on each."""
     due = Reminder.objects.filter(status=Status.SCHEDULED, send_at__lte=now)
     due = due.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
@@ -109,7 +111,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
         first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
-        shares = shares_of(limit, SENDING, "invitation__mode")
+        shares = shares_of(limit, channels, "invitation__mode")
         ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)
@@ -230,8 +232,10 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
             pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
-            send_at = now + max(pause, timedelta(seconds=outcome.retry_after_s))
-            if invitation.expires_at is not None and send_at >= invitation.expires_at:
+            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
+            send_at = now + pause
+            is_late = invitation.expires_at is not None and send_at >= invitation.expires_at
+            if is_late or is_in_doubt_again(invitation, outcome, reminder.number):
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)

@@ -20,6 +20,7 @@ BATCH = 50
 LEASE = timedelta(minutes=5)
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 PATIENCE = timedelta(days=1)
+DOUBTS = 2  # whoever may have got a reply twice does not get it again
 
 
 def send_replies(now: datetime, limit: int = BATCH, *, over: Callable[[], bool] = lambda: False) -> int:
@@ -58,7 +59,11 @@ def _settle(row: InboundText, outcome: Outcome, now: datetime) -> None:
     held = InboundText.objects.filter(pk=row.pk)
     if outcome.result == "sent":
         held.update(replied_at=now, due_at=None, detail="")
-    elif outcome.result == "permanent" or now - row.received_at > PATIENCE:
+    elif (
+        outcome.result == "permanent"
+        or now - row.received_at > PATIENCE
+        or (outcome.in_doubt and row.attempts >= DOUBTS)  # nobody is told the same a third time
+    ):
         held.update(due_at=None, detail=outcome.detail)
     else:
         pause = max(BACK_OFF[min(row.attempts, len(BACK_OFF)) - 1], timedelta(seconds=outcome.retry_after_s))

@@ -264,6 +264,7 @@ class DeliveryAttempt(models.Model):
         SENT = "sent", _("Accepted")
         TEMPORARY = "temporary", _("Temporary failure")
         PERMANENT = "permanent", _("Permanent failure")
+        UNKNOWN = "unknown", _("Handed over, no word")
 
     invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="delivery_attempts")
     # Which reminder it was; 0 is the invitation itself.

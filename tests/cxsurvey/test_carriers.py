@@ -43,7 +43,7 @@ def test_anymail_takes_what_is_read(settings, name):
         pytest.importorskip("boto3")
     backend = get_connection(carrier.settings["EMAIL_BACKEND"])
     assert "KEY" in vars(backend).values()
-    assert backend.timeout == (10, 10)
+    assert backend.timeout == (15, 15)
     watching = {"track_opens": False, "track_clicks": False}
     assert backend.send_defaults == (watching if PROVIDERS[name].may_track else {})
 
@@ -116,7 +116,7 @@ def test_what_nobody_understands_is_a_problem_and_mail_waits(settings, url, word
 )  # fmt: skip
 def test_smtp_is_read_as_ever(url, port, tls, ssl):
     found = read(url).settings
-    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_TIMEOUT"]) == ("mail.example.com", port, 10)
+    assert (found["EMAIL_HOST"], found["EMAIL_PORT"], found["EMAIL_TIMEOUT"]) == ("mail.example.com", port, 15)
     assert (found.get("EMAIL_USE_TLS"), found.get("EMAIL_USE_SSL")) == (tls, ssl)
 
 

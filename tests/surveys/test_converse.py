@@ -233,6 +233,16 @@ def test_a_reply_that_cannot_be_sent_waits_and_is_sent_once(sms):
     assert (row.replied_at, row.due_at, row.attempts) == (LATER + timedelta(seconds=120), None, 2)
 
 
+def test_a_reply_that_may_have_arrived_twice_is_not_sent_again(sms):
+    invite()
+    text("9")
+    before = len(sms.requests)
+    sms.answer = (200, "<html>Maintenance</html>", {})
+    assert [send_replies(LATER + timedelta(minutes=minutes)) for minutes in (0, 1, 10, 100)] == [0, 0, 0, 0]
+    assert len(sms.requests) - before == 2
+    assert InboundText.objects.get().due_at is None
+
+
 def test_a_reply_that_nobody_takes_is_given_up(sms):
     invite()
     text("9")

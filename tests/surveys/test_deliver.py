@@ -3,9 +3,13 @@ from datetime import timedelta
 
 import pytest
 from django.core.mail import EmailMessage
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from surveys.flow.deliver import LEASE, deliver_due, drain
+from surveys import tasks
+from surveys.flow.deliver import DOUBT, LEASE, deliver_due, drain
 from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
+from surveys.shift import SHIFT_S
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
 
@@ -57,6 +61,19 @@ def test_a_batch_uses_one_connection(smtp):
         make_due()
     assert deliver_due(NOW) == (5, 5)
     assert (len(smtp.messages), smtp.connections) == (5, 1)
+
+
+def test_each_letter_more_is_one_statement_more(smtp):
+    statements = []
+    make_due()
+    deliver_due(NOW)  # the statements that are planned once are
+    for count in (2, 6):
+        for _number in range(count):
+            make_due()
+        with CaptureQueriesContext(connection) as queries:
+            assert deliver_due(NOW) == (count, count)
+        statements.append(len(queries))
+    assert statements[1] - statements[0] == 4
 
 
 def test_what_is_not_due_waits(smtp):
@@ -228,3 +245,49 @@ def test_an_answer_that_came_before_the_servers_word_stands(smtp, reply):
     smtp.refuse_all = reply
     deliver_due(NOW, over=answered)
     assert Invitation.objects.get().status == "answered"
+
+
+def test_a_sending_task_may_end_its_slowest_message_before_its_lease_is_over(settings):
+    connect_greet_hello_tls_shake_hello_user_password_sender_recipient_data_body_quit = 13
+    slowest = connect_greet_hello_tls_shake_hello_user_password_sender_recipient_data_body_quit * 15
+    for task in (tasks.deliver_due, tasks.remind_due):
+        assert SHIFT_S + slowest < task.soft_time_limit < LEASE.total_seconds()
+
+
+def test_whoever_may_have_got_it_twice_is_not_written_to_again(smtp):
+    """The server takes each message and closes the connection without a word."""
+    smtp.drops = True
+    first, second = make_due(), make_due(send_at=NOW + timedelta(seconds=1))
+    assert deliver_due(NOW + timedelta(seconds=1)) == (2, 0)
+    assert list(DeliveryAttempt.objects.order_by("id").values_list("invitation", "result")) == [
+        (first.pk, "unknown"),
+        (second.pk, "temporary"),  # nothing was said about it, so there is nothing to be in doubt of
+    ]
+    again = NOW + DOUBT + timedelta(seconds=1)
+    assert deliver_due(again - timedelta(seconds=1)) == (1, 0)  # the second's turn, after a minute
+    assert deliver_due(again) == (1, 0)
+    first.refresh_from_db()
+    assert (first.status, first.reason, first.lease_until) == ("failed", "undeliverable", None)
+    assert [mail["Message-ID"].split("@")[0][1:] for _to, mail in smtp.messages] == [
+        first.token,
+        second.token,
+        first.token,
+    ]
+    smtp.drops = False
+    assert drain(lambda: NOW + timedelta(days=1)) == 1
+    second.refresh_from_db()
+    assert second.status == "sent"
+    assert len(smtp.messages) == 4
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("command", ["EHLO", "MAIL", "RCPT"])
+def test_before_the_message_is_handed_over_nothing_is_in_doubt(smtp, command):
+    smtp.drops_at = command
+    make_due()
+    for minutes in (0, 1, 6):
+        assert deliver_due(NOW + timedelta(minutes=minutes)) == (1, 0)
+    smtp.drops_at = ""
+    assert deliver_due(NOW + timedelta(minutes=36)) == (1, 1)
+    assert set(DeliveryAttempt.objects.values_list("result", flat=True)) == {"temporary", "sent"}
+    assert len(smtp.messages) == 1

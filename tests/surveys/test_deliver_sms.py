@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from surveys.flow.deliver import deliver_due
+from surveys.flow.deliver import DOUBT, deliver_due
 from surveys.flow.invite import invite_pending
 from surveys.gsm import measure
 from surveys.models import Customer, DeliveryAttempt, Instrument, Invitation, SentMessage, Suppression
@@ -147,3 +147,35 @@ def test_two_customers_who_share_a_number_share_its_suppression(sms):
     make_event(Customer.objects.get(external_id="other"))
     invite_pending(NOW)
     assert Invitation.objects.order_by("id").last().reason == "bounced"
+
+
+@pytest.mark.parametrize("answer", ["nothing", (200, "<html>Maintenance</html>", {}), (201, {}, {})])
+def test_a_text_that_may_have_arrived_goes_out_twice_at_most(sms, monkeypatch, answer):
+    """The provider takes each and says nothing in time, or nothing that can be understood."""
+    if answer == "nothing":
+        monkeypatch.setattr("surveys.channels.sms.posting.TIMEOUT", (1, 0.05))
+        sms.pause_s = 0.15
+    else:
+        sms.answer = answer
+    invitation = invite()
+    assert deliver_due(NOW) == (1, 0)
+    assert deliver_due(NOW + DOUBT - timedelta(seconds=1)) == (0, 0)
+    assert status(invitation) == ("scheduled", "", "sms")
+    assert deliver_due(NOW + DOUBT) == (1, 0)
+    assert status(invitation) == ("failed", "undeliverable", "sms")  # and not by email too: it may have come as a text
+    assert deliver_due(NOW + timedelta(days=2)) == (0, 0)
+    assert (len(sms.requests), len(sms.mails)) == (2, 0)
+    assert set(DeliveryAttempt.objects.values_list("result", flat=True)) == {"unknown"}
+
+
+@pytest.mark.parametrize("answer", ["gone", (500, "<h1>Server error</h1>", {}), (404, "no such page", {})])
+def test_a_provider_that_refuses_or_is_not_there_leaves_nothing_in_doubt(sms, answer):
+    if answer == "gone":
+        sms.stop()
+    else:
+        sms.answer = answer
+    invite()
+    for minutes in (0, 1, 6):
+        assert deliver_due(NOW + timedelta(minutes=minutes)) == (1, 0)
+    assert set(DeliveryAttempt.objects.values_list("result", flat=True)) == {"temporary"}
+    assert Invitation.objects.get().status == "scheduled"

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from surveys.channels import SENDING
+from surveys.demo.mail import DemoMailbox, channels
 from surveys.flow.deliver import drain
-from surveys.flow.hand_over import HORIZON_S, hand_over, shares_of, take_place
-from surveys.letters import Letter, Outcome
+from surveys.flow.hand_over import HORIZON_S, hand_over, rates_of, shares_of, take_place
+from surveys.letters import Letter
 from surveys.models import Invitation, SendingPace
 from surveys.shift import Shift
 from tests.concurrency import together
@@ -22,41 +24,36 @@ from tests.factories import NOW, make_customer, make_invitation, make_organisati
 pytestmark = pytest.mark.django_db
 
 
+def take(mode="email"):
+    return take_place(mode, rates_of(SENDING)[mode])
+
+
 def wait_s(mode="email"):
-    place = take_place(mode)
+    place = take(mode)
     return None if place is None else place - time.monotonic()
 
 
-class Way:
-    """A channel that keeps when it was asked."""
-
-    def __init__(self, outcome=None):
-        self.outcome, self.times, self.connections = outcome or Outcome("sent"), [], 0
-
-    def connect(self):
-        self.connections += 1
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def send(self, letter):
-        self.times.append(time.monotonic())
-        return self.outcome
+ADDRESSES = {"email": "li@example.com", "sms": "+8613800000000"}
 
 
 def ready(**counts):
-    return [(mode, f"{mode}{n}", Letter("x", "", "", "", "")) for mode, count in counts.items() for n in range(count)]
+    """Letters to real servers: see the fixture `sms`."""
+    return [
+        (
+            mode,
+            f"{mode}{n}",
+            Letter(ADDRESSES[mode], "How was it?", "How was it?", "<p>How was it?</p>", f"<{mode}{n}@cx>"),
+        )
+        for mode, count in counts.items()
+        for n in range(count)
+    ]
 
 
 def test_without_a_rate_nothing_is_asked_and_nothing_waits(settings, django_assert_num_queries):
     settings.EMAIL_RATE = 0
     with django_assert_num_queries(0):
-        assert take_place("email") == 0
-        [(share, most)] = shares_of(50, ["email", "sms"])
+        [(share, most)] = shares_of(50, SENDING)
+        assert list(hand_over([], SENDING, lambda: False, lambda _: None)) == []
     assert (bool(share), most) == (False, 50)
     assert SendingPace.objects.count() == 0
 
@@ -74,48 +71,58 @@ def test_a_clock_that_was_set_back_or_a_rate_that_was_raised_holds_nothing_up(se
     settings.EMAIL_RATE = 10
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO surveys_sendingpace VALUES ('email', clock_timestamp() + %s)", [ahead])
-    assert dict(map(reversed, shares_of(50, ["email"])[1:])).keys() == {50}
+    assert dict(map(reversed, shares_of(50, SENDING)[1:])).keys() == {50}
     assert [wait_s(), wait_s()] == pytest.approx([0, 0.1], abs=0.05)
 
 
 def test_nobody_claims_more_than_can_leave(settings):
     settings.EMAIL_RATE = 2
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50, int(HORIZON_S * 2) + 1]
+    assert [most for _share, most in shares_of(50, SENDING)] == [50, int(HORIZON_S * 2) + 1]
     for _number in range(6):
-        take_place("email")
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50, int((HORIZON_S - 3) * 2) + 1]
-    while take_place("email") is not None:
+        take()
+    assert [most for _share, most in shares_of(50, SENDING)] == [50, int((HORIZON_S - 3) * 2) + 1]
+    while take() is not None:
         pass
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50]
+    assert [most for _share, most in shares_of(50, SENDING)] == [50]
 
 
-def test_a_mode_without_a_rate_does_not_wait_for_one_that_has(settings):
+def test_what_stays_here_keeps_no_rate(settings, django_assert_num_queries):
+    """Such as the demo, which sends a year's letters within half a minute, in one transaction."""
+    settings.EMAIL_RATE = 1
+    way_out = channels(DemoMailbox(lambda: NOW, lambda *_: None))
+    with django_assert_num_queries(0):
+        assert rates_of(way_out) == {}
+        assert len(shares_of(50, way_out)) == 1
+    assert rates_of(SENDING) == {"email": 1}
+
+
+def test_a_mode_without_a_rate_does_not_wait_for_one_that_has(settings, sms, smtp_sink):
     settings.EMAIL_RATE = 10
-    ways = {"email": Way(), "sms": Way()}
-    order = [
-        whose for whose, _letter, _outcome in hand_over(ready(email=3, sms=5), ways, lambda: False, lambda _: None)
-    ]
+    started = time.monotonic()
+    handed = hand_over(ready(email=3, sms=5), SENDING, lambda: False, lambda _: None)
+    order = [whose for whose, _letter, _outcome in handed]
     assert order.index("sms4") < order.index("email1")
-    gaps = [later - sooner for sooner, later in zip(ways["email"].times, ways["email"].times[1:], strict=False)]
-    assert all(gap > 0.08 for gap in gaps)
-    assert (ways["email"].connections, ways["sms"].connections) == (1, 1)
+    assert len(smtp_sink.times) == 3
+    assert smtp_sink.times[-1] - started >= 2 / 10  # the third place is two steps behind the first
+    assert (len(sms.texts), smtp_sink.connections) == (5, 1)
 
 
-def test_a_carrier_that_is_away_is_asked_once_and_the_others_go_on():
-    ways = {"email": Way(Outcome("temporary", carrier_away=True)), "sms": Way()}
+def test_a_carrier_that_is_away_is_asked_once_and_the_others_go_on(sms, smtp_sink):
+    smtp_sink.stop()
     away, begun = set(), []
-    handed = list(hand_over(ready(email=3, sms=2), ways, lambda: False, begun.append, away))
+    handed = list(hand_over(ready(email=3, sms=2), SENDING, lambda: False, begun.append, away))
     assert [outcome.result for _whose, _letter, outcome in handed] == ["temporary"] * 3 + ["sent"] * 2
-    assert (len(ways["email"].times), away, len(begun)) == (1, {"email"}, 5)
+    assert (away, len(begun), len(sms.texts)) == ({"email"}, 5, 2)
+    smtp_sink.start()
 
 
-def test_when_it_is_over_the_rest_is_not_touched_and_nobody_waits_for_his_place(settings):
+def test_when_it_is_over_the_rest_is_not_touched_and_nobody_waits_for_his_place(settings, sms, smtp_sink):
     settings.EMAIL_RATE = 1
     begun = []
     started = time.monotonic()
-    assert len(list(hand_over(ready(email=3), {"email": Way()}, lambda: len(begun) == 1, begun.append))) == 1
-    assert begun == ["email0"]
-    assert time.monotonic() - started < 0.5
+    assert len(list(hand_over(ready(email=3), SENDING, lambda: len(begun) == 1, begun.append))) == 1
+    assert (begun, len(smtp_sink.messages)) == (["email0"], 1)
+    assert time.monotonic() - started < 0.9
 
 
 def make_due(count):
@@ -152,6 +159,8 @@ def test_workers_together_keep_the_rate(settings, smtp_sink):
 WORKER = """
 import django; django.setup()
 from django.utils import timezone
+from surveys.channels import SENDING
+from surveys.demo.mail import DemoMailbox, channels
 from surveys.flow.deliver import drain
 from surveys.models import Invitation
 from surveys.shift import Shift

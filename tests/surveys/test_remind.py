@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import transaction
 
-from surveys.flow.deliver import BACK_OFF, LEASE, deliver_due
+from surveys.flow.deliver import BACK_OFF, DOUBT, LEASE, deliver_due
 from surveys.flow.erase import erase_customer, export_customer
 from surveys.flow.expire import expire_due
 from surveys.flow.invite import invite_pending
@@ -390,3 +390,16 @@ def test_a_reminder_whose_link_somebody_holds_is_left_for_the_next_time(smtp):
     assert alone + both == 1
     assert (state(held)[0], state(free)[0]) == ("scheduled", "sent")
     assert drain(lambda: NOW) == 1
+
+
+def test_a_reminder_that_may_have_arrived_twice_is_not_sent_again_and_its_link_stays_open(smtp):
+    reminder = make_reminder()
+    smtp.drops = True
+    assert remind_due(NOW) == (1, 0)
+    assert remind_due(NOW + DOUBT - timedelta(seconds=1)) == (0, 0)
+    assert remind_due(NOW + DOUBT) == (1, 0)
+    assert remind_due(NOW + DAY) == (0, 0)
+    assert state(reminder) == ("failed", "undeliverable")
+    assert len({mail["Message-ID"] for _to, mail in smtp.messages}) == 1
+    assert len(smtp.messages) == 2
+    assert Invitation.objects.get().status == "sent"

@@ -1,5 +1,7 @@
 """Unsubscribing by mail: the token of a letter, and nothing else, in whatever a mail server hands over."""
 
+import hmac
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +12,12 @@ from urllib.parse import quote
 import pytest
 from django.db import connection
 
+from surveys.channels.email import inbound
 from surveys.flow.compose import unsubscribe_header
 from surveys.flow.take_mail import HEADERS_MAX, Taken, take_mail
 from surveys.models import Invitation, Suppression
 from tests.factories import NOW, make_customer, make_invitation, make_organisation
+from tests.mail_api import basic
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,6 +130,63 @@ def test_what_is_logged_names_nobody(caplog):
     assert "no token" in caplog.text
     assert "Message-ID '<m@example.com>'" in caplog.text
     assert "Li" not in caplog.text.replace("unsubscribing", "")
+
+
+# --- Where a provider receives it -------------------------------------------------------------------------------------
+
+
+def mailgun_form(key: str = "key-1", **fields: str) -> dict[str, str]:
+    """What a route of Mailgun forwards, signed."""
+    signature = hmac.new(key.encode(), b"1700000000t1", "sha256").hexdigest()
+    return {"timestamp": "1700000000", "token": "t1", "signature": signature, "recipient": OURS, **fields}
+
+
+def test_a_mail_that_mailgun_forwards_unsubscribes_and_a_forged_one_does_not(client, mail_api, settings):
+    raw = mail(GOOD).decode()
+    path = "/email/inbound/mailgun/"
+    assert client.post(path, mailgun_form("another-key", **{"body-mime": raw})).status_code == 403
+    assert client.post(path, mailgun_form(sender="", **{"body-mime": raw})).status_code == 200  # a bounce
+    assert suppressed() == 0
+    assert client.post(path, mailgun_form(sender="li@example.com", **{"body-mime": raw})).status_code == 200
+    assert suppressed() > 0
+    Suppression.objects.all().delete()
+    parsed = {"subject": GOOD, "from": "li@example.com", "To": OURS, "body-plain": "", "message-headers": "[]"}
+    assert client.post(path, mailgun_form(**parsed)).status_code == 200
+    assert client.post(path, mailgun_form(**{"attachment-count": "many"})).status_code == 400
+    assert client.post("/email/inbound/postmark/", {}).status_code == 404
+
+
+def test_a_mail_that_postmark_posts_unsubscribes_by_the_plus_of_its_recipient(client, mail_api):
+    mail_api.use("postmark")
+    event = {
+        "FromFull": {"Email": "li@example.com"}, "ToFull": [{"Email": OURS}], "Subject": "Stop", "TextBody": "x",
+        "OriginalRecipient": "unsubscribe+abcDEF_-0123456789wxyz@cx.example.org",
+    }  # fmt: skip
+
+    def post(**headers: str) -> int:
+        body = json.dumps(event)
+        return client.post(
+            "/email/inbound/postmark/", body, content_type="application/json", headers=headers
+        ).status_code
+
+    assert post(**basic("guess")) == post() == 403
+    assert suppressed() == 0
+    assert post(**basic()) == 200
+    assert suppressed() > 0
+
+
+@pytest.mark.parametrize("name", sorted(inbound._HOLD))
+def test_each_provider_that_may_bring_mails_has_a_view_for_them(settings, name):
+    settings.CX_EMAIL_PROVIDER, settings.CX_EMAIL_IS_HEARD = name, True
+    settings.ANYMAIL = {
+        f"{name.upper()}_{key}": "x" for key in ("API_KEY", "WEBHOOK_KEY", "SIGNING_SECRET", "INBOUND_SECRET")
+    }
+    assert inbound.view() is not None
+    settings.CX_EMAIL_PROVIDER = "amazon_ses"
+    assert inbound.view() is None
+
+
+# --- Where a mail server pipes it -------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

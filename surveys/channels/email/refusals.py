@@ -13,6 +13,7 @@ from typing import Any
 from anymail.exceptions import AnymailAPIError, AnymailError, AnymailInvalidAddress, AnymailRecipientsRefused
 from django.core.exceptions import ImproperlyConfigured
 
+from surveys.doubt import was_handed_over
 from surveys.letters import DETAIL_MAX, Outcome, retry_after_s
 
 # This address will never work; it may work another day, and is to blame; it has nothing to do with the address.
@@ -69,8 +70,8 @@ def judge(code: int, text: str, *, of_recipient: bool = True) -> str:
     return SOFT if code in _SOFT_CODES else OURS
 
 
-def outcome_of_smtp(error: smtplib.SMTPException) -> Outcome:
-    """What a mail server's refusal means."""
+def outcome_of_smtp(error: smtplib.SMTPException, handed_over: bool = False) -> Outcome:
+    """What a mail server's refusal means. `handed_over`: it had the whole message, and then the connection was lost."""
     of_recipient = isinstance(error, smtplib.SMTPRecipientsRefused)
     reply: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
@@ -78,7 +79,7 @@ def outcome_of_smtp(error: smtplib.SMTPException) -> Outcome:
     elif isinstance(error, smtplib.SMTPResponseException):
         code, reply = error.smtp_code, error.smtp_error
     else:
-        return _away(error)
+        return outcome_of_loss(error, handed_over)
     text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
     detail = f"{code} {' '.join(text.split())}"[:DETAIL_MAX]
     about_us = isinstance(error, smtplib.SMTPConnectError | smtplib.SMTPHeloError | smtplib.SMTPAuthenticationError)
@@ -91,8 +92,10 @@ def outcome_of_smtp(error: smtplib.SMTPException) -> Outcome:
     return Outcome("temporary", detail, soft=verdict == SOFT)
 
 
-def _away(error: Exception) -> Outcome:
-    return Outcome("temporary", f"{type(error).__name__}: {error}"[:DETAIL_MAX], carrier_away=True)
+def outcome_of_loss(error: Exception, handed_over: bool = False) -> Outcome:
+    """A carrier that is not there, or no longer."""
+    detail = f"{type(error).__name__}: {error}"[:DETAIL_MAX]
+    return Outcome("temporary", detail, carrier_away=True, in_doubt=handed_over)
 
 
 # --- Providers --------------------------------------------------------------------------------------------------------
@@ -130,11 +133,12 @@ def outcome_of_anymail(error: AnymailError, message: Any) -> Outcome:
     code = _status_of(answer)
     if code is None:
         # Without its words: they quote the address with what stands in it.
-        return Outcome("temporary", f"{type(error).__name__}: the provider does not answer", carrier_away=True)
+        detail = f"{type(error).__name__}: the provider does not answer"
+        return Outcome("temporary", detail, carrier_away=True, in_doubt=_was_handed_over(error))
     text = _words_of(answer)
     detail = f"{code} {' '.join(text[:DETAIL_MAX].split())}"[:DETAIL_MAX].rstrip()
     if 200 <= code < 300:
-        return Outcome("temporary", f"Not understood: {detail}"[:DETAIL_MAX], carrier_away=True)
+        return Outcome("temporary", f"Not understood: {detail}"[:DETAIL_MAX], carrier_away=True, in_doubt=True)
     if code in _TEMPORARY or code in _ACCOUNT or code >= 500 or code < 400:
         wait_s = retry_after_s(answer.headers) if hasattr(answer, "headers") else 0
         return Outcome("temporary", detail, carrier_away=True, retry_after_s=wait_s)
@@ -142,12 +146,12 @@ def outcome_of_anymail(error: AnymailError, message: Any) -> Outcome:
     return Outcome("permanent" if is_address else "temporary", detail)
 
 
-def outcome_of_nonsense(error: Exception) -> Outcome:
-    """A provider's answer that even anymail did not expect: nobody knows what became of the message."""
-    if isinstance(error, ImproperlyConfigured | OSError):
-        return _away(error)
+def outcome_of_nonsense(error: Exception, answered: bool = False) -> Outcome:
+    """A provider's answer that even anymail did not expect: nobody knows what became of the message, where it was `answered`."""
+    if isinstance(error, ImproperlyConfigured):
+        return outcome_of_loss(error)
     # Not away: a letter that cannot be put into words must not keep the others from leaving.
-    return Outcome("temporary", f"Not understood: {type(error).__name__}: {error}"[:DETAIL_MAX])
+    return Outcome("temporary", f"Not understood: {type(error).__name__}: {error}"[:DETAIL_MAX], in_doubt=answered)
 
 
 def _refused(said: str, message: Any) -> Outcome:
@@ -168,6 +172,11 @@ def _refused(said: str, message: Any) -> Outcome:
     ):
         return Outcome("temporary", detail)
     return Outcome("permanent", detail)
+
+
+def _was_handed_over(error: AnymailAPIError) -> bool:
+    """Anymail raises its own error from that of requests (or boto3, of which nobody can tell)."""
+    return isinstance(error.__cause__, Exception) and was_handed_over(error.__cause__)
 
 
 def _status_of(answer: Any) -> int | None:

@@ -48,22 +48,34 @@ def view() -> type[View] | None:
 
     ImproperlyConfigured (or ImportError) where something that it needs is missing.
     """
+    return webhook_view("Tracking")
+
+
+def webhook_view(purpose: str) -> type[View] | None:
+    """`view`, of what is said about letters ("Tracking") or of mails that come in ("Inbound")."""
     name = settings.CX_EMAIL_PROVIDER
     if not name or not settings.CX_EMAIL_IS_HEARD:
         return None
-    found = _VIEWS.get(name, f"{_NAMES.get(name, name.title())}TrackingWebhookView")
+    found = _VIEWS.get(name, f"{_NAMES.get(name, name.title())}{purpose}WebhookView")
     kind: type[View] = import_string(f"anymail.webhooks.{name}.{found}")
     return kind
 
 
 def read_reports(kind: type[Any], request: HttpRequest) -> list[Report]:
     """What one request says of our letters. Forged where it is not the provider's, Unreadable where it is not in its form."""
+    try:
+        return [report for event in read_events(kind, request) if (report := report_of(event)) is not None]
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from None
+
+
+def read_events(kind: type[Any], request: HttpRequest) -> list[Any]:
+    """Anymail's events of one request. Forged, Unreadable."""
     webhook = kind()
     webhook.setup(request)
     try:
         webhook.run_validators(request)
-        events = webhook.parse_events(request)
-        return [report for event in events if (report := report_of(event)) is not None]
+        return list(webhook.parse_events(request))
     except AnymailWebhookValidationFailure as error:
         raise Forged(str(error)) from None
     except (

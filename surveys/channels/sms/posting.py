@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 
+from surveys.doubt import was_handed_over
 from surveys.letters import DETAIL_MAX, Outcome, retry_after_s
 
 TIMEOUT = (5, 10)  # to connect, and between two bytes; flow/deliver.py's lease must outlast them
@@ -33,7 +34,8 @@ def post(
         )
     except requests.RequestException as error:
         # Without its words: they quote the address with what stands in it.
-        return Outcome("temporary", f"{type(error).__name__}: the provider does not answer", carrier_away=True)
+        said_nothing = f"{type(error).__name__}: the provider does not answer"
+        return Outcome("temporary", said_nothing, carrier_away=True, in_doubt=was_handed_over(error))
     if answer.status_code == 429:
         return Outcome("temporary", said(answer), carrier_away=True, retry_after_s=retry_after_s(answer.headers))
     if answer.status_code >= 500 or 300 <= answer.status_code < 400 or answer.status_code in ABOUT_US:
@@ -47,8 +49,9 @@ def said(answer: requests.Response) -> str:
 
 
 def wrong(answer: requests.Response) -> Outcome:
-    """An answer that is not in the provider's form: nobody knows what became of the message."""
-    return Outcome("temporary", f"Not understood: {said(answer)}"[:DETAIL_MAX], carrier_away=True)
+    """An answer that is not in the provider's form: nobody knows what became of the message, if it was not refused."""
+    detail = f"Not understood: {said(answer)}"[:DETAIL_MAX]
+    return Outcome("temporary", detail, carrier_away=True, in_doubt=answer.ok)
 
 
 def json_of(answer: requests.Response) -> Any:

@@ -82,6 +82,7 @@ def test_what_a_provider_says_is_told_apart(mail_api, status, body, result, away
     outcome = send()
     assert what(outcome) == (result, away, "")
     assert str(status) in outcome.detail
+    assert outcome.in_doubt is (status == 200)  # taken, in words that nobody understands
     assert len(mail_api.requests) == 1
 
 
@@ -95,12 +96,14 @@ def test_a_provider_that_is_silent_is_away_and_its_address_stays_our_secret(mail
     mail_api.pause_s = 1
     outcome = send()
     assert what(outcome) == ("temporary", True, "")
+    assert outcome.in_doubt  # it has the letter, and may bring it
     assert "mg.example.com" not in outcome.detail
 
 
 def test_a_provider_that_is_gone_is_away(mail_api):
     mail_api.stop()
-    assert what(send()) == ("temporary", True, "")
+    outcome = send()
+    assert (what(outcome), outcome.in_doubt) == (("temporary", True, ""), False)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _deliver_batch(
     now: datetime, limit: int, channels: Mapping[str, Any], among: Q, over: Callable[[], bool], away: set[str]
 ) -> tuple[int, int, int]:
     """(claimed, to be sent, sent). `away` comes to hold the modes whose carrier is."""
-    claimed = _claim(now, limit, among)
+    claimed = _claim(now, limit, among, channels)
     ready = [(invitation.mode, invitation, letter) for invitation, letter in claimed.letters]
     untouched = {invitation.pk for invitation, _letter in claimed.letters}
     sent = 0
@@ -117,7 +117,7 @@ class _Claim:
     )  # the hashes of their addresses, and when before
 
 
-def _claim(now: datetime, limit: int, among: Q) -> _Claim:
+def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> _Claim:
     """First transaction: who may still be written to, with a lease on each."""
     with transaction.atomic():
         free = (
@@ -129,7 +129,7 @@ def _claim(now: datetime, limit: int, among: Q) -> _Claim:
             .prefetch_related("touchpoint", "instrument", "rule")  # a few, which most rows share
             .order_by("send_at", "id")
         )
-        due = [row for share, most in shares_of(limit, SENDING) for row in free.filter(share)[:most]]
+        due = [row for share, most in shares_of(limit, channels) for row in free.filter(share)[:most]]
         if not due:
             return _Claim(0, [])
         # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and

@@ -74,7 +74,7 @@ def _remind_batch(
     now: datetime, limit: int, channels: Mapping[str, Any], over: Callable[[], bool]
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
-    claimed = _claim(now, limit)
+    claimed = _claim(now, limit, channels)
     ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
@@ -100,7 +100,7 @@ class _Claim:
     ready: Sequence[_Claimed] = ()
 
 
-def _claim(now: datetime, limit: int) -> _Claim:
+def _claim(now: datetime, limit: int, channels: Mapping[str, Any]) -> _Claim:
     """First transaction: who is to be reminded after all, with a lease on each."""
     due = Reminder.objects.filter(status=Status.SCHEDULED, send_at__lte=now)
     due = due.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
@@ -111,7 +111,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
         first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
-        shares = shares_of(limit, SENDING, "invitation__mode")
+        shares = shares_of(limit, channels, "invitation__mode")
         ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)

@@ -3,6 +3,7 @@
 import secrets
 from datetime import time
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -284,6 +285,7 @@ class DeliveryAttempt(models.Model):
         verbose_name_plural = _("delivery attempts")
         ordering = ["-at"]
         indexes = [
+            BrinIndex(fields=["at"], name="attempt_by_time", autosummarize=True),
             models.Index(fields=["-at"], name="attempt_failed", condition=~models.Q(result="sent")),
             models.Index(fields=["reference"], name="attempt_reference", condition=~models.Q(reference="")),
             models.Index(fields=["address_hash", "-at"], name="attempt_to", condition=~models.Q(address_hash="")),

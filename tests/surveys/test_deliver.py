@@ -1,3 +1,4 @@
+import contextlib
 import re
 from datetime import timedelta
 
@@ -302,3 +303,44 @@ def test_before_the_message_is_handed_over_nothing_is_in_doubt(smtp, command):
     assert deliver_due(NOW + timedelta(minutes=36)) == (1, 1)
     assert set(DeliveryAttempt.objects.values_list("result", flat=True)) == {"temporary", "sent"}
     assert len(smtp.messages) == 1
+
+
+def test_a_message_that_ends_whoever_sends_it_goes_out_a_handful_of_times_and_not_for_ever(smtp, monkeypatch):
+    """Each time it has gone out, and nothing is written. The leases grow, and after four days it is given up."""
+    make_due()
+
+    def cut_off(*_arguments):
+        raise RuntimeError
+
+    monkeypatch.setattr("surveys.flow.deliver._settle", cut_off)
+    now = NOW
+    spans = []
+    while now < NOW + timedelta(days=8):
+        with contextlib.suppress(RuntimeError):
+            deliver_due(now)
+        lease_until = Invitation.objects.values_list("lease_until", flat=True).get()
+        if lease_until is None:
+            break
+        assert deliver_due(lease_until - timedelta(seconds=1)) == (0, 0)
+        spans.append(lease_until - now)
+        now = lease_until
+    assert spans[:3] == [LEASE, 2 * LEASE, 4 * LEASE]
+    assert len(smtp.messages) == len(spans) <= 12
+    assert Invitation.objects.values_list("status", "reason").get() == ("failed", "undeliverable")
+    assert len({mail["Message-ID"] for _to, mail in smtp.messages}) == 1
+
+
+def test_tries_of_which_the_result_is_known_leave_the_lease_as_it_is(smtp):
+    invitation = make_due()
+    smtp.refuse_all = "451 4.7.1 try later"
+    for minutes in (0, 1, 6):
+        deliver_due(NOW + timedelta(minutes=minutes))
+    held = []
+    again = NOW + timedelta(minutes=36)
+
+    def seen():
+        held.append(Invitation.objects.get(pk=invitation.pk).lease_until)
+        return False
+
+    deliver_due(again, over=seen)
+    assert held[0] == again + LEASE

@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from surveys import shift
+from surveys import seats, shift
 
 warnings.simplefilter("ignore", SecurityWarning)  # that we run as root is said once, by the server
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cxsurvey.settings")
@@ -37,6 +37,11 @@ app.conf.beat_schedule = {
     "links whose time is over": every(600, "surveys.tasks.expire_due"),
     "sign of life of a worker": every(10, "surveys.tasks.heartbeat"),
 }
+
+
+@worker_init.connect
+def keep_one_process_free(sender: Any = None, **_: Any) -> None:
+    seats.open_room(sender.concurrency)
 
 
 @worker_ready.connect

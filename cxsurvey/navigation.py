@@ -32,6 +32,12 @@ OVERVIEW: Entry = {
     "link": reverse_lazy("admin:index"),
     "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
 }
+RESPONSE: Entry = {
+    "title": _("Invitations & response"),
+    "icon": "filter_alt",
+    "link": reverse_lazy("response"),
+    "permission": OVERVIEW["permission"],
+}
 WHY: Entry = {
     "title": _("Why?"),
     "icon": "help",
@@ -45,6 +51,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            RESPONSE,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),

@@ -163,6 +163,29 @@ def web_response_rate(answered: int, shown: int) -> Estimate:
     return _percent(answered, shown)
 
 
+def response_rate(answered: int, invited: int) -> Estimate:
+    """Percent of the invitations that were answered, in part or in whole, with Wilson's interval; n is the invitations.
+
+    Over whatever was sent this is RR2, once no link is open any more. ValueError below 0 and where more answered than were invited.
+    """
+    if answered < 0 or invited < answered:
+        raise ValueError(f"{answered} of {invited} is not a share")
+    return _percent(answered, invited)
+
+
+def per_thousand(events: int, messages: int) -> Estimate:
+    """Events per 1,000 messages, such as complaints, with Wilson's interval; n is the messages.
+
+    No value where there were more events than messages: they are then of other messages. ValueError below 0.
+    """
+    if events < 0 or messages < 0:
+        raise ValueError("a count is below 0")
+    if messages == 0 or events > messages:
+        return Estimate(None, None, None, messages)
+    low, high = wilson(events, messages)
+    return Estimate(1000 * events / messages, 1000 * low, 1000 * high, messages)
+
+
 def csat_top_box(histogram: Sequence[int], scale: Scale) -> Estimate:
     """Customer satisfaction: percent of answers in the top two boxes, with Wilson's interval; shape (5,) or (7,).
 
@@ -214,6 +237,17 @@ def response_rates(
             denominator = known + share * unknown
             rates[f"RR{name + 2 * step}"] = 100 * numerator / denominator if denominator else None
     return dict(sorted(rates.items()))
+
+
+def eligible_share(arrived: int, returned: int) -> float | None:
+    """e of RR3 and RR4: of the invitations whose fate is known, the share that arrived, 0…1; None where none is known.
+
+    It takes the unknown ones for the same as the known ones, which AAPOR calls proportional allocation. ValueError below 0.
+    Source: AAPOR, "Standard Definitions", 10th ed. 2023, on estimating e.
+    """
+    if min(arrived, returned) < 0:
+        raise ValueError("a count is below 0")
+    return arrived / (arrived + returned) if arrived + returned else None
 
 
 # --- Means ------------------------------------------------------------------------------------------------------------

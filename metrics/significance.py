@@ -1,6 +1,7 @@
-"""PURE: did it change? In: two Estimates of independent answers. Out: the Estimate of their difference."""
+"""PURE: did it change, do they differ? In: two Estimates or counts of independent answers. Out: their difference, its p."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -34,7 +35,7 @@ def is_significant(change: Estimate) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ZTest:
-    """A difference and its standard error, both in NPS points; z; and the two-sided p of no difference at all."""
+    """A difference and its standard error, in the unit of the function that made them; z; the two-sided p of no difference."""
 
     difference: float
     standard_error: float
@@ -45,7 +46,7 @@ class ZTest:
 def nps_z_test(
     now: tuple[float, float, float], before: tuple[float, float, float], *, adjusted: bool = True
 ) -> ZTest | None:
-    """Whether two Net Promoter Scores of independent answers differ, from (detractors, passives, promoters) of each.
+    """Whether two Net Promoter Scores of independent answers differ, in points, from (detractors, passives, promoters) of each.
 
     `adjusted` adds Rocks' prior to both sides, as his interval does: the plain test finds differences too readily in small samples.
     None where a side has nobody, or where neither side varies at all: then there is no error to measure a difference by.
@@ -66,3 +67,42 @@ def nps_z_test(
     difference, error = scores[0] - scores[1], math.sqrt(squares)
     z = difference / error
     return ZTest(difference, error, z, 2 * NormalDist().cdf(-abs(z)))
+
+
+EXPECTED_AT_LEAST = 5  # in each of the four cells; with fewer, z is not near enough to normal
+
+
+def share_z_test(successes: int, n: int, other_successes: int, other_n: int) -> ZTest | None:
+    """Whether two shares of independent people differ, in percentage points, with the pooled standard error.
+
+    z² is Pearson's χ² of the table of both; so it is also the test of whether a group's part among those who answered differs
+    from its part among those who did not. None where a side has nobody, where nobody or everybody succeeded, and where a cell of
+    the table is expected to hold fewer than five. ValueError where successes do not lie in 0…n.
+    Source: Pearson, "On the Criterion that a Given System of Deviations…", Philosophical Magazine 50, 1900; Cochran, "Some Methods
+    for Strengthening the Common χ² Tests", Biometrics 10, 1954, for the five. Not valid where one person stands on both sides.
+    """
+    for count, of in ((successes, n), (other_successes, other_n)):
+        if not 0 <= count <= of:
+            raise ValueError(f"{count} of {of} is not a share")
+    if min(n, other_n) == 0:
+        return None
+    pooled = (successes + other_successes) / (n + other_n)
+    if min(n, other_n) * min(pooled, 1 - pooled) < EXPECTED_AT_LEAST:
+        return None
+    difference = 100 * (successes / n - other_successes / other_n)
+    error = 100 * math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / other_n))
+    z = difference / error
+    return ZTest(difference, error, z, 2 * NormalDist().cdf(-abs(z)))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Each p, adjusted for all of them being looked at together, in their order: at most 5 % find any difference where there is none.
+
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    adjusted = [0.0] * len(ps)
+    reached = 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        reached = max(reached, min(1.0, (len(ps) - rank) * ps[place]))
+        adjusted[place] = reached
+    return adjusted

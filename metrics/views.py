@@ -16,6 +16,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, Model, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -53,7 +54,7 @@ VERBATIMS = 12
 LOOK_BACK = timedelta(days=7)  # a delivery that failed longer ago is no news
 MAX_GROUPS = 50
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 Options = Sequence[tuple[str, str]]
 Offered = Mapping[str, tuple[str, Options]]  # what can be filtered by: a title and its choices
 
@@ -61,22 +62,22 @@ Offered = Mapping[str, tuple[str, Options]]  # what can be filtered by: a title 
 def staff_page(view: View) -> View:
     """Behind the admin's login, which also keeps caches out, and for those who may see scores; read-only.
 
-    It tells the organisation's time itself (`_page`): the organisation is read anyway.
+    It tells the organisation's time itself (`render_page`): the organisation is read anyway.
     """
 
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.has_perm(SEES_SCORES):
             return view(request, *args, **kwargs)
         title = _("These pages are not open to you")
         text = _("Your account may not see scores. An administrator can add it to a group that does.")
-        return _notice(request, title, text, status=403)
+        return render_notice(request, title, text, status=403)
 
     wrapped: View = admin.site.admin_view(require_safe(guarded))
     wrapped.tells_own_time = True  # type: ignore[attr-defined]
     return wrapped
 
 
-def _notice(request: HttpRequest, title: str, text: str, status: int) -> HttpResponse:
+def render_notice(request: HttpRequest, title: str, text: str, status: int) -> HttpResponse:
     context = {**admin.site.each_context(request), "title": title, "text": text}
     return TemplateResponse(request, "staff/notice.html", context, status=status).render()
 
@@ -182,18 +183,18 @@ def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:
         ("retried", _("Messages being tried again"), DeliveryAttempt, {"result__exact": "temporary"}),
     )
     return [
-        Waits(title, getattr(organisation, name) or 0, _list_url(model, query))
+        Waits(title, getattr(organisation, name) or 0, list_url(model, query))
         for name, title, model, query in kinds
-        if _may_view(request, model)
+        if may_view(request, model)
     ]
 
 
-def _may_view(request: HttpRequest, model: type[Model]) -> bool:
+def may_view(request: HttpRequest, model: type[Model]) -> bool:
     """Whether the admin would show this user its list of these rows: it may ask for more than the model's own permission."""
     return admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
 
 
-def _list_url(model: type[Model], query: Mapping[str, Any]) -> str:
+def list_url(model: type[Model], query: Mapping[str, Any]) -> str:
     return f"{reverse(f'admin:{model._meta.app_label}_{model._meta.model_name}_changelist')}?{urlencode(query)}"
 
 
@@ -232,7 +233,7 @@ class Filters:
         return begin, datetime.combine(self.period.last + timedelta(days=1), time.min, zone)
 
 
-def _query(request: HttpRequest, **changes: str) -> str:
+def query_with(request: HttpRequest, **changes: str) -> str:
     """This page's query with other values; "" takes one away."""
     query = request.GET.copy()
     for name, value in changes.items():
@@ -242,8 +243,8 @@ def _query(request: HttpRequest, **changes: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _choices(request: HttpRequest, filters: Filters, offered: Offered) -> dict[str, Any]:
-    """What the filter bar draws."""
+def filter_bar(request: HttpRequest, filters: Filters, offered: Offered, *kept: str) -> dict[str, Any]:
+    """What the filter bar draws. `kept`: what else of the URL the form carries on."""
     titles = {
         "7d": _("7 days"),
         "30d": _("30 days"),
@@ -259,14 +260,14 @@ def _choices(request: HttpRequest, filters: Filters, offered: Offered) -> dict[s
             {
                 "title": titles[key],
                 "current": key == period.key,
-                "query": _query(request, period=key, **(days if key == "custom" else {"from": "", "to": ""})),
+                "query": query_with(request, period=key, **(days if key == "custom" else {"from": "", "to": ""})),
             }
             for key in KEYS
         ],
         "period": period,
         "days": days,
         "before": period.before,
-        "trend": request.GET.get("trend", ""),
+        "kept": [(name, value) for name in kept if (value := request.GET.get(name, ""))],
         "fields": [
             {"name": name, "title": title, "options": options, "value": filters.chosen[name]}
             for name, (title, options) in offered.items()
@@ -274,11 +275,11 @@ def _choices(request: HttpRequest, filters: Filters, offered: Offered) -> dict[s
         ],
         "wrong": filters.wrong,
         "is_narrowed": any(filters.chosen.values()),
-        "widened": _query(request, **dict.fromkeys(offered, "")),
+        "widened": query_with(request, **dict.fromkeys(offered, "")),
     }
 
 
-def _page(request: HttpRequest, template: str, frame: Frame, context: dict[str, Any]) -> HttpResponse:
+def render_page(request: HttpRequest, template: str, frame: Frame, context: dict[str, Any]) -> HttpResponse:
     """Rendered at once, since times are told in the organisation's zone and queries are counted here."""
     with timezone.override(frame.organisation.zone):
         common = {
@@ -308,12 +309,12 @@ def overview(request: HttpRequest) -> HttpResponse:
     matrix = pages.matrix(rows, _places(frame, filters, rows))
     context = {
         "title": _("Overview"),
-        "filters": _choices(request, filters, offered),
+        "filters": filter_bar(request, filters, offered, "trend"),
         "matrix": matrix,
-        "touchpoint_query": _query(request, journey="", channel=""),
+        "touchpoint_query": query_with(request, journey="", channel=""),
         "waiting": frame.waiting,
         "newest": _newest(request, frame, filters),
-        "answers_url": _list_url(Response, {}) if _may_view(request, Response) else "",
+        "answers_url": list_url(Response, {}) if may_view(request, Response) else "",
         "new_touchpoint_url": _add_url(request),
         "has_touchpoints": bool(frame.touchpoints),
     }
@@ -332,7 +333,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "trend": pages.trend(column, series, interval, {}),
             "trend_tabs": _trend_tabs(request, matrix.columns, column),
         }
-    return _page(request, "staff/overview.html", frame, context)
+    return render_page(request, "staff/overview.html", frame, context)
 
 
 def _add_url(request: HttpRequest) -> str:
@@ -359,7 +360,7 @@ def _trend_tabs(request: HttpRequest, columns: Sequence[Column], current: Column
     return [
         {
             "title": pages.title(column),
-            "query": _query(request, trend=pages.column_key(column)),
+            "query": query_with(request, trend=pages.column_key(column)),
             "current": column == current,
         }
         for column in columns
@@ -395,7 +396,7 @@ def _newest(request: HttpRequest, frame: Frame, filters: Filters) -> list[ShownA
 
 def _shown(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> list[ShownAnswer]:
     """Comments are not even fetched for those who may not read them."""
-    may_read, may_open = request.user.has_perm(SEES_ANSWERS), _may_view(request, Response)
+    may_read, may_open = request.user.has_perm(SEES_ANSWERS), may_view(request, Response)
     names = {touchpoint.pk: touchpoint for touchpoint in frame.touchpoints.values()}
     if not may_read:
         rows = rows.defer("comment")
@@ -429,7 +430,9 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
     touchpoint = frame.touchpoints.get(slug)
     if touchpoint is None:
         title = _("There is no touchpoint “%(slug)s”") % {"slug": slug}
-        return _notice(request, title, _("It may have another name now. The overview lists all there are."), status=404)
+        return render_notice(
+            request, title, _("It may have another name now. The overview lists all there are."), status=404
+        )
     offered: Offered = {
         "mode": (_("Collected by"), [(value, str(label)) for value, label in Mode.choices]),
         "segment": (_("Segment"), frame.segment_choices),
@@ -443,12 +446,12 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
         "title": touchpoint.label,
         "touchpoint": touchpoint,
         "place": place_of(touchpoint),
-        "filters": _choices(request, filters, offered),
+        "filters": filter_bar(request, filters, offered, "trend"),
         "figures": [_figure(found[column], touchpoint) for column in columns],
-        "overview_query": _query(request, mode="", trend=""),
+        "overview_query": query_with(request, mode="", trend=""),
         "verbatims": _verbatims(request, touchpoint, frame, filters) if may_read else [],
-        "answers_url": _list_url(Response, {"touchpoint__id__exact": touchpoint.pk})
-        if _may_view(request, Response)
+        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk})
+        if may_view(request, Response)
         else "",
     }
     if columns:
@@ -473,9 +476,9 @@ def touchpoint_page(request: HttpRequest, slug: str) -> HttpResponse:
             "codes_url": reverse("admin:surveys_touchpoint_codes", args=[touchpoint.pk]),
             "snippet": links.embed_snippet(touchpoint),
             "qr": links.qr_svg(links.public_url(touchpoint, "qr")),
-            "settings_url": _row_url(Touchpoint, touchpoint.pk) if _may_view(request, Touchpoint) else "",
+            "settings_url": _row_url(Touchpoint, touchpoint.pk) if may_view(request, Touchpoint) else "",
         }
-    return _page(request, "staff/touchpoint.html", frame, context)
+    return render_page(request, "staff/touchpoint.html", frame, context)
 
 
 def _reach(touchpoint: Touchpoint, frame: Frame, filters: Filters) -> dict[str, Any]:
@@ -544,7 +547,7 @@ def _parts(request: HttpRequest, dimension: str, groups: Sequence[tuple[str, Mea
         Part(
             names.get(key, key) or _("(none)"),
             pages.figure((part.metric, part.points), pages.of(part), None, {}, longest),
-            _query(request, **{dimension: key}) if key and dimension in ("mode", "segment") else "",
+            query_with(request, **{dimension: key}) if key and dimension in ("mode", "segment") else "",
         )
         for key, part in groups
     ]

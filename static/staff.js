@@ -31,6 +31,8 @@
         label: data.words.value, data: data.values, borderColor: accent, backgroundColor: accent, borderWidth: 2,
         pointRadius: data.values.length > 40 ? 0 : 3, pointHoverRadius: 5, pointBackgroundColor: accent, pointBorderColor: accent,
         pointHoverBackgroundColor: accent, pointHoverBorderColor: accent, tension: 0,
+        // What can still rise is drawn with dashes.
+        segment: { borderDash: (piece) => (data.rising?.[piece.p1DataIndex] ? [4, 4] : undefined) },
       },
       { ...plain, label: data.words.interval, data: data.highs, fill: "+1" },
       { ...plain, label: "", data: data.lows, fill: false },
@@ -98,6 +100,17 @@
     button.textContent = button.dataset.done;
     setTimeout(() => { button.textContent = before; }, 2000);
   });
+
+  // A page that counts takes a while: it is seen that it was asked. Whoever comes back finds it as it was.
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches(".cx-form")) busy(true);
+  });
+  const busy = (is) => {
+    const page = document.querySelector(".cx");
+    page?.setAttribute("aria-busy", String(is));
+    page?.querySelectorAll(":scope > :not(.cx-filters)").forEach((part) => part.classList.toggle("cx-busy", is));
+  };
+  addEventListener("pageshow", () => busy(false));
 
   drawAll();
   // The theme is a class of the root element, set by the switch and, at first, by Alpine after this script.

@@ -52,7 +52,7 @@ def mail_bytes(message: EmailMultiAlternatives) -> bytes | None:
     if message.reply_to:
         headers["Reply-To"] = ", ".join(message.reply_to)
     headers["Date"] = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
-    boundary = f"=_{os.urandom(12).hex()}"  # "=_" is in no quoted-printable text; RFC 2045, 6.7
+    boundary = f"=_{os.urandom(12).hex()}"  # which nobody can have written into a text
     lines = [f'Content-Type: multipart/alternative; boundary="{boundary}"', "MIME-Version: 1.0"]
     lines += [_line(name, value) for name, value in (headers | message.extra_headers).items()]
     try:

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from surveys.bell import ring
 from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.seats import seat
 from surveys.shift import Shift
 
 # A message takes thirteen steps of EMAIL_TIMEOUT at most, and begins within the shift. Cut off in the middle it would be sent once more,
@@ -36,7 +37,11 @@ def ask_by_calendar() -> None:
 def deliver_due() -> None:
     """Send invitations that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    deliver.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            # A batch of reminders first: while much is due, who sends reminders alone finds no seat.
+            remind.remind_due(timezone.now(), over=shift.is_over)
+            deliver.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(deliver_due)
 
@@ -45,7 +50,9 @@ def deliver_due() -> None:
 def remind_due() -> None:
     """Send reminders that are due. Safe to repeat: each is leased before it is sent."""
     shift = Shift()
-    remind.drain(timezone.now, over=shift.is_over)
+    with seat() as free:
+        if free:
+            remind.drain(timezone.now, over=shift.is_over)
     if shift.is_over():
         ring(remind_due)
 

@@ -1,5 +1,6 @@
 """A real HTTP server in the place of an SMS provider: keeps what it is sent, and answers as it is told to."""
 
+import contextlib
 import json
 import threading
 import time
@@ -52,8 +53,9 @@ class SmsServer:
                 for name, value in {**first, **more}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                with contextlib.suppress(OSError):  # who asked may have gone, or been killed
+                    self.end_headers()
+                    self.wfile.write(data)
 
             do_GET = do_POST
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from time import monotonic
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -35,6 +36,7 @@ from surveys.words import rounded
 May = Callable[[str], bool]
 SPANS = (7, 30, 90)
 USUAL = 30
+PAUSE_S = 0.3  # between two pieces; writing one is how it is noticed that the reader is gone
 NEXT = "\n<!-- next -->\n"  # between the pieces that the script takes over
 PLACE = "<!-- the run -->"  # where they go on a page without it
 SCRIPT = "fetch"
@@ -226,10 +228,14 @@ def _told(rule: InvitationRule, days: int, now: datetime, may: May, language: st
     with translation.override(language), timezone.override(zone):
         yield piece("_dry_run_progress", share=0, events=number_format(0))
         result: Result | None = None
+        told_at = 0.0
         try:
             with closing(dry_run(rule, now - timedelta(days=days), now)) as steps:  # type: ignore[type-var]
                 for step in steps:
                     if isinstance(step, Progress):
+                        if monotonic() - told_at < PAUSE_S:
+                            continue
+                        told_at = monotonic()
                         events = number_format(step.events, force_grouping=True)
                         yield piece("_dry_run_progress", share=int(100 * step.share), events=events)
                     else:

@@ -1,4 +1,6 @@
-"""A rule's letters as customers get them: preview in each language, what is missing, and a test to oneself. In: rows as last saved.
+"""A rule's letters as customers get them: preview in each language, what is missing, and a test to oneself.
+
+In: rows as last saved; a rule's own texts also as they are typed, which the address carries, signed.
 
 A preview writes and sends nothing. A test goes out by the carrier that all letters take, says that it is one, and leaves no row of
 ours: no invitation, nothing that counts for floor or resting; in the local mailbox it is a sent message like any other.
@@ -14,8 +16,9 @@ from urllib.parse import urlencode
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.core import signing
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.formats import number_format
@@ -26,6 +29,7 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from surveys.admin.languages import places_of
+from surveys.admin.letter_texts import LetterField
 from surveys.admin.messages import LETTER_POLICY, LINKS_OUTSIDE
 from surveys.admin.records import SEES_ANSWERS, SEES_PEOPLE, noted, page_of
 from surveys.admin.texts import language_name, languages_of
@@ -39,6 +43,7 @@ from surveys.models import InvitationRule, Organisation, SentMessage, Wording
 from surveys.texts import match_language, pick
 
 CLIPPED_AT = 102 * 1024  # bytes of HTML: Gmail hides what comes after them
+DRAFT_MAX, DRAFT_AGE_S = 3000, 86_400  # characters: web servers take an address of 4,000
 TESTS_AN_HOUR = 20  # of one member of staff
 SAMPLE_NAMES = {"en": "Li Na", "zh-hans": "李娜", "zh-hant": "李娜"}
 INVITATION, REMINDER = "invitation", "reminder"
@@ -56,6 +61,7 @@ class Chosen:
     kind: str = INVITATION
     scheme: str = LIGHT
     is_named: bool = True
+    draft: str = ""  # texts that are not saved, as `draft_of` packs them
 
     @classmethod
     def of(cls, request: HttpRequest, rule: InvitationRule) -> "Chosen | None":
@@ -66,6 +72,10 @@ class Chosen:
         given = request.POST if request.method == "POST" else request.GET
         offered = languages_of(request)
         language = match_language(given.get("language", "")[:20], offered) if given.get("language") else None
+        draft = given.get("draft", "")
+        typed = texts_of_draft(draft, rule) if draft else None
+        if typed is not None:
+            rule.letter = typed  # of this row in memory alone
         return cls(
             rule,
             Organisation.current(),
@@ -74,6 +84,7 @@ class Chosen:
             REMINDER if given.get("kind") == REMINDER else INVITATION,
             DARK if given.get("scheme") == DARK else LIGHT,
             given.get("name") != "none",
+            draft if typed is not None else "",
         )
 
     @property
@@ -83,6 +94,7 @@ class Chosen:
         said |= {"kind": REMINDER} if self.kind == REMINDER else {}
         said |= {"scheme": DARK} if self.scheme == DARK else {}
         said |= {} if self.is_named else {"name": "none"}
+        said |= {"draft": self.draft} if self.draft else {}
         return urlencode(said)
 
     def letter(self, address: str = "", *, is_test: bool = False) -> Letter:
@@ -107,6 +119,24 @@ class Chosen:
         )
         letter = write_letter(script, to)
         return replace(letter, subject=_("Test: %(subject)s") % {"subject": letter.subject}) if is_test else letter
+
+
+def draft_of(rule: InvitationRule, texts: Any) -> str:
+    """A rule's texts for an address; "" where they are too long for one."""
+    packed = signing.dumps(texts, salt=_salt(rule), compress=True)
+    return packed if len(packed) <= DRAFT_MAX else ""
+
+
+def texts_of_draft(draft: str, rule: InvitationRule) -> Any:
+    """The texts of `draft_of`; None for what we have not signed, or not for this rule, or not today."""
+    try:
+        return signing.loads(draft[: DRAFT_MAX + 1], salt=_salt(rule), max_age=DRAFT_AGE_S)
+    except signing.BadSignature:
+        return None
+
+
+def _salt(rule: InvitationRule) -> str:
+    return f"surveys.letter.{rule.pk}"
 
 
 def _wording(rule: InvitationRule) -> Wording | None:
@@ -160,6 +190,10 @@ class LetterPages:
         may_type = self.has_change_permission(request, rule)  # type: ignore[attr-defined]
         own_address = getattr(request.user, "email", "") or ""
         is_post = request.method == "POST"
+        if is_post and "_typed" in request.POST:
+            if not may_type:
+                raise PermissionDenied
+            return _show_typed(request, rule)
         form = TrialForm(request.POST if is_post else None, own=own_address, may_type=may_type)
         chosen = Chosen.of(request, rule)
         if is_post and chosen is not None and form.is_valid():
@@ -180,6 +214,20 @@ class LetterPages:
             **context,
         )
         return response
+
+
+def _show_typed(request: HttpRequest, rule: InvitationRule) -> HttpResponse:
+    """To the page, with the texts as they stand in the rule's form. Nothing is saved."""
+    field = LetterField(Organisation.current(), languages_of(request))
+    query = ""
+    try:
+        draft = draft_of(rule, field.clean(field.widget.value_from_datadict(request.POST, request.FILES, "letter")))
+        query = f"?{urlencode({'draft': draft})}" if draft else ""
+        if not draft:
+            messages.error(request, _("These texts are too long to be shown before they are saved."))
+    except ValidationError as error:
+        messages.error(request, _("Not shown as typed. %(faults)s") % {"faults": " ".join(error.messages)})
+    return HttpResponseRedirect(f"{request.path}{query}")
 
 
 def _rule(pk: int) -> InvitationRule | None:
@@ -264,7 +312,13 @@ def _send_test(request: HttpRequest, chosen: Chosen, address: str) -> None:
         outcome: Outcome = carrier.send(letter)
     to_whom = _("to oneself") if address == getattr(request.user, "email", "") else _("to another address")
     noted(request, chosen.rule, _("Test letter, %(to)s: %(result)s") % {"to": to_whom, "result": outcome.result})
-    if outcome.result != "sent":
+    if outcome.in_doubt:
+        messages.warning(
+            request,
+            _("The test was handed over and nothing came back; it may have arrived. %(said)s")
+            % {"said": outcome.detail},
+        )
+    elif outcome.result != "sent":
         messages.error(
             request,
             _("Not sent. The mail server said: %(said)s") % {"said": outcome.detail or outcome.result},

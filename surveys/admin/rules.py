@@ -251,6 +251,7 @@ class InvitationRuleAdmin(LetterPages, DryRunPages):
 
     @admin.display(description=gettext_lazy("As an email"))
     def letter_preview(self, row: InvitationRule) -> SafeString:
+        """As last saved; the button that shows it as typed stands below the form, where Enter does not find it before "Save"."""
         url = reverse("admin:surveys_invitationrule_letter", args=[row.pk])
         return format_html('<a class="rec-button" href="{}">{}</a>', url, _("Preview and test"))
 

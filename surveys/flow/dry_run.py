@@ -40,12 +40,31 @@ from surveys.models import (
 )
 
 CHUNK = 4_000
+STEP = 400  # events between two signs of life, at which a run can be ended
 SAMPLES = 20
 ASKED, WAITS = "asked", "waits"  # outcomes beside the reasons why not: sent, or still to be sent at the end
 ABSENT = "absent"  # really, the rule left no decision: it was off, or not there
+INVITATIONS = Invitation._meta.db_table
 UNSAVED = -1  # the id of a rule that has none yet
 LOCK, AT_ONCE = 0x63786472, 2  # "cxdr": so many runs at a time, all over
 LONGEST_STATEMENT = "120s"
+
+
+# What others sent and was answered, without what came of the rule's own real invitations. Arrays: `IN` with thousands of values costs
+# more time to write than to read.
+_SENT = f"""
+SELECT customer_id, touchpoint_id, attempted_at FROM {INVITATIONS}
+WHERE customer_id = ANY(%s) AND attempted_at <= %s AND rule_id IS DISTINCT FROM %s
+"""
+_TRIES = f"""
+SELECT i.customer_id, a.at FROM {INVITATIONS} i JOIN {DeliveryAttempt._meta.db_table} a ON a.invitation_id = i.id
+WHERE i.customer_id = ANY(%s) AND a.at <= %s AND i.rule_id IS DISTINCT FROM %s
+"""
+_ANSWERS = f"""
+SELECT r.customer_id, r.touchpoint_id, r.responded_at FROM {Response._meta.db_table} r
+LEFT JOIN {INVITATIONS} i ON i.id = r.invitation_id
+WHERE r.customer_id = ANY(%s) AND r.responded_at <= %s AND i.rule_id IS DISTINCT FROM %s
+"""
 
 
 class Busy(Exception):
@@ -91,8 +110,8 @@ def dry_run(rule: InvitationRule, start: datetime, now: datetime, chunk: int = C
     with _reading_only():
         run = _Run(rule, Organisation.current(), start, now)
         for ids in _in_chunks(_events_for(rule, start, now), chunk):
-            run.take(ids)
-            yield Progress(run.result.events, run.share)
+            for _step in run.take(ids):
+                yield Progress(run.result.events, run.share)
         for _step in run.finish(chunk):
             yield Progress(run.result.events, 1.0)
         yield run.result
@@ -203,17 +222,18 @@ class _Run:
 
     # --- A chunk ------------------------------------------------------------------------------------------------------
 
-    def take(self, ids: Sequence[int]) -> None:
-        """Decide on these events, and on all messages that are due before the last of them came."""
+    def take(self, ids: Sequence[int]) -> Iterator[None]:
+        """Decide on these events, and on all messages that are due before the last of them came; STEP by STEP."""
         rows = self._rows(ids)
         ordered = [rows[pk] for pk in ids]
         self.until = ordered[-1].received_at
         self._prepare(rows, self._due())
-        for event in ordered:
+        for number, event in enumerate(ordered, start=1):
             self._send_until(event.received_at)
             self._arrive(event)
-        span = (self.now - self.start) / timedelta(seconds=1)
-        self.share = (self.until - self.start) / timedelta(seconds=1) / span if span else 1.0
+            if number % STEP == 0 or number == len(ordered):
+                self.share = (event.received_at - self.start) / (self.now - self.start)
+                yield
 
     def finish(self, size: int) -> Iterator[None]:
         """Send what is due by now, chunk by chunk; what is left waits."""
@@ -264,30 +284,28 @@ class _Run:
     def _load_past(self, ids: Sequence[int]) -> dict[int, _Past]:
         """What others sent, and what was answered, without what came of this rule's own real invitations."""
         past: dict[int, _Past] = defaultdict(_Past)
-        rows = Invitation.objects.filter(customer_id__in=ids, decided_at__lte=self.until)
-        others = ~Q(rule=self.saved) | Q(rule__isnull=True) if self.saved is not None else Q()
-        sent = rows.filter(others, attempted_at__isnull=False, attempted_at__lte=self.until)
         place = self.rule.touchpoint_id
-        for customer, touchpoint, at in sent.values_list("customer_id", "touchpoint_id", "attempted_at"):
-            assert at is not None  # by the filter
-            held = past[customer]
-            held.any.append(at)
-            held.messages.append(at)
-            if touchpoint == place:
-                held.same.append(at)
-        tries = DeliveryAttempt.objects.filter(invitation__in=sent.values("pk"), at__lte=self.until)
-        for customer, at in tries.values_list("invitation__customer_id", "at"):
-            past[customer].messages.append(at)
-        of_others = Q(invitation__isnull=True) | Q(invitation__rule__isnull=True)
-        of_others = of_others | ~Q(invitation__rule=self.saved) if self.saved is not None else Q()
-        answers = Response.objects.filter(of_others, customer_id__in=ids, responded_at__lte=self.until)
-        for customer, touchpoint, at in answers.values_list("customer_id", "touchpoint_id", "responded_at"):
-            assert customer is not None  # by the filter
-            held = past[customer]
-            held.any.append(at)
-            if touchpoint == place:
-                held.same.append(at)
-        self._load_rivals(rows.exclude(send_at__isnull=True), past)
+        given: list[Any] = [list(ids), self.until, self.rule.pk]
+        with connection.cursor() as cursor:
+            cursor.execute(_SENT, given)
+            for customer, touchpoint, at in cursor.fetchall():
+                held = past[customer]
+                held.any.append(at)
+                held.messages.append(at)
+                if touchpoint == place:
+                    held.same.append(at)
+            cursor.execute(_TRIES, given)
+            for customer, at in cursor.fetchall():
+                past[customer].messages.append(at)
+            cursor.execute(_ANSWERS, given)
+            for customer, touchpoint, at in cursor.fetchall():
+                held = past[customer]
+                held.any.append(at)
+                if touchpoint == place:
+                    held.same.append(at)
+        rows = Invitation.objects.filter(customer_id__in=ids, decided_at__lte=self.until)
+        if self.higher or self.rule.priority < 0:
+            self._load_rivals(rows.exclude(send_at__isnull=True), past)
         for held in past.values():
             held.sort()
         return past
@@ -297,8 +315,6 @@ class _Run:
         higher = Q(rule__in=list(self.higher))
         if self.rule.priority < 0:
             higher |= Q(rule__isnull=True)
-        elif not self.higher:
-            return
         columns = ("pk", "customer_id", "rule_id", "touchpoint_id", "decided_at", "attempted_at", "send_at")
         for pk, customer, rule, touchpoint, decided, tried, due in rows.filter(higher).values_list(*columns):
             terms = self.terms_of_higher[rule] if rule is not None else terms_of(None, self.organisation)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
+from surveys.channels import SENDING
 from surveys.letters import Letter, Outcome
 from surveys.models import SendingPace
 from surveys.shift import SHIFT_S
@@ -40,6 +41,7 @@ def hand_over(
     for mode, whose, letter in ready:
         waiting[mode].append((whose, letter))
     gone = set() if away is None else away
+    rates = rates_of(channels)
     places: dict[str, float] = {}  # by the monotonic clock; 0 where nobody counts
     with ExitStack() as opened:
         carriers: dict[str, Any] = {}
@@ -47,7 +49,7 @@ def hand_over(
             for mode in [mode for mode in waiting if mode not in places]:
                 if over():
                     return
-                place = take_place(mode)
+                place = take_place(mode, rates[mode]) if mode in rates else 0.0
                 if place is None:
                     del waiting[mode]
                 else:
@@ -101,35 +103,33 @@ RETURNING EXTRACT(EPOCH FROM pace.free_at - clock_timestamp()) - %(step)s
 """
 
 
-def rate_of(mode: str) -> float:
-    """Messages per second; 0 where there is no limit."""
-    return float(getattr(settings, f"{mode.upper()}_RATE", 0) or 0)
+def rates_of(channels: Mapping[str, Any]) -> dict[str, float]:
+    """Messages per second of each mode that has a limit. What stays here (the demo's way out) has none."""
+    paced = (mode for mode, channel in channels.items() if channel is SENDING.get(mode))
+    return {mode: float(rate) for mode in paced if (rate := getattr(settings, f"{mode.upper()}_RATE", 0))}
 
 
-def take_place(mode: str) -> float | None:
-    """When the next message of a mode may leave, by the monotonic clock: it is ours. 0 for at once, None where it is too far ahead."""
-    rate = rate_of(mode)
-    if not rate:
-        return 0.0
+def take_place(mode: str, rate: float) -> float | None:
+    """When the next message of a mode may leave, by the monotonic clock: it is ours. None where it is too far ahead."""
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, {"mode": mode, "step": 1 / rate, "horizon": HORIZON_S})
         row = cursor.fetchone()
     return None if row is None else time.monotonic() + float(row[0])
 
 
-def shares_of(limit: int, modes: Iterable[str], field: str = "mode") -> list[tuple[Q, int]]:
+def shares_of(limit: int, channels: Mapping[str, Any], field: str = "mode") -> list[tuple[Q, int]]:
     """Of which rows, and how many, a worker claims at once: no more of a mode than can leave before it has to give back the rest.
 
     Without rates all of them up to `limit`. `field`: where a row's mode stands.
     """
-    paced = {mode: rate_of(mode) for mode in modes if rate_of(mode)}
-    if not paced:
+    rates = rates_of(channels)
+    if not rates:
         return [(Q(), limit)]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT mode, EXTRACT(EPOCH FROM free_at - clock_timestamp()) FROM {_TABLE}")
         ahead = {mode: float(seconds) for mode, seconds in cursor.fetchall()}
-    shares = [(~Q(**{f"{field}__in": list(paced)}), limit)]
-    for mode, rate in paced.items():
+    shares = [(~Q(**{f"{field}__in": list(rates)}), limit)]
+    for mode, rate in rates.items():
         taken_s = max(ahead.get(mode, 0.0), 0.0)
         if taken_s > HORIZON_S + 1 / rate:
             taken_s = 0.0  # as in _TAKE

@@ -20,13 +20,14 @@ from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
     DOUBT,
-    LEASE,
     forget,
     give_up_if_lost,
     is_dead,
     is_in_doubt_again,
+    lease_after,
     may_go_out,
     note_attempt,
+    noted_tries,
     score_wordings,
     void_reason,
 )
@@ -74,7 +75,7 @@ def _remind_batch(
     now: datetime, limit: int, channels: Mapping[str, Any], over: Callable[[], bool]
 ) -> tuple[int, int, int]:
     """(looked at, to be sent, sent)."""
-    claimed = _claim(now, limit)
+    claimed = _claim(now, limit, channels)
     ready = [(one.reminder.invitation.mode, one, one.letter) for one in claimed.ready]
     untouched = {one.reminder.pk for one in claimed.ready}
     sent = 0
@@ -100,7 +101,7 @@ class _Claim:
     ready: Sequence[_Claimed] = ()
 
 
-def _claim(now: datetime, limit: int) -> _Claim:
+def _claim(now: datetime, limit: int, channels: Mapping[str, Any]) -> _Claim:
     """First transaction: who is to be reminded after all, with a lease on each."""
     due = Reminder.objects.filter(status=Status.SCHEDULED, send_at__lte=now)
     due = due.filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
@@ -111,7 +112,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
     due = due.exclude(Exists(earlier))
     with transaction.atomic():
         first = due.order_by("send_at", "id").values_list("invitation_id", flat=True)
-        shares = shares_of(limit, SENDING, "invitation__mode")
+        shares = shares_of(limit, channels, "invitation__mode")
         ids = [pk for share, most in shares for pk in first.filter(share)[:most]]
         if not ids:
             return _Claim(0)
@@ -134,6 +135,7 @@ def _claim(now: datetime, limit: int) -> _Claim:
         ready = []
         drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
+        noted = noted_tries(reminder.invitation_id for reminder in reminders if reminder.attempts)
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
             reminder.invitation, invitation.customer = invitation, customers[invitation.customer_id]
@@ -142,7 +144,8 @@ def _claim(now: datetime, limit: int) -> _Claim:
                 histories.last_message[invitation.customer_id] = histories.written[address_hash(address)] = now
                 invitation.reminded_at = now
                 reminder.attempted_at = reminder.attempted_at or now
-                reminder.lease_until = now + LEASE
+                lost = reminder.attempts - noted[reminder.invitation_id, reminder.number]
+                reminder.lease_until = now + lease_after(lost)
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
                 letter = compose(invitation, organisation, wording, address, reminder.number, drafts)

@@ -1,8 +1,8 @@
 """Mail to the address that letters name for unsubscribing. In: a message's bytes, as a mail server hands it over. Out: who is suppressed.
 
 The invitation's token is the only authority, as it is in a link: it stands in the subject ("unsubscribe-TOKEN") or behind the plus of
-the address. Only headers are read. What is anything else, an answer to an invitation, an automatic reply, a bounce, changes nothing;
-none of it is an error, and nothing of its sender or its text is logged.
+the address. Only headers are read. A bounce or a complaint goes on to take_report.py. What is anything else, an answer to an
+invitation, an automatic reply, changes nothing; none of it is an error, and nothing of its sender or its text is logged.
 """
 
 import logging
@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from django.conf import settings
 
+from surveys.flow.take_report import take_report
 from surveys.flow.unsubscribe import unsubscribe
 from surveys.letters import UNSUBSCRIBE_SUBJECT
 from surveys.models import Invitation
@@ -37,7 +38,8 @@ class Taken(StrEnum):
     UNKNOWN = "unknown token"
     NO_TOKEN = "no token"
     AUTOMATIC = "automatic reply"
-    BOUNCE = "bounce"
+    BOUNCE = "bounce"  # of nothing that we know
+    REPORT = "report on a letter"
 
 
 def take_mail(message: bytes, now: datetime, recipient: str = "") -> Taken:
@@ -46,15 +48,15 @@ def take_mail(message: bytes, now: datetime, recipient: str = "") -> Taken:
     Database errors come through: the mail server keeps the mail and brings it again.
     """
     mail = BytesHeaderParser().parsebytes(message[:HEADERS_MAX])
-    taken = _take(mail, now, recipient)
-    log = logger.info if taken == Taken.UNSUBSCRIBED else logger.warning
+    taken = _take(message[:HEADERS_MAX], mail, now, recipient)
+    log = logger.info if taken in (Taken.UNSUBSCRIBED, Taken.REPORT) else logger.warning
     log("Mail for unsubscribing, Message-ID %r: %s.", _header(mail, "Message-ID")[:200], taken.value)
     return taken
 
 
-def _take(mail: Message, now: datetime, recipient: str) -> Taken:
+def _take(message: bytes, mail: Message, now: datetime, recipient: str) -> Taken:
     if _is_bounce(mail):
-        return Taken.BOUNCE
+        return Taken.REPORT if take_report(message, now) else Taken.BOUNCE
     if _is_automatic_reply(mail):
         return Taken.AUTOMATIC
     token = _token_of(mail, recipient)

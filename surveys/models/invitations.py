@@ -3,6 +3,7 @@
 import secrets
 from datetime import time
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -225,7 +226,8 @@ class Invitation(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["send_at"], name="invitation_due", condition=models.Q(status="scheduled")),
+            # Thousands may be due at the same moment ("at 10:00"): who claims a hundred must not sort them all.
+            models.Index(fields=["send_at", "id"], name="invitation_due", condition=models.Q(status="scheduled")),
             models.Index(fields=["customer"], name="invitation_waiting", condition=models.Q(status="scheduled")),
             models.Index(
                 fields=["expires_at"],
@@ -288,6 +290,7 @@ class DeliveryAttempt(models.Model):
         verbose_name_plural = _("delivery attempts")
         ordering = ["-at"]
         indexes = [
+            BrinIndex(fields=["at"], name="attempt_by_time", autosummarize=True),
             models.Index(fields=["-at"], name="attempt_failed", condition=~models.Q(result="sent")),
             models.Index(fields=["reference"], name="attempt_reference", condition=~models.Q(reference="")),
             models.Index(fields=["address_hash", "-at"], name="attempt_to", condition=~models.Q(address_hash="")),
@@ -338,7 +341,7 @@ class Reminder(models.Model):
                 name="reminder_refused_has_reason",
             ),
         ]
-        indexes = [models.Index(fields=["send_at"], name="reminder_due", condition=models.Q(status="scheduled"))]
+        indexes = [models.Index(fields=["send_at", "id"], name="reminder_due", condition=models.Q(status="scheduled"))]
 
     def __str__(self) -> str:
         return f"{self.invitation_id}#{self.number} {self.status}"

@@ -31,12 +31,15 @@ from metrics.formulas import (
     ces_mean,
     csat_top_box,
     curve_median,
+    eligible_share,
     kaplan_meier,
     kaplan_meier_median,
     merge,
     nps,
     nps_sample_size,
     nps_variance,
+    per_thousand,
+    response_rate,
     response_rates,
     score_mean,
     t_distribution,
@@ -331,6 +334,34 @@ def test_a_rate_of_counts_below_nothing_is_refused(wrong: dict[str, int]) -> Non
 def test_the_eligible_are_a_share(share: float) -> None:
     with pytest.raises(ValueError, match="eligible_share"):
         response_rates(complete=1, eligible_share=share)
+
+
+def test_the_eligible_share_is_that_of_those_whose_fate_is_known() -> None:
+    assert eligible_share(90, 10) == 0.9
+    assert eligible_share(0, 4) == 0
+    assert eligible_share(0, 0) is None
+    with pytest.raises(ValueError, match="below 0"):
+        eligible_share(-1, 2)
+
+
+def test_a_response_rate_is_a_share_with_wilsons_interval() -> None:
+    found = response_rate(30, 120)
+    assert (found.value, found.n) == (25, 120)
+    assert (found.low / 100, found.high / 100) == pytest.approx(wilson(30, 120))  # type: ignore[operator]
+    assert response_rate(0, 0).value is None
+    for wrong in ((121, 120), (-1, 5)):
+        with pytest.raises(ValueError, match="not a share"):
+            response_rate(*wrong)
+
+
+def test_objections_are_told_per_thousand_messages() -> None:
+    found = per_thousand(3, 2000)
+    assert (found.value, found.n) == (1.5, 2000)
+    assert (found.low / 1000, found.high / 1000) == pytest.approx(wilson(3, 2000))  # type: ignore[operator]
+    assert per_thousand(0, 0).value is None
+    assert (per_thousand(3, 2).value, per_thousand(3, 2).n) == (None, 2)
+    with pytest.raises(ValueError, match="below 0"):
+        per_thousand(-1, 2)
 
 
 @given(st.fixed_dictionaries(dict.fromkeys(INVITED, st.integers(0, 10**6))), st.floats(0, 1))

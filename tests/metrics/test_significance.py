@@ -7,10 +7,11 @@ import pytest
 import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from metrics.formulas import NOTHING, Estimate, ces_mean, csat_top_box, nps, nps_variance
-from metrics.significance import difference, is_significant, nps_z_test
+from metrics.significance import difference, holm, is_significant, nps_z_test, share_z_test
 from surveys.scales import CSAT5, NPS
 
 
@@ -199,3 +200,64 @@ def test_a_variance_is_the_one_that_the_interval_uses() -> None:
     found = of_bands(40, 40, 120)
     half = 100 * 1.959963985 * math.sqrt(nps_variance(40.75, 41.5, 120.75) / 203)
     assert (found.high - found.low) / 2 == pytest.approx(half)  # type: ignore[operator]
+
+
+# --- Two shares -------------------------------------------------------------------------------------------------------
+
+# Golden numbers: scipy's `chi2_contingency([[a, n - a], [b, m - b]], correction=False)`; z is the root, with its sign.
+
+
+@pytest.mark.parametrize(
+    ("counts", "difference_", "z", "p"),
+    [
+        ((60, 300, 140, 450), -11.11111111, -3.3709993123, 7.489604476e-4),
+        ((31, 200, 29, 210), 1.6904761905, 0.4840787121, 0.6283300085),
+        ((5, 10, 5, 10), 0.0, 0.0, 1.0),
+    ],
+)
+def test_two_shares_are_told_apart_as_pearson_does(counts, difference_: float, z: float, p: float) -> None:
+    found = share_z_test(*counts)
+    assert found is not None
+    assert (found.difference, found.z, found.p) == pytest.approx((difference_, z, p), rel=1e-5, abs=1e-9)
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
+def test_a_share_test_is_the_chi_square_of_its_table(a: int, b: int, c: int, d: int) -> None:
+    """Also of the table turned: whether a group's part differs among those who answered and those who did not."""
+    found = share_z_test(a, a + b, c, c + d)
+    table = np.array([[a, b], [c, d]], dtype=float)
+    n = table.sum()
+    expected = table.sum(1, keepdims=True) @ table.sum(0, keepdims=True) / n if n else table
+    if n == 0 or expected.min() < 5 - 1e-9:
+        assert found is None or expected.min() == pytest.approx(5)
+        return
+    assert found is not None
+    assert found.z**2 == pytest.approx(((table - expected) ** 2 / expected).sum(), abs=1e-9)
+    turned = share_z_test(a, a + c, b, b + d)
+    assert turned is not None
+    assert turned.p == pytest.approx(found.p, abs=1e-9)
+
+
+def test_no_shares_are_tested_of_nobody_or_of_too_few() -> None:
+    assert share_z_test(0, 0, 5, 10) is None
+    assert share_z_test(0, 100, 0, 100) is None
+    assert share_z_test(100, 100, 100, 100) is None
+    assert share_z_test(5, 10, 5, 10) is not None  # five expected in each cell
+    assert share_z_test(4, 9, 5, 10) is None
+    with pytest.raises(ValueError, match="not a share"):
+        share_z_test(11, 10, 1, 10)
+
+
+def test_holm_adjusts_for_all_that_are_looked_at() -> None:
+    # The recipe: statsmodels `multipletests(ps, method="holm")[1]`.
+    ps = [0.01, 0.04, 0.03, 0.005, 0.9]
+    assert holm(ps) == pytest.approx(multipletests(ps, method="holm")[1])
+    assert holm(ps) == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.9])
+    assert holm([]) == []
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_never_makes_a_p_smaller(ps: list[float]) -> None:
+    found = holm(ps)
+    assert all(one >= p and one <= 1 for one, p in zip(found, ps, strict=True))

@@ -246,7 +246,10 @@ def test_unsubscribing_at_the_provider_is_unsubscribing(sent):
     assert status(waiting) == ("withheld", "unsubscribed")
 
 
-@pytest.mark.parametrize("kinds", list(itertools.permutations(["delivered", "complained", "bounced"])))
+ORDERS = list(itertools.permutations(["delivered", "complained", "bounced"]))
+
+
+@pytest.mark.parametrize("kinds", [*ORDERS[:2], *(pytest.param(order, marks=pytest.mark.slow) for order in ORDERS[2:])])
 def test_in_any_order_and_however_often_the_end_is_the_same(sent, kinds):
     for kind in kinds:
         hear(sent, kind, kind)
@@ -316,6 +319,7 @@ def test_three_soft_ones_within_seven_days_are_for_good(mail_api, third_after, k
         assert status(invitation) == ("failed", "bounced")
 
 
+@pytest.mark.slow
 def test_a_mailbox_that_stays_full_is_given_up_on_the_third_day_of_one_message(mail_api):
     make_organisation()
     invitation = make_due()
@@ -389,7 +393,13 @@ def test_soft_refusals_of_a_mail_server_count_like_reports(smtp):
 
 
 @pytest.mark.parametrize(
-    "reply", ["451 4.7.1 try later", "550 5.7.1 relaying denied", "554 5.7.1 spam", "552 5.3.4 too large"]
+    "reply",
+    [
+        "451 4.7.1 try later",
+        "550 5.7.1 relaying denied",
+        pytest.param("554 5.7.1 spam", marks=pytest.mark.slow),
+        pytest.param("552 5.3.4 too large", marks=pytest.mark.slow),
+    ],
 )
 def test_what_a_mail_server_says_of_us_never_suppresses(smtp, reply):
     make_organisation()

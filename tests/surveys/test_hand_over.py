@@ -12,8 +12,9 @@ import pytest
 from django.db import connection
 
 from surveys.channels import SENDING
+from surveys.demo.mail import DemoMailbox, channels
 from surveys.flow.deliver import drain
-from surveys.flow.hand_over import HORIZON_S, hand_over, shares_of, take_place
+from surveys.flow.hand_over import HORIZON_S, hand_over, rates_of, shares_of, take_place
 from surveys.letters import Letter
 from surveys.models import Invitation, SendingPace
 from surveys.shift import Shift
@@ -23,8 +24,12 @@ from tests.factories import NOW, make_customer, make_invitation, make_organisati
 pytestmark = pytest.mark.django_db
 
 
+def take(mode="email"):
+    return take_place(mode, rates_of(SENDING)[mode])
+
+
 def wait_s(mode="email"):
-    place = take_place(mode)
+    place = take(mode)
     return None if place is None else place - time.monotonic()
 
 
@@ -47,8 +52,8 @@ def ready(**counts):
 def test_without_a_rate_nothing_is_asked_and_nothing_waits(settings, django_assert_num_queries):
     settings.EMAIL_RATE = 0
     with django_assert_num_queries(0):
-        assert take_place("email") == 0
-        [(share, most)] = shares_of(50, ["email", "sms"])
+        [(share, most)] = shares_of(50, SENDING)
+        assert list(hand_over([], SENDING, lambda: False, lambda _: None)) == []
     assert (bool(share), most) == (False, 50)
     assert SendingPace.objects.count() == 0
 
@@ -66,19 +71,29 @@ def test_a_clock_that_was_set_back_or_a_rate_that_was_raised_holds_nothing_up(se
     settings.EMAIL_RATE = 10
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO surveys_sendingpace VALUES ('email', clock_timestamp() + %s)", [ahead])
-    assert dict(map(reversed, shares_of(50, ["email"])[1:])).keys() == {50}
+    assert dict(map(reversed, shares_of(50, SENDING)[1:])).keys() == {50}
     assert [wait_s(), wait_s()] == pytest.approx([0, 0.1], abs=0.05)
 
 
 def test_nobody_claims_more_than_can_leave(settings):
     settings.EMAIL_RATE = 2
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50, int(HORIZON_S * 2) + 1]
+    assert [most for _share, most in shares_of(50, SENDING)] == [50, int(HORIZON_S * 2) + 1]
     for _number in range(6):
-        take_place("email")
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50, int((HORIZON_S - 3) * 2) + 1]
-    while take_place("email") is not None:
+        take()
+    assert [most for _share, most in shares_of(50, SENDING)] == [50, int((HORIZON_S - 3) * 2) + 1]
+    while take() is not None:
         pass
-    assert [most for _share, most in shares_of(50, ["email", "sms"])] == [50]
+    assert [most for _share, most in shares_of(50, SENDING)] == [50]
+
+
+def test_what_stays_here_keeps_no_rate(settings, django_assert_num_queries):
+    """Such as the demo, which sends a year's letters within half a minute, in one transaction."""
+    settings.EMAIL_RATE = 1
+    way_out = channels(DemoMailbox(lambda: NOW, lambda *_: None))
+    with django_assert_num_queries(0):
+        assert rates_of(way_out) == {}
+        assert len(shares_of(50, way_out)) == 1
+    assert rates_of(SENDING) == {"email": 1}
 
 
 def test_a_mode_without_a_rate_does_not_wait_for_one_that_has(settings, sms, smtp_sink):
@@ -145,6 +160,7 @@ WORKER = """
 import django; django.setup()
 from django.utils import timezone
 from surveys.channels import SENDING
+from surveys.demo.mail import DemoMailbox, channels
 from surveys.flow.deliver import drain
 from surveys.models import Invitation
 from surveys.shift import Shift

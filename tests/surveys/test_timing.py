@@ -1,7 +1,7 @@
 """When a message may go out, by the customer's clock: against a search through every minute, and where clocks are put on and back."""
 
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -102,3 +102,68 @@ def test_whatever_is_asked_for_no_message_goes_out_in_quiet_hours_or_on_another_
 def test_who_may_be_written_to_later_is_not_written_to_earlier(earliest, minutes, zone, days, quiet):
     later = next_time(earliest + minutes * MINUTE, zone, None, days, quiet)
     assert next_time(earliest, zone, None, days, quiet) <= later
+
+
+# --- Every zone at its changes ------------------------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+SAMPLE = (
+    "Africa/Cairo", "Africa/Casablanca", "America/Havana", "America/New_York", "America/Santiago", "America/St_Johns",
+    "Antarctica/Troll", "Asia/Beirut", "Australia/Lord_Howe", "Europe/Dublin", "Europe/Berlin", "Pacific/Chatham",
+)  # fmt: skip
+
+
+def changes(zone, first, last):
+    """The moments at which clocks are put on or back, to the minute."""
+    found, day = [], datetime(first, 1, 1, tzinfo=UTC)
+    while day.year <= last:
+        if (day + 24 * HOUR).astimezone(zone).utcoffset() != day.astimezone(zone).utcoffset():
+            low, high = day, day + 24 * HOUR
+            while high - low > MINUTE:
+                middle = low + ((high - low) // (2 * MINUTE)) * MINUTE
+                if middle.astimezone(zone).utcoffset() == day.astimezone(zone).utcoffset():
+                    low = middle
+                else:
+                    high = middle
+            found.append(high)
+        day += 24 * HOUR
+    return found
+
+
+def check_changes(zone, first, last):
+    """How many changes there were; around each, whatever hour is asked for, what is planned is right by the clock on the wall."""
+    moments = changes(zone, first, last)
+    for change in moments:
+        shift = change.astimezone(zone).utcoffset() - (change - MINUTE).astimezone(zone).utcoffset()
+        for minutes in (-1500, -180, -61, -60, -1, 0, 1, 30, 59, 60, 180):
+            earliest = change + minutes * MINUTE
+            for at in (None, time(0), time(0, 30), time(1, 30), time(2), time(2, 30), time(3)):
+                for quiet in (None, NIGHT, quiet_of("01:00-02:00"), quiet_of("02:15-02:45"), quiet_of("23:30-00:30")):
+                    check_planned(next_time(earliest, zone, at, (), quiet), earliest, zone, at, quiet, change, shift)
+    return len(moments)
+
+
+def check_planned(found, earliest, zone, at, quiet, change, shift):
+    told = f"{zone} {earliest} at {at} quiet {quiet}: {found}"
+    assert found >= earliest, told
+    assert is_time(found, zone, (), quiet), told
+    wall = found.astimezone(zone).time()
+    ends_quiet = quiet is not None and (wall == quiet.end or found == change)
+    assert at is None or wall == at or ends_quiet or (found == change and shift > timedelta()), told
+    if at is None:
+        assert quiet is not None or found == earliest, told
+        assert found == earliest or not is_time(found - MINUTE, zone, (), quiet), told
+    # On this day or the next, but where a night lies before the hour, or the calendar skipped a day.
+    assert found - earliest <= timedelta(days=2) + abs(shift), told
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_what_is_planned_around_a_change_of_clocks_is_right_on_the_wall(name):
+    assert check_changes(ZoneInfo(name), 2026, 2026) >= 1
+
+
+@pytest.mark.slow
+def test_what_is_planned_around_every_change_of_every_zone_is_right_on_the_wall():
+    """Whole days that were skipped, changes at midnight, halves of an hour."""
+    checked = {name: check_changes(ZoneInfo(name), 2019, 2027) for name in sorted(available_timezones())}
+    assert sum(checked.values()) > 1000

@@ -26,6 +26,8 @@ from surveys.models import (
 )
 from surveys.phrases import PHRASES
 from tests.factories import make_organisation, make_rule, make_touchpoint
+from tests.staff_browser import NAME, PASSWORD, complaints_of
+from tests.staff_browser import sign_in as browser_sign_in
 from tests.surveys.admin.people import sign_in
 from tests.surveys.admin.staff import errors_in, send, sign_in_as
 
@@ -67,7 +69,7 @@ def smtp(settings, smtp_sink):
     return smtp_sink
 
 
-def page(rule: InvitationRule, query: str = "") -> str:
+def page_at(rule: InvitationRule, query: str = "") -> str:
     return reverse("admin:surveys_invitationrule_letter", args=[rule.pk]) + query
 
 
@@ -81,7 +83,7 @@ def rows() -> list[int]:
 
 def said_to(client: Client, rule: InvitationRule, **given: str) -> str:
     """What the page says after a test was asked for."""
-    answer = client.post(page(rule), {"address": "me@example.com", "language": "en", **given}, follow=True)
+    answer = client.post(page_at(rule), {"address": "me@example.com", "language": "en", **given}, follow=True)
     return " ".join(str(message) for message in answer.context["messages"])
 
 
@@ -92,7 +94,7 @@ def said_to(client: Client, rule: InvitationRule, **given: str) -> str:
 @pytest.mark.parametrize(("language", "direction"), [("en", "ltr"), ("zh-hans", "ltr"), ("ar", "rtl")])
 def test_a_letter_is_shown_in_each_language_and_nothing_is_written(manager, rule, language, direction, kind):
     before = rows()
-    seen = manager.get(page(rule, f"?language={language}&kind={kind}"))
+    seen = manager.get(page_at(rule, f"?language={language}&kind={kind}"))
     assert seen.status_code == 200
     letter = seen.context["letter"]
     assert letter.sender == "Harbour Tea <survey@cx.example.org>"
@@ -107,11 +109,11 @@ def test_a_letter_is_shown_in_each_language_and_nothing_is_written(manager, rule
 
 
 def test_what_is_chosen_changes_what_is_shown(manager, rule):
-    assert manager.get(page(rule)).context["letter"].subject == "Tea, Li Na?"
-    assert manager.get(page(rule, "?name=none")).context["letter"].subject == "Tea?"
-    assert manager.get(page(rule, "?kind=reminder")).context["letter"].subject == "Reminder: Tea, Li Na?"
-    assert "配送体验如何" in manager.get(page(rule, "?language=zh-hans")).context["letter"].subject
-    assert manager.get(page(rule, "?language=xx&kind=yy&scheme=zz")).context["letter"].subject == "Tea, Li Na?"
+    assert manager.get(page_at(rule)).context["letter"].subject == "Tea, Li Na?"
+    assert manager.get(page_at(rule, "?name=none")).context["letter"].subject == "Tea?"
+    assert manager.get(page_at(rule, "?kind=reminder")).context["letter"].subject == "Reminder: Tea, Li Na?"
+    assert "配送体验如何" in manager.get(page_at(rule, "?language=zh-hans")).context["letter"].subject
+    assert manager.get(page_at(rule, "?language=xx&kind=yy&scheme=zz")).context["letter"].subject == "Tea, Li Na?"
     light, dark = (manager.get(shown(rule, f"?scheme={scheme}")).content.decode() for scheme in ("light", "dark"))
     assert "@media not all {" in light
     assert "@media all {" in dark
@@ -120,8 +122,8 @@ def test_what_is_chosen_changes_what_is_shown(manager, rule):
 
 
 def test_the_page_tells_what_is_missing_in_a_language_and_where_to_write_it(manager, rule):
-    assert manager.get(page(rule)).context["gaps"] == []
-    places = manager.get(page(rule, "?language=ar")).context["gaps"]
+    assert manager.get(page_at(rule)).context["gaps"] == []
+    places = manager.get(page_at(rule, "?language=ar")).context["gaps"]
     assert [place.title for place in places] == ["Organisation", "Touchpoint Delivery", "Rule after"]
     assert places[0].missing == ["the name", "the sender’s name"]
     assert places[2].url == reverse("admin:surveys_invitationrule_change", args=[rule.pk])
@@ -129,29 +131,62 @@ def test_the_page_tells_what_is_missing_in_a_language_and_where_to_write_it(mana
     assert "its own “Subject”: the standard one is said" in listed
 
 
+def test_a_letter_is_shown_as_typed_and_nothing_is_saved(manager, rule):
+    before = rows()
+    typed = {"_typed": "1", "letter__subject__en": "Typed, {name}?", "letter__opening__zh-hans": "刚写的"}
+    seen = manager.post(page_at(rule), typed, follow=True)
+    assert seen.context["letter"].subject == "Typed, Li Na?"
+    assert "not saved yet" in seen.content.decode()
+    chinese = next(tab["query"] for tab in seen.context["languages"] if tab["tag"] == "zh-hans")
+    assert "刚写的" in manager.get(shown(rule, f"?{chinese}")).content.decode()
+    rule.refresh_from_db()
+    assert rule.letter == {"subject": {"en": "Tea, {name}?"}}
+    assert rows() == before
+    draft = seen.context["chosen"].draft
+    assert "sent messages" in said_to(manager, rule, draft=draft)
+    assert SentMessage.objects.get().subject == "Test: Typed, Li Na?"
+    other = make_rule(rule.touchpoint, slug="other")
+    for query in (f"?draft={draft[:-1]}", "?draft=x"):
+        assert manager.get(page_at(rule, query)).context["letter"].subject == "Tea, Li Na?"
+    assert manager.get(page_at(other, f"?draft={draft}")).context["chosen"].draft == ""
+
+
+def test_what_cannot_be_shown_as_typed_is_told(manager, rule):
+    def told(**typed: str) -> str:
+        seen = manager.post(page_at(rule), {"_typed": "1", **typed}, follow=True)
+        assert seen.context["letter"].subject == "Tea, Li Na?"
+        return " ".join(str(message) for message in seen.context["messages"])
+
+    assert "{nom} is filled in by nothing" in told(letter__subject__en="{nom}")
+    random = "".join(chr(0x4E00 + (number * 7919) % 20_000) for number in range(1000))
+    assert "too long" in told(letter__opening__en=random, letter__closing__en=random[::-1])
+    reader = sign_in("view_invitationrule")
+    assert reader.post(page_at(rule), {"_typed": "1"}).status_code == 403
+
+
 def test_letters_are_found_from_the_organisation_and_from_the_rule(manager, rule):
     make_rule(rule.touchpoint, slug="by-text", modes=["sms"])
     listed = manager.get(reverse("admin:surveys_organisation_letters")).content.decode()
-    assert page(rule) in listed
+    assert page_at(rule) in listed
     assert "by-text" not in listed
     assert "Harbour Tea &lt;" in listed
-    assert page(rule) in manager.get(reverse("admin:surveys_invitationrule_change", args=[rule.pk])).content.decode()
+    assert page_at(rule) in manager.get(reverse("admin:surveys_invitationrule_change", args=[rule.pk])).content.decode()
 
 
 def test_a_rule_that_asks_nothing_has_no_letter_yet(manager):
     rule = make_rule(make_touchpoint("empty"))
     rule.touchpoint.instrument = None
     rule.touchpoint.save()
-    assert "asks nothing yet" in manager.get(page(rule)).content.decode()
+    assert "asks nothing yet" in manager.get(page_at(rule)).content.decode()
     assert manager.get(shown(rule)).status_code == 404
     assert manager.get(shown(InvitationRule(pk=99_999))).status_code == 404
-    assert manager.get(page(InvitationRule(pk=99_999))).status_code == 302
+    assert manager.get(page_at(InvitationRule(pk=99_999))).status_code == 302
 
 
 def test_only_those_who_may_see_rules_see_letters(rule):
     nobody = sign_in("view_journey")
-    assert nobody.get(page(rule)).status_code == nobody.get(shown(rule)).status_code == 403
-    assert nobody.post(page(rule), {"address": "me@example.com"}).status_code == 403
+    assert nobody.get(page_at(rule)).status_code == nobody.get(shown(rule)).status_code == 403
+    assert nobody.post(page_at(rule), {"address": "me@example.com"}).status_code == 403
     assert nobody.get(reverse("admin:surveys_organisation_letters")).status_code == 403
 
 
@@ -205,6 +240,9 @@ def test_nobody_opens_a_closed_form_with_a_signature_of_another_touchpoint_or_of
 
 
 def test_what_the_mail_server_says_is_shown(manager, rule, smtp):
+    smtp.drops = True
+    assert "it may have arrived" in said_to(manager, rule)
+    smtp.be_kind()
     smtp.refuse["me@example.com"] = "550 5.1.1 no such user"
     assert "550 5.1.1 no such user" in said_to(manager, rule)
     smtp.stop()
@@ -224,16 +262,16 @@ def test_who_may_not_change_rules_writes_to_nobody_but_himself(rule):
     user = User.objects.get(pk=reader.session["_auth_user_id"])
     cache.delete(f"test-letters-{user.pk}")
     User.objects.filter(pk=user.pk).update(email="")
-    assert "no email address" in reader.get(page(rule)).content.decode()
-    assert reader.post(page(rule), {"address": "boss@example.com"}).status_code == 422
+    assert "no email address" in reader.get(page_at(rule)).content.decode()
+    assert reader.post(page_at(rule), {"address": "boss@example.com"}).status_code == 422
     User.objects.filter(pk=user.pk).update(email="reader@example.com")
-    reader.post(page(rule), {"address": "boss@example.com"})
+    reader.post(page_at(rule), {"address": "boss@example.com"})
     assert [row.to for row in SentMessage.objects.all()] == ["reader@example.com"]
 
 
 def test_what_is_no_address_is_refused_and_nothing_goes_out(manager, rule):
     for wrong in ("", "me", "a@example.com, b@example.com", "a@example.com\r\nBcc: b@example.com"):
-        answer = manager.post(page(rule), {"address": wrong, "language": "en"})
+        answer = manager.post(page_at(rule), {"address": wrong, "language": "en"})
         assert answer.status_code == 422, wrong
     assert SentMessage.objects.count() == 0
 
@@ -283,3 +321,36 @@ def test_a_rule_words_its_letters_and_is_told_of_what_is_filled_in_by_nothing(ma
     }
     reader = sign_in("view_invitationrule")
     assert "How was it, {name}?" in reader.get(path).content.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_in_a_browser_a_rule_is_shown_as_typed_and_a_score_in_the_letter_opens_the_form(
+    page, live_server, settings, rule
+):
+    settings.BASE_URL = live_server.url
+    User.objects.create_superuser(NAME, "boss@example.com", PASSWORD)
+    complaints = complaints_of(page, live_server.url)
+    browser_sign_in(page, live_server.url)
+    page.goto(live_server.url + reverse("admin:surveys_invitationrule_change", args=[rule.pk]))
+    page.fill("[name=letter__subject__en]", "As typed, {name}?")
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Preview its letters as typed").click()
+    preview = opened.value
+    preview.set_viewport_size({"width": 1440, "height": 900})
+    preview.get_by_text("As typed, Li Na?").first.wait_for()
+    for at in (0, 1):  # at a phone's and a desk's width, each score in one row
+        scores = preview.frame_locator("iframe").nth(at).locator("a.score")
+        scores.first.wait_for()
+        assert len(set(scores.evaluate_all("all => all.map((e) => e.getBoundingClientRect().top)"))) == 1
+    with preview.expect_popup() as form:
+        preview.frame_locator("iframe").first.locator("a.score").nth(9).click()
+    form.value.wait_for_load_state()
+    assert form.value.locator("input[type=radio][value='9']").is_checked()
+    assert "Nothing is recorded" in form.value.content()
+    preview.get_by_role("button", name="Send the test").click()
+    preview.get_by_role("link", name="Open it").click()
+    preview.get_by_role("heading", name="Test: As typed, Li Na?").wait_for()
+    rule.refresh_from_db()
+    assert rule.letter == {"subject": {"en": "Tea, {name}?"}}
+    assert complaints == []

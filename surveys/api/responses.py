@@ -83,6 +83,11 @@ RESPONSE_IN_SCHEMA = {
         "reference": {**NAME, "maxLength": REFERENCE_MAX, "description": "What the answer is about, such as an order."},
         "facts": FACTS,
         "responded_at": {**MOMENT_OR_NULL, "description": "At most 24 h ahead; the arrival where it is left out."},
+        "complete": {
+            "type": "boolean",
+            "default": True,
+            "description": "false: broken off, as by hanging up. What was answered counts, and `completed_at` stays null.",
+        },
     },
     "example": {
         "id": "5f7f4d4e-7a52-4b0e-9d0e-2b8f6a3c1d10",
@@ -108,7 +113,10 @@ _RESPONSE = {
     "day": {"type": "string", "format": "date", "description": "Of the organisation's time zone; it never changes."},
     "responded_at": MOMENT,
     "recorded_at": MOMENT,
-    "completed_at": {**MOMENT_OR_NULL, "description": "null: only touches were recorded, “Send” was not pressed."},
+    "completed_at": {
+        **MOMENT_OR_NULL,
+        "description": "null: broken off. Only touches were recorded, or the caller hung up.",
+    },
     "changed_at": MOMENT_OR_NULL,
     "suspected": {"type": "boolean", "description": "Looked like a machine's; excluded until staff decide."},
     "reference": TEXT,
@@ -229,6 +237,7 @@ class ResponseIn(Struct, forbid_unknown_fields=True):
     reference: Annotated[str, Meta(max_length=REFERENCE_MAX)] = ""
     facts: dict[str, Any] | None = None
     responded_at: str | None = None
+    complete: bool = True
 
 
 class ResponsePages(CursorPages):
@@ -430,7 +439,12 @@ def read_submission(body: Any, now: datetime) -> Submission:
     strange = [key for key in given.answers if key not in keys]
     errors += [(f"/answers/{escape_pointer(key)}", "is not a question of this instrument.") for key in strange]
     checked = check(wordings, given.answers, most=version.instrument.max_questions)
-    errors += [(f"/answers/{key}", detail) for key, detail in checked.errors.items()]
+    faults = checked.errors
+    if (
+        not given.complete and checked.answers
+    ):  # what was asked and not reached is no fault of an answer that was broken off
+        faults = {key: detail for key, detail in faults.items() if given.answers.get(key) is not None}
+    errors += [(f"/answers/{key}", detail) for key, detail in faults.items()]
     facts = given.facts or {}
     errors += [
         (f"/facts/{escape_pointer(key)}", "is not a plain value.") for key in facts if not is_fact(key, facts[key])
@@ -464,6 +478,7 @@ def read_submission(body: Any, now: datetime) -> Submission:
         body_hash=hash_of(body),
         reference=given.reference,
         facts=facts,
+        complete=given.complete,
     )
 
 

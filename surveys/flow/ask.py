@@ -1,7 +1,8 @@
 """A customer who is on a site: may they be asked now? In: an external id that is vouched for. Out: an Invitation, sent or withheld.
 
-The same terms, history and reasons as for a letter. Two things differ. The web needs no address, so one that bounced says nothing;
-but who unsubscribed, by whichever address, is asked nowhere. And there is no waiting: shown is sent.
+The same terms, history and reasons as for a letter: who was just written to, at whichever of their addresses, rests here too, and whom
+a rule of a higher priority is about to ask is left to it. Two things differ. The web needs no address, so one that bounced says
+nothing; but who unsubscribed, by whichever address, is asked nowhere. And there is no waiting: shown is sent.
 """
 
 from datetime import datetime, timedelta
@@ -9,11 +10,13 @@ from typing import Any
 
 from django.db import transaction
 
+from surveys.channels import SENDING
 from surveys.flow.customers import upsert_customer
-from surveys.flow.eligibility import History, decide
+from surveys.flow.eligibility import History, Promise, decide
 from surveys.flow.expire import OPEN
+from surveys.flow.floor import lock_addresses
 from surveys.flow.incoming import Profile
-from surveys.flow.invite import Histories, terms_of
+from surveys.flow.invite import Histories, hashes_of, terms_of
 from surveys.flow.suppress import Stops
 from surveys.models import Customer, Instrument, Invitation, Mode, Organisation, Touchpoint
 from surveys.models.invitations import make_token
@@ -44,15 +47,20 @@ def ask_customer(
         customer = upsert_customer(Profile(external_id, {}, {}), now, now)  # locked until the end
         own = Invitation.objects.filter(customer=customer, touchpoint=touchpoint, mode=Mode.WEB)
         held = own.filter(status__in=OPEN, expires_at__gt=now).order_by("-decided_at", "-id").first()
+        lock_addresses(hashes_of(customer))
         histories = Histories.load([customer], organisation, but_not=[held.pk] if held else [])
+        terms = terms_of(None, organisation)
+        messages = [histories.last_message_to(customer, mode) for mode in SENDING]
         history = History(
             event_at=now,
             suppressed="unsubscribed" if _has_unsubscribed(customer, histories.stops, touchpoint.pk) else "",
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
-            last_message_at=histories.last_message.get(customer.pk),
+            last_message_at=max((at for at in messages if at is not None), default=None),
+            promise=Promise(None, None, touchpoint.pk, now, (now, 0), terms),
+            rivals=tuple(histories.waiting.get(customer.pk, ())),
         )
-        decision = decide(terms_of(None, organisation), history, now)
+        decision = decide(terms, history, now)
         if decision.ok and held is not None:
             return held
         about: dict[str, Any] = {

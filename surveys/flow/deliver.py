@@ -5,14 +5,14 @@ Two transactions around each message, none while the network is waited for: (1) 
 it may send the message once more, with the same Message-ID.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
@@ -49,6 +49,8 @@ BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 480, 
 PATIENCE = timedelta(days=4)  # how long a temporary failure is believed to be one
 DOUBT = timedelta(minutes=30)  # who may have got a message does not get it again at once
 DOUBTS = 2  # who may have got it twice does not get it again
+LOST_TRIES = 3  # fewer may be a worker's bad luck
+TRY = ("invitation", "reminder")
 LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
@@ -144,6 +146,7 @@ def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> 
         wordings = score_wordings({invitation.instrument_id for invitation in due})
         reopened = reopened_since(invitation.event for invitation in due)
         given_up = _given_up(due)
+        noted = noted_tries(invitation.pk for invitation in due if invitation.attempts)
         letters: list[tuple[Invitation, Letter]] = []
         drafts: Drafts = {}
         written: dict[str, datetime | None] = {}
@@ -152,6 +155,10 @@ def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> 
             due, key=lambda row: (row.attempted_at is None, -row.rule.priority if row.rule else 0)
         ):
             invitation.customer = customers[invitation.customer_id]
+            if _is_lost(invitation, noted[invitation.pk, 0], now):
+                _refuse(invitation, histories, Invitation.Status.FAILED, Invitation.Reason.UNDELIVERABLE)
+                invitation.lease_until = None
+                continue
             address = decide_again(
                 invitation,
                 organisation,
@@ -166,7 +173,8 @@ def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> 
                 written.setdefault(hashed, histories.written.get(hashed))
                 invitation.attempted_at = invitation.attempted_at or now
                 invitation.tried_at = now
-                invitation.lease_until = now + LEASE
+                lost = invitation.attempts - noted[invitation.pk, 0]
+                invitation.lease_until = now + lease_after(lost)
                 invitation.attempts += 1
                 letters.append(
                     (
@@ -246,6 +254,23 @@ def _given_up(invitations: Iterable[Invitation]) -> dict[int, set[str]]:
         for pk, mode in DeliveryAttempt.objects.filter(failed, invitation__in=tried).values_list("invitation", "mode"):
             modes[pk].add(mode)
     return modes
+
+
+def noted_tries(invitation_ids: Iterable[int]) -> "Counter[tuple[int, int]]":
+    """How many tries there is a result of, by (invitation, reminder). Of any other its worker died, or was cut off."""
+    rows = DeliveryAttempt.objects.filter(invitation__in=list(invitation_ids)).values("invitation", "reminder")
+    return Counter({(pk, number): n for pk, number, n in rows.annotate(n=Count("id")).values_list(*TRY, "n")})
+
+
+def lease_after(lost: int) -> timedelta:
+    """Each try that was lost doubles the next lease: a message that ends whoever sends it may go out each time."""
+    return LEASE * 2 ** min(max(lost, 0), 8)
+
+
+def _is_lost(invitation: Invitation, noted: int, now: datetime) -> bool:
+    """Tried for as long as a failure is believed to be temporary, and several times by somebody who could not tell what became of it."""
+    at = invitation.attempted_at
+    return at is not None and invitation.attempts - noted >= LOST_TRIES and now - at > PATIENCE
 
 
 def decide_again(

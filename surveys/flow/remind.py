@@ -20,13 +20,14 @@ from surveys.flow.deliver import (
     BACK_OFF,
     BATCH,
     DOUBT,
-    LEASE,
     forget,
     give_up_if_lost,
     is_dead,
     is_in_doubt_again,
+    lease_after,
     may_go_out,
     note_attempt,
+    noted_tries,
     score_wordings,
     void_reason,
 )
@@ -134,6 +135,7 @@ def _claim(now: datetime, limit: int, channels: Mapping[str, Any]) -> _Claim:
         ready = []
         drafts: Drafts = {}
         reminders = list(due.filter(invitation__in=links).order_by("send_at", "id"))
+        noted = noted_tries(reminder.invitation_id for reminder in reminders if reminder.attempts)
         for reminder in reminders:
             invitation = links[reminder.invitation_id]
             reminder.invitation, invitation.customer = invitation, customers[invitation.customer_id]
@@ -142,7 +144,8 @@ def _claim(now: datetime, limit: int, channels: Mapping[str, Any]) -> _Claim:
                 histories.last_message[invitation.customer_id] = histories.written[address_hash(address)] = now
                 invitation.reminded_at = now
                 reminder.attempted_at = reminder.attempted_at or now
-                reminder.lease_until = now + LEASE
+                lost = reminder.attempts - noted[reminder.invitation_id, reminder.number]
+                reminder.lease_until = now + lease_after(lost)
                 reminder.attempts += 1
                 wording = wordings[invitation.instrument_id]
                 letter = compose(invitation, organisation, wording, address, reminder.number, drafts)

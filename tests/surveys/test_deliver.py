@@ -1,3 +1,4 @@
+import contextlib
 import re
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from surveys import tasks
 from surveys.flow.deliver import DOUBT, LEASE, deliver_due, drain
-from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
+from surveys.models import Customer, DeliveryAttempt, Invitation, Reminder, SentMessage, Suppression
 from surveys.shift import SHIFT_S
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
@@ -74,6 +75,17 @@ def test_each_letter_more_is_one_statement_more(smtp):
             assert deliver_due(NOW) == (count, count)
         statements.append(len(queries))
     assert statements[1] - statements[0] == 4
+
+
+@pytest.mark.parametrize("model", [Invitation, Reminder])
+def test_what_is_due_stands_in_the_index_in_the_order_of_sending(model):
+    """Else a worker that wants a hundred sorts all that are due at ten o'clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    plan = model.objects.filter(status="scheduled", send_at__lte=NOW).order_by("send_at", "id")[:100].explain()
+    assert f"Index Scan using {model.__name__.lower()}_due" in plan
+    assert "Sort" not in plan
 
 
 def test_what_is_not_due_waits(smtp):
@@ -291,3 +303,44 @@ def test_before_the_message_is_handed_over_nothing_is_in_doubt(smtp, command):
     assert deliver_due(NOW + timedelta(minutes=36)) == (1, 1)
     assert set(DeliveryAttempt.objects.values_list("result", flat=True)) == {"temporary", "sent"}
     assert len(smtp.messages) == 1
+
+
+def test_a_message_that_ends_whoever_sends_it_goes_out_a_handful_of_times_and_not_for_ever(smtp, monkeypatch):
+    """Each time it has gone out, and nothing is written. The leases grow, and after four days it is given up."""
+    make_due()
+
+    def cut_off(*_arguments):
+        raise RuntimeError
+
+    monkeypatch.setattr("surveys.flow.deliver._settle", cut_off)
+    now = NOW
+    spans = []
+    while now < NOW + timedelta(days=8):
+        with contextlib.suppress(RuntimeError):
+            deliver_due(now)
+        lease_until = Invitation.objects.values_list("lease_until", flat=True).get()
+        if lease_until is None:
+            break
+        assert deliver_due(lease_until - timedelta(seconds=1)) == (0, 0)
+        spans.append(lease_until - now)
+        now = lease_until
+    assert spans[:3] == [LEASE, 2 * LEASE, 4 * LEASE]
+    assert len(smtp.messages) == len(spans) <= 12
+    assert Invitation.objects.values_list("status", "reason").get() == ("failed", "undeliverable")
+    assert len({mail["Message-ID"] for _to, mail in smtp.messages}) == 1
+
+
+def test_tries_of_which_the_result_is_known_leave_the_lease_as_it_is(smtp):
+    invitation = make_due()
+    smtp.refuse_all = "451 4.7.1 try later"
+    for minutes in (0, 1, 6):
+        deliver_due(NOW + timedelta(minutes=minutes))
+    held = []
+    again = NOW + timedelta(minutes=36)
+
+    def seen():
+        held.append(Invitation.objects.get(pk=invitation.pk).lease_until)
+        return False
+
+    deliver_due(again, over=seen)
+    assert held[0] == again + LEASE

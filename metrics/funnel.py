@@ -102,8 +102,8 @@ DIMENSIONS: Mapping[Dimension, str] = {
     "week": f"date_trunc('week', {_LOCAL})::date::text",
     "month": f"date_trunc('month', {_LOCAL})::date::text",
 }
-# Some of it went out: an answer may come in before the carrier's OK is written down.
-SENT = "(i.sent_at IS NOT NULL OR i.status IN ('sent', 'delivered', 'opened', 'answered', 'expired'))"
+# Some of it went out: a page may be opened, and answered, before the carrier's OK is written down, or where no word of it ever came.
+SENT = "(i.sent_at IS NOT NULL OR i.opened_at IS NOT NULL OR i.status IN ('sent', 'delivered', 'opened', 'answered', 'expired'))"
 # A response that staff left out, or that looks like a machine's, is no answer.
 ANSWERED = "(r.id IS NOT NULL AND r.excluded_at IS NULL)"
 

@@ -335,9 +335,12 @@ def rates_table(periods: Sequence[tuple[date, Passage]], interval: Interval) -> 
 
 
 def _not_final(passage: Passage) -> str:
-    if passage.is_final:
-        return ""
-    return _("not final, %(count)s still open") % {"count": f"{passage.open + passage.waiting:,}"}
+    return "" if passage.is_final else _still_open(passage.open + passage.waiting)
+
+
+def _still_open(count: int) -> str:
+    """What can still be answered, so that a rate can rise."""
+    return _("not final, %(count)s still open") % {"count": f"{count:,}"} if count else ""
 
 
 def rates_chart(periods: Sequence[tuple[date, Passage]], interval: Interval) -> dict[str, Any]:
@@ -619,7 +622,6 @@ def wearing_table(found: Mapping[int, Wearing]) -> Table:
         Column(_("Sent")),
         Column(_("Answered")),
         Column(_("Response rate"), "rate"),
-        Column(_("Links that still work")),
     ]
     rates = {many: formulas.response_rate(one.answered, one.sent) for many, one in found.items()}
     longest = longest_of(list(rates.values()))
@@ -627,7 +629,9 @@ def wearing_table(found: Mapping[int, Wearing]) -> Table:
     for many in range(MOST + 1):
         one = found.get(many, Wearing(0, 0, 0))
         its_rate = rate_cell(rates.get(many, formulas.NOTHING), longest)
-        rows.append(Row([Cell(many_text(many)), number(one.sent), number(one.answered), its_rate, number(one.open)]))
+        rows.append(
+            Row([Cell(many_text(many), note=_still_open(one.open)), number(one.sent), number(one.answered), its_rate])
+        )
     about = _("Of the invitations sent (of a long period those of the last %(days)d days), by how often the customer had been written to "
               "before. Who is asked more often is another kind of customer: a hint, not a cause.") % {"days": WEARING_DAYS}  # fmt: skip
     return Table("wearing", _("Does it wear off?"), columns, rows, about)

@@ -36,9 +36,10 @@ from surveys.admin.records import (
 )
 from surveys.flow.occasions import Occasion, customers_by, events_by, occasions_of
 from surveys.flow.preference import CUSTOMER, SEGMENT
+from surveys.flow.soft import SOFT
 from surveys.flow.timing import WEEKDAYS
 from surveys.flow.why import AFTER, Answer, Case, Contact, Gate, State, Way, answer_of, gates_of
-from surveys.models import Invitation, InvitationRule, QuarantinedEvent, ReceiptKind, Reminder, Response
+from surveys.models import ARRIVED, Invitation, InvitationRule, QuarantinedEvent, Reminder, Response
 from surveys.words import DAY_S, duration
 
 SEES_DECISIONS = ("surveys.view_interactionevent", "surveys.view_invitation")
@@ -231,6 +232,7 @@ SAID: Mapping[tuple[str, str], Any] = {
     ("delivered", "lost"): gettext_lazy("The carrier took it, and says that it did not arrive."),
     ("delivered", "must_have"): gettext_lazy("It must have arrived, since it was opened or answered."),
     ("delivered", "no_receipt"): gettext_lazy("The carrier took it and said nothing more. Most mail servers never do."),
+    ("delivered", "so_far"): gettext_lazy("The carrier’s last word is not its final one:"),
     ("reminded", "listed"): "",
     ("opened", "opened"): gettext_lazy("The form was fetched, by a person or by a mail scanner."),
     ("opened", "elsewhere"): gettext_lazy("Answered without the form, or the form was not seen to be opened."),
@@ -521,7 +523,7 @@ def _again_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable
 def _sent_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable[Any]:
     for attempt in gate.named.get("tries", ()):
         said = attempt.detail if may(SEES_PEOPLE) else ""
-        tone = {"sent": "best", "temporary": "middle"}.get(attempt.result, "worst")
+        tone = {"sent": "best", "permanent": "worst"}.get(attempt.result, "middle")
         told = chip(attempt.get_result_display(), tone)
         yield format_html("{} · {} {} {}", moment(attempt.at), mode_word(attempt.mode), told, said)
 
@@ -529,7 +531,7 @@ def _sent_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable[
 def _delivered_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable[Any]:
     for attempt in case.attempts:
         if attempt.receipt and not attempt.reminder:
-            tone = "best" if attempt.receipt == ReceiptKind.DELIVERED else "worst"
+            tone = "best" if attempt.receipt in ARRIVED else "middle" if attempt.receipt in SOFT else "worst"
             told = chip(attempt.get_receipt_display(), tone)
             yield format_html("{} · {} {}", moment(attempt.receipt_at), mode_word(attempt.mode), told)
 

@@ -15,7 +15,7 @@ from surveys.mailbox import MailboxBackend
 from surveys.models import Customer, SentMessage
 
 GONE = (550, b"5.1.1 No such mailbox here")
-FULL = (452, b"4.2.2 The mailbox is full")
+FULL = (452, b"4.3.1 Insufficient system storage")  # of the server: it says nothing of the address
 SLOW = (451, b"4.7.1 Greylisted, try again later")
 
 

@@ -424,7 +424,7 @@ class _Planner:
         order = f"HT-{at:%y%m%d}-99"
         self.post(at, "order.delivered", f"{order}-delivered", "shop", self.leaver, "delivery", reference=order)
         self.result.erased = (at + timedelta(hours=7), self.leaver)
-        # And somebody whose mailbox is full for days, early enough for us to give up.
+        # And somebody whose server is full for days, early enough for us to give up.
         full = next(person for person in self.people if person.mailbox == "full")
         at, order = self.first + timedelta(hours=1), f"HT-{self.first:%y%m%d}-98"
         self.post(at, "order.delivered", f"{order}-delivered", "shop", full, "delivery", reference=order)

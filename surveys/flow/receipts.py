@@ -68,6 +68,15 @@ def settle_receipts(now: datetime, limit: int = BATCH) -> int:
     return len(receipts)
 
 
+def apply_report(attempt: DeliveryAttempt, report: Report, now: datetime) -> None:
+    """Apply what is said of a message that is known already, and whose carrier gives it no name."""
+    receipt = Receipt(reference=report.reference, kind=report.kind, detail=report.detail[:500], received_at=now)
+    leaving = {attempt.invitation.customer_id} if report.kind in LEAVING else set()
+    with transaction.atomic():
+        invitations = _lock([attempt], leaving)
+        _apply(receipt, attempt, invitations[attempt.invitation_id], now)
+
+
 def _lock(attempts: Iterable[DeliveryAttempt], leaving: set[int]) -> dict[int, Invitation]:
     """The links of these messages, and all that will be wanted of those who are leaving; in one order: see flow/locks.py."""
     links = {attempt.invitation_id for attempt in attempts}

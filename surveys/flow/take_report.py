@@ -1,4 +1,4 @@
-"""Bounces and complaints that come by mail. In: a message's bytes, as a mail server hands it over. Out: Receipts, which wait like others.
+"""Bounces and complaints that come by mail. In: a message's bytes, as a mail server hands it over. Out: what follows from it.
 
 The Message-ID of our letter, which such a mail quotes, is the only authority: it holds the invitation's token, which nobody can guess.
 An address is held against nobody but the customer whose it is: a mail that names another one says nothing of it.
@@ -9,20 +9,19 @@ from datetime import datetime
 
 from surveys.channels.email.mailed import read_mailed
 from surveys.flow.addresses import address_hash
-from surveys.flow.receipts import note_receipts
+from surveys.flow.receipts import apply_report
 from surveys.letters import Report
 from surveys.models import DeliveryAttempt
 
-PROVIDER = "mail"
 _OURS = re.compile(r"<([A-Za-z0-9_-]{16,32})(?:\.\d)?@[^<>]+>")
 
 
 def take_report(message: bytes, now: datetime) -> int:
-    """Write down what a mail says of letters of ours; how much there was."""
-    return sum(_note(said.message_id, said.recipients, said.kind, said.detail, now) for said in read_mailed(message))
+    """Apply what a mail says of letters of ours; how much there was. Twice is the same as once."""
+    return sum(_apply(said.message_id, said.recipients, said.kind, said.detail, now) for said in read_mailed(message))
 
 
-def _note(message_id: str, recipients: tuple[str, ...], kind: str, detail: str, now: datetime) -> int:
+def _apply(message_id: str, recipients: tuple[str, ...], kind: str, detail: str, now: datetime) -> int:
     token = _OURS.fullmatch(message_id)
     if token is None:
         return 0
@@ -30,10 +29,10 @@ def _note(message_id: str, recipients: tuple[str, ...], kind: str, detail: str, 
     attempt = tries.select_related("invitation__customer").order_by("-id").first()
     if attempt is None:
         return 0
-    if not attempt.reference:  # a mail server gave none: then its name is the one that we gave
+    if not attempt.address_hash:  # a mail server gives its messages no name, so nothing more was expected of it
         email = attempt.invitation.customer.email
         hashed = address_hash(email) if email else ""
-        if hashed not in map(address_hash, recipients):
-            hashed = ""
-        DeliveryAttempt.objects.filter(pk=attempt.pk).update(reference=message_id, address_hash=hashed)
-    return note_receipts([Report(attempt.reference or message_id, kind, detail)], PROVIDER, now)
+        if hashed in map(address_hash, recipients):
+            DeliveryAttempt.objects.filter(pk=attempt.pk).update(address_hash=hashed)
+    apply_report(attempt, Report(attempt.reference, kind, detail), now)
+    return 1

@@ -13,15 +13,7 @@ from typing import Any
 
 from surveys.expressions import parse
 from surveys.flow.eligibility import RuleTerms
-from surveys.models import (
-    DeliveryAttempt,
-    InteractionEvent,
-    Invitation,
-    InvitationRule,
-    ReceiptKind,
-    Reminder,
-    Response,
-)
+from surveys.models import ARRIVED, DeliveryAttempt, InteractionEvent, Invitation, InvitationRule, Reminder, Response
 
 
 class State(StrEnum):
@@ -420,7 +412,7 @@ def _delivered(case: Case, row: Invitation) -> Gate:
     if row.sent_at is None:
         return Gate("delivered", State.NOT_REACHED)
     receipts = [one for one in case.attempts if one.receipt]
-    arrived = next((one for one in receipts if one.receipt == ReceiptKind.DELIVERED), None)
+    arrived = next((one for one in receipts if one.receipt in ARRIVED), None)
     if arrived is not None:
         return Gate("delivered", State.PASSED, arrived.receipt_at, "receipt", {"mode": arrived.mode})
     if row.status == "failed":
@@ -429,6 +421,8 @@ def _delivered(case: Case, row: Invitation) -> Gate:
         )
     if row.opened_at is not None or case.response is not None:
         return Gate("delivered", State.PASSED, None, "must_have")
+    if receipts:
+        return Gate("delivered", State.UNKNOWN, receipts[-1].receipt_at, "so_far")
     return Gate("delivered", State.UNKNOWN, None, "no_receipt")
 
 

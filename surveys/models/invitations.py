@@ -222,7 +222,8 @@ class Invitation(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["send_at"], name="invitation_due", condition=models.Q(status="scheduled")),
+            # Thousands may be due at the same moment ("at 10:00"): who claims a hundred must not sort them all.
+            models.Index(fields=["send_at", "id"], name="invitation_due", condition=models.Q(status="scheduled")),
             models.Index(fields=["customer"], name="invitation_waiting", condition=models.Q(status="scheduled")),
             models.Index(
                 fields=["expires_at"],
@@ -335,7 +336,7 @@ class Reminder(models.Model):
                 name="reminder_refused_has_reason",
             ),
         ]
-        indexes = [models.Index(fields=["send_at"], name="reminder_due", condition=models.Q(status="scheduled"))]
+        indexes = [models.Index(fields=["send_at", "id"], name="reminder_due", condition=models.Q(status="scheduled"))]
 
     def __str__(self) -> str:
         return f"{self.invitation_id}#{self.number} {self.status}"

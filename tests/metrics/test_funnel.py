@@ -70,6 +70,14 @@ def test_a_carrier_of_which_nothing_was_ever_heard_does_not_report(touchpoint):
     assert measured(touchpoint).traced == 1
 
 
+def test_what_was_opened_has_gone_out_whatever_the_carrier_said(touchpoint):
+    """Handed over without a word: tried again for hours, then given up, and it had arrived."""
+    refuse(touchpoint, "undeliverable", status="failed", opened_at=DAY)
+    refuse(touchpoint, "undeliverable", status="failed")
+    found = measured(touchpoint)
+    assert (found.sent, found.opened, found.refused) == (1, 1, 1)
+
+
 def test_who_complains_has_got_it_and_said_no(touchpoint):
     send(touchpoint, report="complained", at=DAY - timedelta(days=20), status="expired")
     send(touchpoint, report="delivered", at=DAY - timedelta(days=20), status="expired")

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from surveys import tasks
 from surveys.flow.deliver import DOUBT, LEASE, deliver_due, drain
-from surveys.models import Customer, DeliveryAttempt, Invitation, SentMessage, Suppression
+from surveys.models import Customer, DeliveryAttempt, Invitation, Reminder, SentMessage, Suppression
 from surveys.shift import SHIFT_S
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
@@ -75,6 +75,17 @@ def test_each_letter_more_is_one_statement_more(smtp):
             assert deliver_due(NOW) == (count, count)
         statements.append(len(queries))
     assert statements[1] - statements[0] == 4
+
+
+@pytest.mark.parametrize("model", [Invitation, Reminder])
+def test_what_is_due_stands_in_the_index_in_the_order_of_sending(model):
+    """Else a worker that wants a hundred sorts all that are due at ten o'clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    plan = model.objects.filter(status="scheduled", send_at__lte=NOW).order_by("send_at", "id")[:100].explain()
+    assert f"Index Scan using {model.__name__.lower()}_due" in plan
+    assert "Sort" not in plan
 
 
 def test_what_is_not_due_waits(smtp):

@@ -335,3 +335,18 @@ def test_means_stand_in_the_order_that_the_customer_prefers():
     told = gate(decided(customer), "address")
     assert [way.mode for way in told.named["ways"]] == ["sms", "email"]
     assert (told.named["mode"], told.named["order_of"]) == ("sms", "customer")
+
+
+@pytest.mark.parametrize(
+    ("receipt", "state", "said"),
+    [("complained", "passed", "receipt"), ("soft", "unknown", "so_far"), ("deferred", "unknown", "so_far")],
+)
+def test_who_complains_has_got_the_message_and_a_delay_is_no_last_word(receipt, state, said):
+    rule = make_rule()
+    event = make_event()
+    row = make_invitation(rule.touchpoint, event.customer, rule=rule, event=event)
+    DeliveryAttempt.objects.create(
+        invitation=row, mode="email", at=NOW, result="sent", receipt=receipt, receipt_at=NOW + HOUR
+    )
+    told = gate(only(event), "delivered")
+    assert (told.state, told.said, told.at) == (state, said, NOW + HOUR)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0015_due_in_order'),
+        ('surveys', '0014_due_in_order'),
     ]
 
     operations = [

@@ -73,6 +73,8 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             _list(_("Events"), "bolt", "surveys.interactionevent"),
             WHY,
             _list(_("Suppressions"), "do_not_disturb_on", "surveys.suppression"),
+            _list(_("Lifted suppressions"), "undo", "surveys.suppressionlift"),
+            _list(_("Consents"), "handshake", "surveys.consent", PEOPLE),
         ),
     ),
     (

@@ -57,9 +57,15 @@ PHRASES: Mapping[str, Any] = {
     # Unsubscribing
     "unsubscribe": _("Unsubscribe"),
     "unsubscribe_title": _("No more surveys?"),
-    "unsubscribe_text": _("We will not ask you again. Messages about your orders and requests still reach you."),
+    "unsubscribe_text": _("Messages about your orders and requests still reach you."),
+    "unsubscribe_this": _("Only this survey: %(touchpoint)s"),
+    "unsubscribe_surveys": _("All surveys from you"),
+    "unsubscribe_messages": _("All surveys and every message about my answers"),
     "unsubscribed": _("You are unsubscribed"),
     "unsubscribed_text": _("You will get no more surveys from us."),
+    "unsubscribed_this_text": _("We will not send you this survey again: %(touchpoint)s."),
+    "unsubscribed_messages_text": _("You will get no more surveys from us, and no messages about your answers."),
+    "resubscribe": _("You may ask me again"),
     # Questions that need no author
     "contact": _("May we contact you about this?"),
     # The widget and the printed code

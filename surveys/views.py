@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound, HttpResponseRedirect, QueryDict
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -19,6 +21,7 @@ from surveys.flow.follow import Link, follow_token, note_opened
 from surveys.flow.links import TRIAL_TOKEN, tried_rule
 from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission, answer_link, record_response
 from surveys.flow.suspect import is_scanner
+from surveys.flow.unsubscribe import resubscribe, standing_of
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
 from surveys.look import look_of
 from surveys.models import (
@@ -29,6 +32,7 @@ from surveys.models import (
     Mode,
     Organisation,
     Response,
+    Scope,
     Touchpoint,
 )
 from surveys.phrases import LANGUAGES, Phrases
@@ -47,7 +51,8 @@ def respondent(view: View) -> View:
     @csrf_exempt
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
+        # What PostgreSQL does not store stands in no address of ours: nobody knows it.
+        response = view(request, *args, **{name: forms.storable(value) for name, value in kwargs.items()})
         response["Cache-Control"] = "no-store"
         response["Referrer-Policy"] = "no-referrer"
         response["X-Robots-Tag"] = "noindex"
@@ -483,23 +488,71 @@ def _uuid(text: str | None) -> uuid.UUID | None:
 @respondent
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """/u/{token}/: GET asks, POST (RFC 8058's one click, or the page's button) unsubscribes; twice is the same as once."""
+    """/u/{token}/: GET shows what stands, POST (RFC 8058's one click, or the page's buttons) changes it; twice is the same as once.
+
+    Whatever became of the invitation, and whatever the body looks like: whoever posts here wants no more.
+    """
+    posted = _posted(request)
     organisation = Organisation.current()
     if token == TRIAL_TOKEN:  # of a letter that staff sent themselves
         language = choose_language(request, organisation)
         with translation.override(_shown(language)):
             say = _say(organisation)
             return polite(request, organisation, language, 200, say["unsubscribe_title"], say["test"])
-    invitation = Invitation.objects.filter(token=token).first()
+    invitation = Invitation.objects.select_related("touchpoint").filter(token=token).first()
     language = choose_language(request, organisation, invitation.language if invitation else "")
     with translation.override(_shown(language)):
         if invitation is None:
             return _unknown(request, organisation, language)
-        if request.method == "POST":
-            unsubscribe_flow(invitation, timezone.now())
-            say = _say(organisation)
+        say = _say(organisation)
+        touchpoint = Visit(organisation, invitation.touchpoint, language).names["touchpoint"]
+        choices = {
+            str(Scope.THIS_SURVEY): say.fill("unsubscribe_this", touchpoint=touchpoint),
+            str(Scope.ALL_SURVEYS): say["unsubscribe_surveys"],
+            str(Scope.ALL_MESSAGES): say["unsubscribe_messages"],
+        }
+        if request.method == "POST" and "undo" in posted:
+            resubscribe(invitation, timezone.now(), wording=say["resubscribe"])
+        elif request.method == "POST":
+            scope = posted.get("scope", "")
+            chosen = scope if scope in choices else str(Scope.ALL_SURVEYS)
+            # Of the one click we do not know what was read.
+            wording = f"{say['unsubscribe_title']} {choices[chosen]}" if scope in choices else ONE_CLICK
+            unsubscribe_flow(invitation, timezone.now(), chosen, wording=wording)
+        standing = standing_of(invitation)
+        if request.method == "POST" and "undo" in posted and not standing.scope:
+            return polite(request, organisation, language, 200, say["thanks"], say["sms_started"])
+        if not standing.scope and request.method == "POST":  # nobody is left whom we could write to
             return polite(request, organisation, language, 200, say["unsubscribed"], say["unsubscribed_text"])
-        return _page(request, "unsubscribe", organisation, language)
+        told = {
+            str(Scope.THIS_SURVEY): say.fill("unsubscribed_this_text", touchpoint=touchpoint),
+            str(Scope.ALL_SURVEYS): say["unsubscribed_text"],
+            str(Scope.ALL_MESSAGES): say["unsubscribed_messages_text"],
+        }
+        wider = list(choices)[list(choices).index(standing.scope) + 1 :] if standing.scope else list(choices)
+        return _page(
+            request,
+            "unsubscribe",
+            organisation,
+            language,
+            standing=standing,
+            told=told.get(standing.scope, ""),
+            choices=[(scope, choices[scope]) for scope in wider],
+            chosen=str(Scope.ALL_SURVEYS),
+            start=say.fill("sms_start", word="START") if standing.by_text else "",
+        )
+
+
+ONE_CLICK = "List-Unsubscribe=One-Click"
+
+
+def _posted(request: HttpRequest) -> QueryDict:
+    """The fields of a body; none where it is no form, or a broken one."""
+    try:
+        return request.POST
+    except (BadRequest, MultiPartParserError, SuspiciousOperation):
+        request.POST = QueryDict()  # type: ignore[assignment,unused-ignore]
+        return request.POST
 
 
 @require_http_methods(["GET", "HEAD"])

@@ -32,6 +32,7 @@ touchpoints:
   - {slug: hotline, name: {en: Hotline}, journey: purchase, stage: buy, channel: call_center, instrument: nps}
 rules:
   - {slug: after-call, event_type: call.ended, touchpoint: hotline, modes: [sms]}
+  - {slug: after-visit, event_type: visit.paid, touchpoint: delivery, modes: [email], reminders: [1d]}
 """
 BUSY = 429, {"code": 20429, "message": "Too Many Requests"}, {"Retry-After": "3"}
 
@@ -410,6 +411,56 @@ def test_a_worker_that_is_killed_while_it_texts_loses_nobody(client: Client, pro
     hasten(stack, "texting", leases=True)
     await_nothing_waits(stack, "texting")
     assert_sums(stack, "texting", {"sent": 8}, texts(provider), twice=1)
+
+
+# What two days would do: the floor is past, and reminders are due.
+TWO_DAYS = """
+WITH theirs AS (SELECT i.id FROM surveys_invitation i JOIN surveys_customer c ON c.id = i.customer_id WHERE c.external_id LIKE %s),
+sent AS (
+    UPDATE surveys_invitation i SET attempted_at = attempted_at - interval '2 days', tried_at = tried_at - interval '2 days',
+        sent_at = sent_at - interval '2 days', reminded_at = reminded_at - interval '2 days'
+    FROM theirs WHERE i.id = theirs.id RETURNING i.id
+),
+written AS (UPDATE surveys_writtenaddress SET last_message_at = last_message_at - interval '2 days' RETURNING address_hash)
+UPDATE surveys_reminder r SET send_at = now(), lease_until = NULL FROM theirs
+WHERE r.invitation_id = theirs.id AND r.status = 'scheduled'
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "twice"), [("claiming", 0), ("recipient", 0), ("taken", 1), ("settling", 1), ("parting", 0)]
+)
+def test_a_worker_that_is_killed_while_it_reminds_loses_no_reminder(
+    client: Client, sink: SmtpSink, step: str, twice: int
+) -> None:
+    stack, prefix, count = client.stack, f"remind-{step}", 6
+    post(client, prefix, count, "visit.paid")
+    await_nothing_waits(stack, prefix)
+    first = {to: ids[0] for to, ids in letters(sink).items()}
+    sink.messages.clear()
+    held = table_held(stack, IN_DATABASE[step]) if step in IN_DATABASE else command_held(sink, IN_MAIL[step])
+    with victim(stack) as strike, held as somebody_waits:
+        if step != "claiming":
+            stack.query(TWO_DAYS, like(prefix))
+        else:  # the table is ours: only the reminders become due, and the floor is past without it
+            stack.query("UPDATE surveys_organisation SET floor_s = 0")
+            stack.query(
+                "UPDATE surveys_reminder r SET send_at = now() FROM surveys_invitation i JOIN surveys_customer c "
+                "ON c.id = i.customer_id WHERE r.invitation_id = i.id AND c.external_id LIKE %s",
+                like(prefix),
+            )
+        until(somebody_waits, 30, stack.output)
+        strike()
+    stack.query("UPDATE surveys_organisation SET floor_s = 86400")
+    before = len(sink.messages)
+    assert (before > 0) is (step in ("taken", "settling", "parting"))
+    stack.query(TWO_DAYS, like(prefix))
+    sent = "(SELECT r.status FROM surveys_reminder r WHERE r.invitation_id = i.id) = 'sent'"
+    until(lambda: count_of(stack, prefix, sent) == count, 60, stack.output)
+    came = letters(sink)
+    assert {to: set(ids) for to, ids in came.items()} == {to: {id.replace("@", ".1@")} for to, id in first.items()}
+    assert sum(len(ids) == 2 for ids in came.values()) == (before if twice else 0)
+    assert max(len(ids) for ids in came.values()) <= 1 + twice
 
 
 # --- Broker, database, beats, clocks ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from surveys.admin import (
     organisation,
     responses,
     rules,
+    suppressions,
     tickets,
     users,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "organisation",
     "responses",
     "rules",
+    "suppressions",
     "tickets",
     "users",
 ]

@@ -38,19 +38,34 @@ from surveys.admin.records import (
     page_of,
     score_chip,
 )
+from surveys.admin.suppressions import (
+    CONSENTS,
+    RECORDS_CONSENT,
+    ConsentForm,
+    consent_chip,
+    consent_source,
+    lifted_by,
+    scope_said,
+    touchpoints_of,
+)
 from surveys.admin.tickets import ticket_story
-from surveys.flow.addresses import address_hash
+from surveys.flow.addresses import address_hash, customer_hash
+from surveys.flow.consent import Said, newest_acts, note_consents
 from surveys.flow.customers import prefer_modes
 from surveys.flow.erase import NoSuchCustomer, erase_customer, export_customer
 from surveys.flow.segments import segment_of
+from surveys.flow.suppress import hashes_against, suppressions_of
 from surveys.models import (
+    Consent,
     Customer,
     DeliveryAttempt,
     InteractionEvent,
     Invitation,
     Organisation,
     Response,
+    Scope,
     Suppression,
+    SuppressionLift,
     Ticket,
 )
 
@@ -126,8 +141,11 @@ class CustomerAdmin(PeopleAdmin):
     @admin.display(description=gettext_lazy("may be asked"))
     def asking(self, row: Customer) -> SafeString | str:
         found: list[Suppression] = getattr(row, "suppressions", [])
+        whole = [held for held in found if held.scope != Scope.THIS_SURVEY]
+        if whole:
+            return chip(whole[0].get_reason_display(), "worst")
         if found:
-            return chip(found[0].get_reason_display(), "worst")
+            return chip(_("Not about everything"), "middle")
         if row.erased_at:
             return NOTHING
         return _("Yes") if row.email or row.phone else chip(_("No address"), "middle")
@@ -138,16 +156,19 @@ class CustomerAdmin(PeopleAdmin):
 
     def complete(self, rows: list[Customer]) -> None:
         """The suppressions of a page of customers, by one query."""
-        hashes = {row.pk: [address_hash(address) for address in (row.email, row.phone) if address] for row in rows}
+        hashes = {row.pk: hashes_against(row) for row in rows}
+        known: dict[str, list[Suppression]] = {}
         wanted = [one for some in hashes.values() for one in some]
-        known = {found.address_hash: found for found in Suppression.objects.filter(address_hash__in=wanted)}
+        for held in Suppression.objects.filter(address_hash__in=wanted).order_by("created_at", "id"):
+            known.setdefault(held.address_hash, []).append(held)
         for row in rows:
-            row.suppressions = [known[one] for one in hashes[row.pk] if one in known]  # type: ignore[attr-defined]
+            row.suppressions = [held for one in hashes[row.pk] for held in known.get(one, [])]  # type: ignore[attr-defined]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
             path("<path:object_id>/erase/", view(self.erase_view), name="surveys_customer_erase"),
+            path("<path:object_id>/consent/", view(self.consent_view), name="surveys_customer_consent"),
             path("<path:object_id>/preference/", view(self.preference_view), name="surveys_customer_preference"),
             path("<path:object_id>/export/", view(self.export_view), name="surveys_customer_export"),
             *super().get_urls(),
@@ -163,10 +184,9 @@ class CustomerAdmin(PeopleAdmin):
             "title": customer_name(obj),
             "row": obj,
             "about": self._about(obj),
-            "suppressions": [
-                (found.get_reason_display(), moment(found.created_at))
-                for found in obj.suppressions  # type: ignore[attr-defined]
-            ],
+            "suppressions": self._suppressions(request, obj),
+            "consents": self._consents(obj) if request.user.has_perm(CONSENTS) else None,
+            "can_record_consent": request.user.has_perm(RECORDS_CONSENT) and not obj.erased_at,
             "story": story,
             "newer": page - 1,
             "older": page + 1 if has_older else 0,
@@ -175,6 +195,39 @@ class CustomerAdmin(PeopleAdmin):
             "can_export": request.user.has_perm(SEES_ANSWERS) and not obj.erased_at,
             "erased_at": moment(obj.erased_at),
         }
+
+    def _suppressions(self, request: HttpRequest, obj: Customer) -> list[dict[str, Any]]:
+        """What stands, each reason and scope once, with the rows that can be lifted."""
+        held: list[Suppression] = obj.suppressions  # type: ignore[attr-defined]
+        touchpoints = touchpoints_of(held)
+        opens = request.user.has_perm("surveys.view_suppression")
+        found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        names = {customer_hash(obj.external_id): _("person"), address_hash(obj.email): _("email")}
+        names |= {address_hash(obj.phone): _("phone")}
+        for row in sorted(held, key=lambda row: row.created_at):
+            one = found.setdefault(
+                (row.reason, row.scope, row.touchpoint_key),
+                {
+                    "reason": row.get_reason_display(),
+                    "scope": scope_said(row, touchpoints),
+                    "since": moment(row.created_at),
+                    "rows": [],
+                },
+            )
+            name = names.get(row.address_hash, "")
+            one["rows"].append(link(row, name) if opens else name)
+        return list(found.values())
+
+    def _consents(self, obj: Customer) -> list[dict[str, Any]]:
+        """What holds, by purpose and mode."""
+        return [
+            {
+                "what": f"{row.get_purpose_display()} · {mode_word(row.mode)}",
+                "state": consent_chip(row.given),
+                "told": f"{moment(row.at)} · {consent_source(row)}",
+            }
+            for row in newest_acts(obj)
+        ]
 
     def _about(self, obj: Customer) -> list[tuple[str, Any]]:
         if obj.erased_at:
@@ -190,6 +243,30 @@ class CustomerAdmin(PeopleAdmin):
         ]
         about += [(str(key), _plain(value)) for key, value in sorted(obj.attributes.items())]
         return [*about, (_("First seen"), moment(obj.created_at)), (_("Profile as of"), moment(obj.profile_at))]
+
+    # --- Consent ------------------------------------------------------------------------------------------------------
+
+    def consent_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What the person has said to a member of staff, with where they said it."""
+        row = self.asked_for(request, object_id, RECORDS_CONSENT)
+        if row is None:
+            return self.missing(request, object_id)
+        if row.erased_at:
+            return HttpResponseRedirect(page_of(row))
+        now = timezone.now()
+        form = ConsentForm(request.POST if request.method == "POST" else None, now)
+        if request.method == "POST" and form.is_valid():
+            given = form.cleaned_data
+            words = {name: given[name] for name in ("detail", "text_version", "wording")}
+            act = Said(given["mode"], given["purpose"], given["given"] == "yes", given["at"], **words)
+            with transaction.atomic():
+                locked = Customer.objects.select_for_update(no_key=True).get(pk=row.pk)
+                if locked.erased_at is None:
+                    note_consents([(locked, act)], Consent.Source.STAFF, now, by=request.user.get_username())
+            messages.success(request, _("Written down. What was said last holds."))
+            return HttpResponseRedirect(page_of(row))
+        title = _("What %(name)s has said") % {"name": row}
+        return self.page(request, "staff/consent.html", title=title, row=row, form=form)
 
     # --- Rights over what is held -------------------------------------------------------------------------------------
 
@@ -278,7 +355,7 @@ def _plain(value: Any) -> str:
 def story_of(customer: Customer, may: Callable[[str], bool], page: int = 1) -> tuple[list[Moment], bool]:
     """A page of what happened with a customer, newest first, and whether there is more. `may` answers a permission.
 
-    The newest of each kind are enough for the newest of all: five queries, whatever the length of the story.
+    The newest of each kind are enough for the newest of all: a query for each kind, and two for names, whatever the length of the story.
     """
     enough = page * PER_STORY + 1
     found: list[Moment] = []
@@ -338,10 +415,40 @@ def _responses(customer: Customer, enough: int) -> Iterator[Moment]:
         yield Moment(row.responded_at, 4, "reviews", link(row, _("Answer")), where, tuple(chips), told, row.comment)
 
 
+def _acts(customer: Customer, enough: int) -> Iterator[Moment]:
+    for row in Consent.objects.filter(customer=customer).order_by("-at", "-id")[:enough]:
+        title = _("Consent · %(purpose)s · %(mode)s") % {
+            "purpose": row.get_purpose_display(), "mode": mode_word(row.mode)
+        }  # fmt: skip
+        told = consent_source(row) + (f" · {row.text_version}" if row.text_version else "")
+        yield Moment(row.at, 5, "handshake", link(row, title), "", (consent_chip(row.given),), told, row.wording)
+
+
+def _stops(customer: Customer, enough: int) -> Iterator[Moment]:
+    """The same act for several addresses is one line."""
+    rows = list(suppressions_of(customer).order_by("-created_at", "-id")[:enough])
+    touchpoints = touchpoints_of(rows)
+    for row in {(row.created_at, row.reason, row.scope, row.touchpoint_key): row for row in rows}.values():
+        said = chip(scope_said(row, touchpoints), "worst")
+        yield Moment(row.created_at, 6, "do_not_disturb_on", link(row, row.get_reason_display()), "", (said,))
+
+
+def _lifts(customer: Customer, enough: int) -> Iterator[Moment]:
+    held = SuppressionLift.objects.filter(address_hash__in=hashes_against(customer))
+    rows = list(held.order_by("-lifted_at", "-id")[:enough])
+    touchpoints = touchpoints_of(rows)
+    for row in {(row.lifted_at, row.reason, row.scope, row.touchpoint_key): row for row in rows}.values():
+        said = chip(f"{row.get_reason_display()} · {scope_said(row, touchpoints)}")
+        yield Moment(row.lifted_at, 7, "undo", link(row, _("Suppression lifted")), "", (said,), lifted_by(row, True))
+
+
 KINDS: tuple[tuple[Any, Callable[[Customer, int], Iterator[Moment]]], ...] = (
     (InteractionEvent, _events),
     (Ticket, _tickets),
     (Invitation, _invitations),
     (DeliveryAttempt, _attempts),
     (Response, _responses),
+    (Consent, _acts),
+    (Suppression, _stops),
+    (SuppressionLift, _lifts),
 )

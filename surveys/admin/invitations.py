@@ -1,22 +1,16 @@
-"""Every decision to ask or not to ask, what became of each letter, and the addresses that must not be written to.
+"""Every decision to ask or not to ask, and what became of each letter.
 
-In: what the flow decided and the carriers said. Out: pages that only read, and lifting a suppression, with a reason. A mail
-server's words quote addresses, so they are told only to whoever may view customers.
+In: what the flow decided and the carriers said. Out: pages that only read. A mail server's words quote addresses, so they are told
+only to whoever may view customers.
 """
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.models import DELETION
-from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
@@ -30,20 +24,14 @@ from surveys.admin.records import (
     chip,
     customer_link,
     link,
-    list_of,
     mode_word,
     moment,
-    noted,
 )
-from surveys.admin.responses import ReasonForm
 from surveys.admin.why import why_context
-from surveys.flow.addresses import address_hash, normalise_phone
 from surveys.flow.occasions import case_of_invitation
-from surveys.flow.unsubscribe import lift_suppression
 from surveys.flow.why import until_of
-from surveys.models import DeliveryAttempt, Invitation, ReceiptKind, Suppression
+from surveys.models import DeliveryAttempt, Invitation, ReceiptKind
 
-LIFTS = "surveys.delete_suppression"
 TONES = {
     "scheduled": "going", "sent": "going", "delivered": "going", "opened": "going", "answered": "best", "expired": "quiet",
     "cancelled": "quiet", "withheld": "middle", "failed": "worst",
@@ -239,77 +227,3 @@ class DeliveryAttemptAdmin(PeopleAdmin):
             about.append((_("Message-ID"), obj.message_id or NOTHING))
         said = obj.detail if request.user.has_perm(SEES_PEOPLE) else ""
         return {"title": attempt_title(obj), "state": attempt_chip(obj), "said": said, "about": about}
-
-
-@admin.register(Suppression)
-class SuppressionAdmin(PeopleAdmin):
-    """Addresses are kept as keyed hashes; an address that is typed in whole is found."""
-
-    list_display = ["since", "reason_shown", "hash_shown", "detail_shown"]
-    list_filter = [("reason", ChoicesDropdownFilter), ("created_at", MomentRangeFilter)]
-    personal_columns = ("detail_shown",)
-    personal_search = ("address_hash",)
-    search_help_text = gettext_lazy("A whole email address or phone number")
-    page_template = "staff/suppression.html"
-    empty_text = gettext_lazy("Whoever unsubscribes, complains or bounces stands here, and is not written to.")
-
-    @admin.display(description=gettext_lazy("since"), ordering="created_at")
-    def since(self, row: Suppression) -> str:
-        return moment(row.created_at)
-
-    @admin.display(description=gettext_lazy("reason"), ordering="reason")
-    def reason_shown(self, row: Suppression) -> SafeString:
-        return chip(row.get_reason_display(), "worst")
-
-    @admin.display(description=gettext_lazy("address hash"))
-    def hash_shown(self, row: Suppression) -> SafeString:
-        return format_html("<code>{}…</code>", row.address_hash[:16])
-
-    @admin.display(description=gettext_lazy("detail"))
-    def detail_shown(self, row: Suppression) -> str:
-        return row.detail or NOTHING
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Suppression], search_term: str
-    ) -> tuple[QuerySet[Suppression], bool]:
-        term = search_term.strip()
-        if not term or not request.user.has_perm(SEES_PEOPLE):
-            return queryset, False
-        hashes = [address_hash(term)]
-        with contextlib.suppress(ValueError):  # not a phone number
-            hashes.append(address_hash(normalise_phone(term)))
-        return queryset.filter(Q(address_hash__in=hashes) | Q(address_hash__startswith=term.rstrip("…"))), False
-
-    def page_context(self, request: HttpRequest, obj: Suppression) -> dict[str, Any]:
-        about = [
-            (_("Since"), moment(obj.created_at)),
-            (_("Address hash"), format_html("<code>{}</code>", obj.address_hash)),
-        ]
-        if request.user.has_perm(SEES_PEOPLE):
-            about.append((_("Detail"), obj.detail or NOTHING))
-        return {
-            "title": _("An address that is not written to"),
-            "row": obj,
-            "state": self.reason_shown(obj),
-            "about": about,
-            "can_lift": request.user.has_perm(LIFTS),
-        }
-
-    def get_urls(self) -> list[URLPattern]:
-        lift = path(
-            "<path:object_id>/lift/", self.admin_site.admin_view(self.lift_view), name="surveys_suppression_lift"
-        )
-        return [lift, *super().get_urls()]
-
-    def lift_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = self.asked_for(request, object_id, LIFTS)
-        if row is None:
-            return self.missing(request, object_id)
-        form = ReasonForm(request.POST if request.method == "POST" else None)
-        if request.method == "POST" and form.is_valid():
-            with transaction.atomic():
-                noted(request, row, _("Lifted: %(reason)s") % form.cleaned_data, DELETION)
-                lift_suppression(row.pk, timezone.now(), request.user, form.cleaned_data["reason"])
-            messages.success(request, _("This address may be written to again."))
-            return HttpResponseRedirect(list_of(Suppression))
-        return self.page(request, "staff/lift.html", title=_("Write to this address again"), row=row, form=form)

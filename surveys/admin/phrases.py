@@ -50,6 +50,7 @@ NOTES: Mapping[str, Any] = {
     "missing": gettext_lazy("Above the list of errors"),
     "test": gettext_lazy("On a form that staff try out"),
     "unsubscribe": gettext_lazy("The link in a letter, and the button"),
+    "resubscribe": gettext_lazy("The button that takes it back"),
     "widget": gettext_lazy("Names the widget to screen readers"),
     "feedback": gettext_lazy("On the side tab"),
     "scan": gettext_lazy("Above a printed code"),

@@ -230,7 +230,10 @@ class InvitationRuleAdmin(LetterPages, DryRunPages):
         return [
             (None, ["slug", "active"]),
             (_("When to ask"), ["event_type", "calendar", "when", *_TIMES]),
-            (_("What and how"), ["touchpoint", "instrument", "modes", "expires_s", "reminders_s", *self._preview(obj)]),
+            (
+                _("What and how"),
+                ["touchpoint", "instrument", "modes", "needs_consent", "expires_s", "reminders_s", *self._preview(obj)],
+            ),
             (
                 _("How often"),
                 ["priority", "quota", "resting_same_s", "resting_any_s", "exempt_resting", "exempt_floor"],

@@ -18,8 +18,8 @@ EXPORT_SCHEMA = {
         "customer": {"type": "object"},
         **dict.fromkeys(
             (
-                *("events", "tickets", "invitations", "responses", "suppressions", "lifted_suppressions", "messages"),
-                *("texts", "quarantine"),
+                *("events", "tickets", "invitations", "responses", "suppressions", "lifted_suppressions", "consents"),
+                *("messages", "texts", "quarantine"),
             ),
             _LIST,
         ),

@@ -8,6 +8,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse
 
+from surveys.flow.incoming import MAX_CONSENTS
+from surveys.models import Purpose
 from surveys.models.responses import SENT_MODES
 
 Schema = Mapping[str, Any]
@@ -36,6 +38,30 @@ CUSTOMER: Schema = {
             "order and adds none.",
         },
         "attributes": {"type": ["object", "null"], "additionalProperties": True},
+        "consents": {
+            "type": ["array", "null"],
+            "maxItems": MAX_CONSENTS,
+            "description": "Acts of giving and withdrawing, in any order: of each mode and purpose the newest by its own time holds, "
+            "of two at the same time the withdrawal. Null and an empty list say nothing. The same act again is kept once. "
+            "A withdrawal is obeyed by every rule, a consent is asked for by those that need one; neither lifts a suppression.",
+            "items": {
+                "type": "object",
+                "required": ["mode", "given"],
+                "properties": {
+                    "mode": {"type": "string", "enum": list(SENT_MODES)},
+                    "given": {"type": "boolean", "description": "False: withdrawn."},
+                    "purpose": {"type": "string", "enum": list(Purpose.values), "default": "surveys"},
+                    "at": {
+                        "type": ["string", "null"],
+                        "format": "date-time",
+                        "description": "When it was said; the time of what it comes with where it is left out.",
+                    },
+                    "source": {"type": "string", "maxLength": 200, "description": "Where: “checkout form”."},
+                    "text_version": {"type": "string", "maxLength": 100, "description": "Which text they agreed to."},
+                    "text": {"type": "string", "maxLength": 4000, "description": "The text itself."},
+                },
+            },
+        },
     },
 }
 ANSWERS: Schema = {

@@ -1,5 +1,6 @@
 """GET and POST /api/v1/invitations/: every decision with its reason, and inviting one customer through the same gates."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -142,7 +143,7 @@ class InvitationsView(CxView):
         body = read_json(request)
         try:
             refuse_unstorable(body)
-            given, touchpoint, instrument, profile = _read(body)
+            given, touchpoint, instrument, profile = _read(body, now)
         except InputError as error:
             raise Problem(400, "The invitation is not valid.", [FieldError(*found) for found in error.errors]) from None
         customer = upsert_customer(profile, now, now)
@@ -152,7 +153,7 @@ class InvitationsView(CxView):
         return Answered(shown(row), status=201)
 
 
-def _read(body: Any) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
+def _read(body: Any, now: datetime) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
     try:
         given = msgspec.convert(body, InvitationIn, strict=True)
     except msgspec.ValidationError as error:
@@ -172,7 +173,7 @@ def _read(body: Any) -> tuple[InvitationIn, Touchpoint, Instrument, Any]:
     external_id = customer.external_id if isinstance(customer.external_id, str) else ""
     if not external_id:
         errors.append(("/customer/external_id", "is missing."))
-    profile = read_profile(customer, external_id, "/customer", errors)
+    profile = read_profile(customer, external_id, "/customer", errors, now)
     if errors or touchpoint is None or instrument is None:
         raise InputError(errors)
     return given, touchpoint, instrument, profile

@@ -457,7 +457,7 @@ def read_submission(body: Any, now: datetime) -> Submission:
         if not isinstance(customer_in.external_id, str):
             errors.append(("/customer/external_id", "is missing."))
         else:
-            profile = read_profile(customer_in, customer_in.external_id, "/customer", errors)
+            profile = read_profile(customer_in, customer_in.external_id, "/customer", errors, now)
     if errors:
         raise InputError(errors)
     earlier = Response.objects.select_related("customer").filter(client_id=client_id).first()

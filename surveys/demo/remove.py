@@ -22,6 +22,7 @@ from surveys.flow.programme import import_programme
 from surveys.models import (
     Answer,
     CalendarPass,
+    Consent,
     Customer,
     DeliveryAttempt,
     DurationLedger,
@@ -119,6 +120,7 @@ def _remove_data(removed: Removed) -> None:
     hashes += [customer_hash(external_id) for external_id in people.values_list("external_id", flat=True)]
     _delete(removed, Suppression.objects.filter(address_hash__in=hashes))
     _delete(removed, SuppressionLift.objects.filter(address_hash__in=hashes))
+    _delete(removed, Consent.objects.filter(customer__in=customers))
     _delete(removed, WrittenAddress.objects.filter(address_hash__in=hashes))
     _delete(removed, QuarantinedEvent.objects.filter(api_key_name=KEY_NAME, body__contains=f'"{SOURCE}'))
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))

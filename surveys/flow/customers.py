@@ -5,16 +5,17 @@ what is known, a cleared one clears it, attributes merge key by key; what is old
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from django.db import connection, transaction
 
+from surveys.flow.consent import note_consents
 from surveys.flow.incoming import Profile
 from surveys.flow.json_text import json_text
-from surveys.models import Customer
+from surveys.models import Consent, Customer
 
 FIELDS = ("email", "phone", "name", "language", "time_zone", "segment", "preferred_modes")
 TABLE = Customer._meta.db_table
@@ -78,7 +79,8 @@ class Held:
 def upsert_customers(seen: Iterable[tuple[Profile, datetime]], now: datetime) -> dict[str, Held]:
     """Write what `seen` says, each profile with the time of its event; external id to the customer as it is now.
 
-    Four statements at most, however many customers. Must run inside a transaction: the rows stay locked until its end.
+    Four statements at most, and one for consents, however many customers. Must run inside a transaction: the rows stay locked
+    until its end.
     """
     by_customer: dict[str, list[tuple[Profile, datetime]]] = {}
     for profile, at in seen:
@@ -107,6 +109,14 @@ def upsert_customers(seen: Iterable[tuple[Profile, datetime]], now: datetime) ->
             for profile, at in said:
                 held[external_id].learn(profile, at)
     _update([customer for external_id, customer in held.items() if customer.changed and external_id not in fresh_ids])
+    acts = [
+        (Customer(pk=held[external_id].id, **held[external_id].fields), act if act.at else replace(act, at=at))
+        for external_id, said in by_customer.items()
+        for profile, at in said
+        for act in profile.consents
+    ]
+    if acts:
+        note_consents(acts, Consent.Source.API, now)
     return held
 
 

@@ -21,7 +21,7 @@ from surveys.flow.compose import Drafts, compose
 from surveys.flow.eligibility import Decision, History, better_of, decide
 from surveys.flow.floor import lock_addresses, note_written, unnote_written
 from surveys.flow.hand_over import hand_over, shares_of
-from surveys.flow.invite import Histories, hashes_of, planned, promise_of, taken_by, terms_of
+from surveys.flow.invite import Histories, hashes_of, needs_consent, planned, promise_of, taken_by, terms_of
 from surveys.flow.prepared import Prepared
 from surveys.flow.programme.values import REMINDERS
 from surveys.flow.quota import Places
@@ -293,7 +293,12 @@ def decide_again(
             invitation, histories, Invitation.Status.CANCELLED, Invitation.Reason.SUPERSEDED, taken_by(rival.rule)
         )
     modes = invitation.rule.modes if invitation.rule else [invitation.mode]
-    way = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id)
+    way = histories.way_to(
+        customer,
+        [mode for mode in modes if mode not in given_up],
+        invitation.touchpoint_id,
+        needs_consent(invitation.rule),
+    )
     mode = way.mode
     if mode and not may_go_out(mode, customer, invitation, organisation, now):
         return _postpone(invitation, mode, organisation, now, now)
@@ -309,6 +314,7 @@ def decide_again(
         history = History(
             event_at=now,  # its age was judged when it arrived; a planned delay does not make it older
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             draw=-1.0,  # drawn when it arrived
             last_same_at=histories.last_same.get((customer.pk, invitation.touchpoint_id)),
@@ -570,7 +576,8 @@ def give_up_mode(invitation: Invitation, statuses: Collection[str], reason: str,
     given_up = _given_up([invitation])[invitation.pk] | {invitation.mode}
     customer = Customer.objects.get(pk=invitation.customer_id)
     histories = Histories.load([customer], Organisation.current())
-    mode = histories.way_to(customer, [mode for mode in modes if mode not in given_up], invitation.touchpoint_id).mode
+    left = [mode for mode in modes if mode not in given_up]
+    mode = histories.way_to(customer, left, invitation.touchpoint_id, needs_consent(invitation.rule)).mode
     reminders = Reminder.objects.filter(invitation=invitation.pk, status=Reminder.Status.SCHEDULED)
     if mode and customer.erased_at is None:
         if row.update(status=Invitation.Status.SCHEDULED, send_at=now, sent_at=None, detail=detail, lease_until=None):

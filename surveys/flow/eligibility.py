@@ -61,6 +61,7 @@ class History:
 
     event_at: datetime
     suppressed: str = ""  # "unsubscribed" or "bounced" where every usable address is on the suppression list
+    has_consent: bool = True  # where the rule needs it, and nobody took it back, by some mode that could be used
     has_address: bool = True
     condition_met: bool = True
     reopened: bool = False  # the ticket that the occasion closed is open again
@@ -90,6 +91,8 @@ def decide(rule: RuleTerms, history: History, now: datetime) -> Decision:
     refusals: dict[str, datetime | None] = {}
     if history.suppressed:
         refusals[history.suppressed] = None
+    if not history.has_consent:
+        refusals["consent_missing"] = None
     if not history.has_address:
         refusals["no_address"] = None
     if not history.condition_met:

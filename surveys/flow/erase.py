@@ -16,11 +16,15 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
+from surveys.channels import SENDING
+from surveys.flow.addresses import address_hash
+from surveys.flow.consent import PURPOSES, newest_acts
 from surveys.flow.customers import FIELDS
 from surveys.flow.locks import lock_people
-from surveys.flow.suppress import hashes_against, suppressions_of
+from surveys.flow.suppress import hashes_against, suppress, suppressions_of
 from surveys.models import (
     Answer,
+    Consent,
     Customer,
     DeliveryAttempt,
     InboundText,
@@ -30,6 +34,7 @@ from surveys.models import (
     Reminder,
     Response,
     ResponseChange,
+    Scope,
     SentMessage,
     Suppression,
     SuppressionLift,
@@ -37,6 +42,8 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.customers import SuppressionFacts
+
+ERASED = "erased"  # the words are gone; that there were some is part of the proof
 
 
 class NoSuchCustomer(LookupError):
@@ -58,6 +65,9 @@ def erase_customer(external_id: str, now: datetime) -> None:
         InteractionEvent.objects.filter(customer=customer).update(facts={}, reference="")
         _erase_quarantine({external_id, *addresses}, now)
         # A mail server's words quote the address; that it must not be written to stays known.
+        _keep_withdrawals(customer, now)
+        # Proof of what was agreed to, and taken back, stays; what somebody noted beside it goes.
+        Consent.objects.filter(customer=customer).exclude(detail="").update(detail=ERASED)
         hashes = hashes_against(customer)
         Suppression.objects.filter(address_hash__in=hashes).update(detail="")
         SuppressionLift.objects.filter(address_hash__in=hashes).update(detail="", why="")
@@ -70,6 +80,18 @@ def erase_customer(external_id: str, now: datetime) -> None:
             content_type=ContentType.objects.get_for_model(Customer), object_id=customer.pk
         )
         entries.update(object_repr=name, change_message="")
+
+
+def _keep_withdrawals(customer: Customer, now: datetime) -> None:
+    """Whoever comes back is a new person, of whose withdrawal nobody knows: it stays as what is asked of the address."""
+    taken_back = {(row.purpose, row.mode) for row in newest_acts(customer) if not row.given}
+    for mode, channel in SENDING.items():
+        purposes = {purpose for purpose, its_mode in taken_back if its_mode == mode}
+        address = channel.address_of(customer)
+        for scope in (Scope.ALL_MESSAGES, Scope.ALL_SURVEYS):
+            if address and purposes >= set(PURPOSES[scope]):
+                suppress([address_hash(address)], Suppression.Reason.UNSUBSCRIBED, now, scope=scope)
+                break
 
 
 def _known(external_id: str) -> "QuerySet[Customer]":
@@ -194,6 +216,11 @@ def export_customer(external_id: str) -> dict[str, Any]:
                 "lifted_at", "id"
             )
         ],
+        "consents": list(
+            _of(Consent, customer)
+            .order_by("at", "id")
+            .values("mode", "purpose", "given", "at", "recorded_at", "source", "detail", "text_version", "wording")
+        ),
         "messages": list(mails.order_by("at", "id").values("at", "to", "subject", "text", "html")),
         "texts": list(
             _texts(customer).order_by("id").values("received_at", "phone", "text", "meaning", "reply", "replied_at")

@@ -36,6 +36,8 @@ ASKED: Mapping[str, Sequence[str]] = {
     "surveys.customer": ("view", "change", "delete"),  # change: by which means they are asked; delete: erase
     "surveys.interactionevent": ("view",),
     "surveys.suppression": ("view", "delete"),  # delete: lift
+    "surveys.suppressionlift": ("view",),
+    "surveys.consent": ("view", "add"),  # add: write down what somebody said
     "surveys.quarantinedevent": ("view", "change"),  # change: correct, retry, discard
     "surveys.deliveryattempt": ("view",),
     "surveys.watchernotice": ("view",),

@@ -6,7 +6,7 @@ Nothing is written here. Shapes are checked by msgspec, which is fast enough for
 
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,20 +18,34 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from surveys.flow.addresses import normalise_email, normalise_phone
+from surveys.flow.consent import Said
 from surveys.flow.json_text import json_text
-from surveys.models import InvitationRule, Organisation, Touchpoint
+from surveys.models import InvitationRule, Organisation, Purpose, Touchpoint
 from surveys.models.responses import SENT_MODES
 from surveys.texts import normalise_tag
 
 FUTURE = timedelta(hours=24)
 MAX_FREE_LENGTH = 16_384  # facts, or attributes, of one event
 MAX_FREE_DEPTH = 8
+MAX_CONSENTS = 50  # of one customer in one event
 TICKET_EVENTS = ("ticket.opened", "ticket.first_response", "ticket.reopened", "ticket.resolved", "ticket.closed")
 
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Name = Annotated[str, Meta(max_length=100)]
 Maybe = UnsetType | None
 Shape = TypeVar("Shape", bound=Struct)
+
+
+class ConsentIn(Struct):
+    """One act of giving or withdrawing consent."""
+
+    mode: str
+    given: bool
+    purpose: str = Purpose.SURVEYS
+    at: Annotated[str, Meta(max_length=64)] | None = None
+    source: Annotated[str, Meta(max_length=200)] = ""
+    text_version: Annotated[str, Meta(max_length=100)] = ""
+    text: Annotated[str, Meta(max_length=4000)] = ""
 
 
 class CustomerIn(Struct):
@@ -46,6 +60,7 @@ class CustomerIn(Struct):
     segment: Name | Maybe = UNSET
     preferred_modes: Annotated[list[str], Meta(max_length=20)] | Maybe = UNSET
     attributes: dict[str, Any] | Maybe = UNSET
+    consents: Annotated[list[ConsentIn], Meta(max_length=MAX_CONSENTS)] | Maybe = UNSET
 
 
 class DataIn(Struct):
@@ -86,6 +101,7 @@ class Profile:
     external_id: str
     fields: Mapping[str, str]
     attributes: Mapping[str, Any] | None
+    consents: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +160,7 @@ def read_event(item: Any, catalogue: Catalogue, now: datetime) -> Incoming:
     external_id = customer.external_id or event.subject
     if not external_id:
         errors.append(("/data/customer/external_id", "is missing, and so is “subject”."))
-    profile = read_profile(customer, external_id or "", "/data/customer", errors)
+    profile = read_profile(customer, external_id or "", "/data/customer", errors, now)
     _check_free(data.facts, "/data/facts", errors)
     ticket_event = str(catalogue.organisation.ticket_events.get(event.type, event.type))
     if ticket_event not in TICKET_EVENTS:
@@ -185,8 +201,11 @@ def _touchpoint(
     return None
 
 
-def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: list[tuple[str, str]]) -> Profile:
+def read_profile(
+    customer: CustomerIn, external_id: str, pointer: str, errors: list[tuple[str, str]], now: datetime
+) -> Profile:
     """The profile in one spelling; what is wrong is appended to `errors`."""
+    consents = tuple(_consents(customer.consents or (), f"{pointer}/consents", errors, now))
     fields: dict[str, str] = {}
     for name, normalise in _FIELDS:
         value = getattr(customer, name)
@@ -203,11 +222,21 @@ def read_profile(customer: CustomerIn, external_id: str, pointer: str, errors: l
         fields["preferred_modes"] = _read_modes(customer.preferred_modes or (), f"{pointer}/preferred_modes", errors)
     attributes = customer.attributes
     if attributes is None:
-        return Profile(external_id, fields, None)
+        return Profile(external_id, fields, None, consents)
     if attributes is UNSET:
-        return Profile(external_id, fields, {})
+        return Profile(external_id, fields, {}, consents)
     _check_free(attributes, f"{pointer}/attributes", errors)
-    return Profile(external_id, fields, attributes)
+    return Profile(external_id, fields, attributes, consents)
+
+
+def _consents(given: Iterable[ConsentIn], pointer: str, errors: list[tuple[str, str]], now: datetime) -> Iterator[Said]:
+    for index, item in enumerate(given):
+        at = f"{pointer}/{index}"
+        for name, value, known in (("mode", item.mode, SENT_MODES), ("purpose", item.purpose, Purpose.values)):
+            if value not in known:
+                errors.append((f"{at}/{name}", f"“{value}” is not known; it is one of {', '.join(known)}."))
+        moment = read_time(item.at, now, f"{at}/at", errors) if item.at is not None else None
+        yield Said(item.mode, item.purpose, item.given, moment, item.source.strip(), item.text_version, item.text)
 
 
 def _read_modes(modes: Sequence[str], pointer: str, errors: list[tuple[str, str]]) -> str:

@@ -17,6 +17,7 @@ from django.db.models.functions import Greatest
 from surveys.channels import SENDING
 from surveys.expressions import Expression, parse
 from surveys.flow.addresses import address_hash
+from surveys.flow.consent import Consents
 from surveys.flow.eligibility import Decision, History, Promise, RuleTerms, better_of, decide, draw
 from surveys.flow.preference import order_of_modes
 from surveys.flow.quota import Places
@@ -235,7 +236,7 @@ def ask(
 ) -> tuple[Invitation, Decision]:
     """The decision about one event by one rule, as a row that is not written yet. `blank`: the rule's, where many are asked."""
     customer = event.customer
-    way = histories.way_to(customer, rule.modes, rule.touchpoint_id)
+    way = histories.way_to(customer, rule.modes, rule.touchpoint_id, rule.needs_consent)
     mode = way.mode
     terms = terms_of(rule, organisation)
     send_at = planned(event.time + timedelta(seconds=rule.delay_s), now, customer, mode, rule, organisation)
@@ -249,6 +250,7 @@ def ask(
         History(
             event_at=event.time,
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             condition_met=compiled(rule.when).evaluate(context_of(event)),
             reopened=reopened,
@@ -315,6 +317,11 @@ def context_of(event: InteractionEvent) -> dict[str, object]:
     }
 
 
+def needs_consent(rule: InvitationRule | None) -> bool:
+    """Whether consent must stand for the mode by which somebody is asked; without a rule, only that none was withdrawn."""
+    return rule is not None and rule.needs_consent
+
+
 def terms_of(rule: InvitationRule | None, organisation: Organisation) -> RuleTerms:
     """A rule's terms, the organisation's policy where it has none; without a rule, the policy alone."""
     if rule is None:
@@ -365,6 +372,7 @@ def invite_customer(
         history = History(
             event_at=now,
             suppressed=way.suppressed,
+            has_consent=way.has_consent,
             has_address=way.has_address,
             last_same_at=histories.last_same.get((customer.pk, touchpoint.pk)),
             last_any_at=histories.last_any.get(customer.pk),
@@ -386,6 +394,7 @@ class Way:
 
     mode: str
     suppressed: str = ""  # "unsubscribed" or "bounced" where all addresses there are are suppressed
+    has_consent: bool = True  # nowhere is consent missing, or withdrawn
     has_address: bool = True
 
 
@@ -401,12 +410,13 @@ class Histories:
     waiting: dict[int, list[Promise]]  # invitations that nobody has tried to send, by customer
     last_answer: dict[int, datetime]
     organisation: Organisation  # whose segments prefer some means to others
+    consents: Consents
 
     @classmethod
     def load(
         cls, customers: Iterable[Customer], organisation: Organisation, *, but_not: Iterable[int] = ()
     ) -> "Histories":
-        """Five queries for any number of customers. `but_not`: invitations that are being sent anew, and no history to themselves."""
+        """Six queries for any number of customers. `but_not`: invitations that are being sent anew, and no history to themselves."""
         people = list(customers)
         ids = [customer.pk for customer in people]
         last_same: dict[tuple[int, int], datetime] = {}
@@ -434,8 +444,8 @@ class Histories:
         written = dict(
             WrittenAddress.objects.filter(address_hash__in=hashes).values_list("address_hash", "last_message_at")
         )
-        waiting = _waiting(ids, organisation)
-        return cls(last_same, last_any, last_message, stops, written, waiting, last_answer, organisation)
+        waiting, consents = _waiting(ids, organisation), Consents.load(ids)
+        return cls(last_same, last_any, last_message, stops, written, waiting, last_answer, organisation, consents)
 
     def note_message(self, customer_id: int, touchpoint_id: int, hashed: str, at: datetime, tried_at: datetime) -> None:
         """An invitation of `at`, last tried `tried_at` to an address of this hash ("" for none), is history to all others of the batch."""
@@ -453,25 +463,26 @@ class Histories:
         there = self.written.get(address_hash(address)) if address else None
         return there if last is None or (there is not None and there > last) else last
 
-    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int) -> Way:
-        """The first with an address at which the customer may be asked about this touchpoint.
+    def way_to(self, customer: Customer, modes: Sequence[str], touchpoint_id: int, needs_consent: bool = False) -> Way:
+        """The first with an address at which the customer may be asked about this touchpoint, and wants to be.
 
         `modes` are those of the rule that have not failed for good. The customer's preference among them comes first, else
         that of the segment, else their own order.
         """
-        reasons: list[str] = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
-        has_address = False
+        reasons = [self.stops.against(customer, "", touchpoint_id)]  # of the person, whatever the address
+        has_consent, has_address = True, False
         for mode in order_of_modes(customer, modes, self.organisation).modes:
-            address = SENDING[mode].address_of(customer) if mode in SENDING else ""
-            if not address:
+            if mode not in SENDING:
                 continue
-            has_address = True
-            reason = self.stops.against(customer, address, touchpoint_id)
-            if not reason:
+            address = SENDING[mode].address_of(customer)
+            reason = self.stops.against(customer, address, touchpoint_id) if address else ""
+            is_allowed = self.consents.allow(customer.pk, mode, needs_consent)
+            if address and not reason and is_allowed:
                 return Way(mode)
             reasons.append(reason)
+            has_consent, has_address = has_consent and is_allowed, has_address or bool(address)
         suppressed = min(filter(None, reasons), key=("unsubscribed", "bounced").index, default="")
-        return Way("", suppressed, has_address)
+        return Way("", suppressed, has_consent, has_address)
 
 
 def hashes_of(customer: Customer) -> list[str]:

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash, normalise_email, normalise_phone
-from surveys.flow.invite import Histories, compiled, context_of, terms_of
+from surveys.flow.invite import Histories, compiled, context_of, needs_consent, terms_of
 from surveys.flow.preference import Order, order_of_modes
 from surveys.flow.suppress import person_hash, suppressions_of
 from surveys.flow.why import Case, Contact, Way, names_in
@@ -87,7 +87,7 @@ def cases_of_rows(
                 event=event,
                 invitation=row,
                 terms=terms_of(rule, organisation),
-                ways=_ways(customer, order, row.touchpoint_id, histories),
+                ways=_ways(customer, order, row, histories),
                 order_of=order.of,
                 quiet_hours=organisation.quiet_hours.get(row.mode, ""),
                 values=_values(rule, occasion) if rule is not None else (),
@@ -142,14 +142,16 @@ def _values(rule: InvitationRule, event: InteractionEvent) -> list[tuple[str, ob
     return found
 
 
-def _ways(customer: Customer, order: Order, touchpoint_id: int, histories: Histories) -> list[Way]:
+def _ways(customer: Customer, order: Order, row: Invitation, histories: Histories) -> list[Way]:
     """Each mode in the order in which it is tried, with what speaks against it now."""
     held = list(suppressions_of(customer))
     ways = []
     for mode in filter(None, order.modes):
         address = SENDING[mode].address_of(customer) if mode in SENDING else ""
-        way = histories.way_to(customer, [mode], touchpoint_id)
+        way = histories.way_to(customer, [mode], row.touchpoint_id, needs_consent(row.rule))
         against = "" if way.mode else way.suppressed or ("unusable" if address else "no_address")
+        if not way.suppressed and not way.has_consent:
+            against = "consent_missing"
         since = None
         if way.suppressed:
             hashes = {person_hash(customer), address_hash(address) if address else ""}

@@ -34,7 +34,7 @@ from surveys.flow.deliver import (
 from surveys.flow.expire import OPEN
 from surveys.flow.floor import lock_addresses, note_written
 from surveys.flow.hand_over import hand_over, shares_of
-from surveys.flow.invite import Histories, hashes_of, planned, terms_of
+from surveys.flow.invite import Histories, hashes_of, needs_consent, planned, terms_of
 from surveys.flow.suppress import suppress_bounced
 from surveys.flow.tickets import reopened_since
 from surveys.letters import Letter, Outcome
@@ -162,12 +162,12 @@ def _decide(reminder: Reminder, organisation: Organisation, histories: Histories
     """The address to write to; "" where it was dropped or postponed, which is then written on it."""
     invitation = reminder.invitation
     customer = invitation.customer
-    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id)
+    way = histories.way_to(customer, [invitation.mode], invitation.touchpoint_id, needs_consent(invitation.rule))
     mode = way.mode
     expires_at = invitation.expires_at or now
     reason = _reason_against(invitation, histories, reopened)
     if not reason and not mode:
-        reason = way.suppressed or Reason.NO_ADDRESS
+        reason = way.suppressed or (Reason.NO_ADDRESS if way.has_consent else Reason.CONSENT_MISSING)
     if not reason and expires_at <= now:
         reason = Reason.EXPIRED
     if reason:

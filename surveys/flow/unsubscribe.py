@@ -1,34 +1,41 @@
 """Never again: in comes an invitation's token's owner, or a number that wrote STOP; out go suppressions and what waited. And back."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q
 
-from surveys.flow.addresses import address_hash, customer_hash
+from surveys.channels import SENDING
+from surveys.flow.addresses import address_hash
+from surveys.flow.consent import newest_acts, restore_consents, withdraw_consents
 from surveys.flow.floor import lock_addresses
 from surveys.flow.locks import lock_scheduled_links
 from surveys.flow.suppress import address_hashes, hashes_against, lift, person_hash, suppress
-from surveys.models import Customer, Invitation, Reminder, Scope, Suppression, SuppressionLift
+from surveys.models import Consent, Customer, Invitation, Purpose, Reminder, Scope, Suppression, SuppressionLift
 
 Reason, Source = Suppression.Reason, SuppressionLift.Source
 
 
-def unsubscribe(invitation: Invitation, now: datetime, scope: str = Scope.ALL_SURVEYS) -> None:
+def unsubscribe(invitation: Invitation, now: datetime, scope: str = Scope.ALL_SURVEYS, *, wording: str = "") -> None:
     """The owner of an invitation wants no more of `scope`. Twice is the same as once, and whatever became of the invitation.
 
     All of their addresses are suppressed, and the person, so that addresses that become known later are meant too. What waited for
-    them is withdrawn. THIS_SURVEY is the invitation's touchpoint.
+    them is withdrawn, and so is what they had consented to. THIS_SURVEY is the invitation's touchpoint. `wording`: what they read.
     """
     touchpoint_id = invitation.touchpoint_id if scope == Scope.THIS_SURVEY else 0
-    _stop_person(invitation, Reason.UNSUBSCRIBED, now, scope, touchpoint_id)
+    with transaction.atomic():
+        customer = _stop_person(invitation, Reason.UNSUBSCRIBED, now, scope, touchpoint_id)
+        if customer.erased_at is None:
+            withdraw_consents(customer, scope, Consent.Source.PAGE, now, wording)
 
 
 def complain(invitation: Invitation, now: datetime, *, hashed: str = "", detail: str = "") -> None:
     """Somebody called a message spam: nothing goes to them any more, by any address. `hashed`: of the one that it went to."""
-    _stop_person(invitation, Reason.COMPLAINED, now, Scope.ALL_MESSAGES, 0, hashed, detail)
+    with transaction.atomic():
+        _stop_person(invitation, Reason.COMPLAINED, now, Scope.ALL_MESSAGES, 0, hashed, detail)
 
 
 def _stop_person(
@@ -39,33 +46,67 @@ def _stop_person(
     touchpoint_id: int,
     hashed: str = "",
     detail: str = "",
-) -> None:
-    with transaction.atomic():
-        waiting, reminding = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
-        customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
-        hashes = [*address_hashes(customer), hashed] if hashed else address_hashes(customer)
-        # Somebody else may have the same address, and be written to just now: whoever comes after us sees it.
-        lock_addresses(hashes)
-        suppress(
-            hashes,
-            reason,
-            now,
-            scope=scope,
-            touchpoint_id=touchpoint_id,
-            person=person_hash(customer),
-            detail="" if customer.erased_at else detail,
-        )
-        _withdraw(waiting, reminding, touchpoint_id)
+) -> Customer:
+    """Inside the caller's transaction. The customer, locked."""
+    waiting, reminding = lock_scheduled_links(invitation.customer_id)  # links before the person: see flow/locks.py
+    customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
+    hashes = [*address_hashes(customer), hashed] if hashed else address_hashes(customer)
+    # Somebody else may have the same address, and be written to just now: whoever comes after us sees it.
+    lock_addresses(hashes)
+    suppress(
+        hashes,
+        reason,
+        now,
+        scope=scope,
+        touchpoint_id=touchpoint_id,
+        person=person_hash(customer),
+        detail="" if customer.erased_at else detail,
+    )
+    _withdraw(waiting, reminding, touchpoint_id)
+    return customer
 
 
-def resubscribe(invitation: Invitation, now: datetime) -> bool:
-    """The owner of an invitation takes back what they asked for, in every scope; False where nothing of the kind stood.
+def resubscribe(invitation: Invitation, now: datetime, *, wording: str = "") -> bool:
+    """The owner of an invitation takes back what they asked for, in every scope, and consents again to what they had withdrawn by a
+    page; False where nothing of the kind stood.
 
     Bounces and complaints stay. So does the STOP of a number: whoever has the link need not have the phone.
     """
+    with transaction.atomic():
+        customer = Customer.objects.select_for_update(no_key=True).get(pk=invitation.customer_id)
+        own = Suppression.objects.filter(address_hash__in=hashes_against(customer), reason=Reason.UNSUBSCRIBED)
+        lifted = lift(own.exclude(origin_hash=F("address_hash")), now, Source.PAGE)
+        restored = customer.erased_at is None and restore_consents(customer, Consent.Source.PAGE, now, wording)
+    return lifted > 0 or restored
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What somebody has asked for: the widest scope, "" for nothing; whether they can take it back by a page, and by a text."""
+
+    scope: str = ""
+    by_page: bool = False
+    by_text: bool = False
+
+
+def standing_of(invitation: Invitation) -> Standing:
+    """What stands against asking the owner of an invitation by the way that it went; by any, where it went to no address."""
     customer = Customer.objects.get(pk=invitation.customer_id)
-    own = Suppression.objects.filter(address_hash__in=hashes_against(customer), reason=Reason.UNSUBSCRIBED)
-    return lift(own.exclude(origin_hash=F("address_hash")), now, Source.PAGE) > 0
+    channel = SENDING.get(invitation.mode)
+    address = channel.address_of(customer) if channel else ""
+    hashes = [person_hash(customer), *([address_hash(address)] if address else address_hashes(customer))]
+    rows = Suppression.objects.filter(address_hash__in=hashes, touchpoint_key__in=(0, invitation.touchpoint_id))
+    held = list(rows.exclude(reason=Reason.BOUNCED))
+    if not held:  # staff may have lifted it, and what was withdrawn is withdrawn
+        taken_back = any(
+            not act.given and act.source == Consent.Source.PAGE and act.purpose == Purpose.SURVEYS
+            for act in newest_acts(customer)
+        )
+        return Standing(Scope.ALL_SURVEYS, by_page=True) if taken_back else Standing()
+    scope = max((row.scope for row in held), key=list(Scope.values).index)
+    own = [row for row in held if row.reason == Reason.UNSUBSCRIBED]
+    stopped = [row for row in own if row.origin_hash == row.address_hash]
+    return Standing(scope, by_page=len(own) > len(stopped), by_text=bool(stopped) and len(own) == len(held))
 
 
 def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int | None = None) -> bool:
@@ -84,6 +125,7 @@ def stop_number(phone: str, customer_id: int | None, now: datetime, link_id: int
         if person:
             customer = Customer.objects.select_for_update(no_key=True).get(pk=person)
             hashes, person_key = [*{stopped, *address_hashes(customer)}], person_hash(customer)
+            withdraw_consents(customer, Scope.ALL_MESSAGES, Consent.Source.TEXT, now)
         lock_addresses(hashes)
         own = Suppression.objects.filter(address_hash=stopped, reason=Reason.UNSUBSCRIBED, scope=Scope.ALL_MESSAGES)
         was_stopped = own.exists()
@@ -108,9 +150,12 @@ def rejoin_number(phone: str, now: datetime) -> bool:
     """START: what the person at this number has stopped may be written to again. Bounces and complaints stay; so does what an
     email's link has stopped. False where there was nothing to lift."""
     hashed = address_hash(phone)
-    people = Customer.objects.filter(phone=phone).values_list("external_id", flat=True)
-    own = Q(address_hash__in=[hashed, *map(customer_hash, people)]) | Q(origin_hash=hashed)
-    return lift(Suppression.objects.filter(own, reason=Reason.UNSUBSCRIBED), now, Source.TEXT) > 0
+    with transaction.atomic():
+        people = list(Customer.objects.select_for_update(no_key=True).filter(phone=phone).order_by("pk"))
+        own = Q(address_hash__in=[hashed, *map(person_hash, people)]) | Q(origin_hash=hashed)
+        lifted = lift(Suppression.objects.filter(own, reason=Reason.UNSUBSCRIBED), now, Source.TEXT)
+        restored = [restore_consents(customer, Consent.Source.TEXT, now) for customer in people]
+    return lifted > 0 or any(restored)
 
 
 def lift_suppression(suppression_id: int, now: datetime, by: Any, why: str) -> bool:

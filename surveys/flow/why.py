@@ -48,7 +48,8 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A mode of a rule, in its order, and what speaks against it now: "", "no_address", or the suppression's reason with its time."""
+    """A mode of a rule, in its order, and what speaks against it now: "", "no_address", "consent_missing", or the suppression's
+    reason with its time."""
 
     mode: str
     against: str = ""

@@ -1,5 +1,6 @@
 """Nouns, a file per group. Import them from here."""
 
+from surveys.models.consents import Consent, Purpose
 from surveys.models.customers import Customer, Scope, Segment, Suppression, SuppressionLift, WrittenAddress
 from surveys.models.events import InteractionEvent, QuarantinedEvent
 from surveys.models.instruments import Instrument, InstrumentVersion, Question, Wording
@@ -32,6 +33,7 @@ __all__ = [
     "Calendar",
     "CalendarPass",
     "Channel",
+    "Consent",
     "Customer",
     "DeliveryAttempt",
     "DurationLedger",
@@ -47,6 +49,7 @@ __all__ = [
     "Mode",
     "Organisation",
     "PrivacyNotice",
+    "Purpose",
     "QuarantinedEvent",
     "Question",
     "Receipt",

@@ -59,6 +59,10 @@ class InvitationRule(models.Model):
     # The reason is the exemption: there is none without one.
     exempt_resting = models.CharField(_("exempt from resting, because"), max_length=500, blank=True, default="")
     exempt_floor = models.CharField(_("exempt from the floor, because"), max_length=500, blank=True, default="")
+    needs_consent = models.BooleanField(
+        _("needs consent"), default=False,
+        help_text=_("Only by modes for which the customer’s consent to surveys stands."),
+    )  # fmt: skip
     at_time = models.TimeField(_("at"), null=True, blank=True)
     days = models.JSONField(_("days of the week"), default=list, blank=True)
     expires_s = models.PositiveIntegerField(_("link expires after (s)"), default=14 * DAY_S)
@@ -309,6 +313,7 @@ class Reminder(models.Model):
         ANSWERED = "answered", _("Answered")
         UNSUBSCRIBED = "unsubscribed", _("Unsubscribed")
         BOUNCED = "bounced", _("Address bounced")
+        CONSENT_MISSING = "consent_missing", _("No consent")
         NO_ADDRESS = "no_address", _("No address")
         REOPENED = "reopened", _("The ticket was reopened")
         EXPIRED = "expired", _("The link has expired")

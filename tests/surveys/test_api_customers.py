@@ -62,6 +62,7 @@ def test_an_export_holds_all_that_is_known_of_one_person_and_nothing_of_another(
         "responses": 1,
         "suppressions": 0,
         "lifted_suppressions": 0,
+        "consents": 0,
         "messages": 0,
         "texts": 0,
         "quarantine": 0,

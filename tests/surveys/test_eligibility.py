@@ -33,6 +33,9 @@ def test_a_stranger_may_be_asked():
         ({"event_at": ago(7 * DAY + 1)}, "expired"),
         ({"suppressed": "unsubscribed"}, "unsubscribed"),
         ({"suppressed": "bounced"}, "bounced"),
+        ({"has_consent": False}, "consent_missing"),
+        ({"has_consent": False, "suppressed": "bounced"}, "bounced"),
+        ({"has_consent": False, "has_address": False}, "consent_missing"),
         ({"has_address": False}, "no_address"),
         ({"condition_met": False}, "ineligible"),
         ({"reopened": True}, "reopened"),
@@ -173,6 +176,7 @@ histories = st.builds(
     History,
     event_at=st.integers(0, 20 * DAY).map(ago),
     suppressed=st.sampled_from(["", "", "unsubscribed", "bounced"]),
+    has_consent=st.booleans(),
     has_address=st.booleans(),
     condition_met=st.booleans(),
     reopened=st.booleans(),
@@ -209,6 +213,7 @@ def test_whatever_more_speaks_against_it_the_reason_only_becomes_more_lasting(ru
         st.sampled_from(
             [
                 {"suppressed": "unsubscribed"},
+                {"has_consent": False},
                 {"has_address": False},
                 {"condition_met": False},
                 {"reopened": True},

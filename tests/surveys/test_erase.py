@@ -189,7 +189,7 @@ def test_the_api_erases_once_and_exports_what_is_held(customer):
     held = client.get(url + "export/").json()
     assert held["customer"]["email"] == "li@example.com"
     assert {key: len(rows) for key, rows in held.items() if key != "customer"} == {
-        "events": 3, "tickets": 1, "invitations": 3, "responses": 1, "suppressions": 1, "lifted_suppressions": 0,
+        "events": 3, "tickets": 1, "invitations": 3, "responses": 1, "suppressions": 1, "lifted_suppressions": 0, "consents": 0,
         "messages": 2, "texts": 0, "quarantine": 2,
     }  # fmt: skip
     assert held["responses"][0]["answers"] == {"score": 9, "comment": "I am Li Na"}

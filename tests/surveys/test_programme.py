@@ -192,7 +192,7 @@ POLICY = """\
 touchpoints: [{slug: t, channel: app, instrument: nps}]
 rules:
   - {slug: r, event_type: x, touchpoint: t, priority: 10, quota: 500, at: "10:00", days: [fri, mon],
-     exempt: {floor: "A recall cannot wait."}, reminders: [3d, 7d]}
+     exempt: {floor: "A recall cannot wait."}, reminders: [3d, 7d], consent: true}
 """
 
 
@@ -200,7 +200,7 @@ def test_a_rules_policy_is_part_of_the_file_and_an_absent_key_keeps_what_is_ther
     import_programme(POLICY)
     rule = InvitationRule.objects.get()
     assert (rule.priority, rule.quota, rule.at_time, rule.days) == (10, 500, time(10), ["mon", "fri"])
-    assert (rule.exempt_resting, rule.exempt_floor) == ("", "A recall cannot wait.")
+    assert (rule.exempt_resting, rule.exempt_floor, rule.needs_consent) == ("", "A recall cannot wait.", True)
     exported = export_programme()
     assert 'at: "10:00"' in exported
     assert import_programme(exported).is_empty

@@ -1,8 +1,10 @@
 """What must not be sent, in three scopes: who sets which, what each speaks against, who lifts it, and what is kept of that."""
 
+import importlib
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
@@ -248,14 +250,14 @@ def test_a_survey_has_its_touchpoint_and_nothing_else_has_one(fields):
 
 
 def test_a_history_is_read_by_as_many_queries_for_one_as_for_many(customer, django_assert_num_queries):
-    many = [customer, *(make_customer() for _number in range(20))]
+    many = [customer, *(make_customer(f"other-{number}") for number in range(20))]
     organisation = Organisation.current()
     for people in ([customer], many):
         with django_assert_num_queries(QUERIES):
             Histories.load(people, organisation)
 
 
-QUERIES = 5
+QUERIES = 6
 
 
 def test_a_direct_invitation_meets_the_same_list(customer, about):
@@ -263,3 +265,14 @@ def test_a_direct_invitation_meets_the_same_list(customer, about):
     reasons = [invite_customer(customer, touchpoint, touchpoint.instrument, LATER).reason for touchpoint in about]
     assert reasons[0] == "unsubscribed"
     assert reasons[1] != "unsubscribed"
+
+
+def test_who_had_unsubscribed_before_there_were_scopes_gets_no_more_surveys_and_who_wrote_stop_no_message(db):
+    migration = importlib.import_module("surveys.migrations.0007_suppression_scopes")
+    rows = {"link": ("unsubscribed", ""), "stop": ("unsubscribed", "n" * 64), "bounce": ("bounced", "")}
+    for hashed, (reason, origin) in rows.items():
+        Suppression.objects.create(address_hash=hashed, reason=reason, origin_hash=origin, created_at=NOW)
+    migration.ask_no_more(apps, None)
+    assert dict(Suppression.objects.values_list("address_hash", "scope")) == {
+        "link": "all_surveys", "stop": "all_messages", "bounce": "all_messages"
+    }  # fmt: skip

@@ -175,6 +175,13 @@ def test_one_click_needs_no_csrf_token_and_takes_multipart_and_form_encoding(inv
     assert strict.post(path, "List-Unsubscribe=One-Click", content_type=encoded).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/s/a%00b/", "/t/a%00b/", "/u/a%00b/", "/s/%ED%A0%80/"])
+def test_an_address_that_no_database_can_hold_is_a_polite_page(client, path):
+    make_organisation()
+    for method in (client.get, client.post):
+        assert "We cannot find this survey" in method(path).content.decode()
+
+
 def test_a_picked_key_that_is_a_part_of_another_marks_only_itself(client, invitation):
     version = invitation.instrument.versions.get()
     wording = version.wordings.get(question__key="reason")

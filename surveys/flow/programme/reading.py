@@ -541,6 +541,7 @@ class _Import:
         known = (
             *("slug", "event_type", "calendar", "when", "touchpoint", "instrument", "delay", "max_age", "modes"),
             *(
+                "consent",
                 "sample",
                 "priority",
                 "quota",
@@ -569,6 +570,7 @@ class _Import:
             _read(keys, "delay", Place.span, values, "delay_s")
             _read(keys, "max_age", _positive_span, values, "max_age_s")
             _read(keys, "modes", _modes, values)
+            _read(keys, "consent", Place.flag, values, "needs_consent")
             _read(keys, "sample", _share, values, "sample_share")
             _read(keys, "priority", _priority, values)
             self._read_limits(keys, values)

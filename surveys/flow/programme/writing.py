@@ -172,6 +172,7 @@ def _rule(row: InvitationRule) -> dict[str, Any]:
         "delay": span_of(row.delay_s),
         "max_age": span_of(row.max_age_s),
         "modes": list(row.modes),
+        "consent": row.needs_consent,
         "sample": row.sample_share,
         "priority": row.priority,
         "quota": row.quota,

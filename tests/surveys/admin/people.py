@@ -38,7 +38,7 @@ READS = tuple(
     f"view_{name}"
     for name in (
         *("customer", "response", "interactionevent", "quarantinedevent", "invitation", "deliveryattempt"),
-        *("suppression", "ticket", "sentmessage", "watchernotice"),
+        *("suppression", "suppressionlift", "consent", "ticket", "sentmessage", "watchernotice"),
     )
 )
 

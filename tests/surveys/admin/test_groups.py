@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 CONFIGURED = ("journey", "touchpoint", "instrument", "invitationrule", "organisation")
 ABOUT_PEOPLE = (
     *("customer", "response", "interactionevent", "quarantinedevent", "invitation", "deliveryattempt"),
-    *("suppression", "ticket", "sentmessage", "watchernotice"),
+    *("suppression", "suppressionlift", "consent", "ticket", "sentmessage", "watchernotice"),
 )
 SET_UP = ("surveys_apikey", "auth_user", "auth_group")
 
@@ -122,7 +122,7 @@ def test_the_sidebar_holds_what_is_open_to_the_user():
         response = sign_in_as(key).get("/admin/")
         return " ".join(str(item["link"]) for part in response.context["sidebar_navigation"] for item in part["items"])
 
-    assert links(VIEWER) == "/admin/"
+    assert links(VIEWER) == "/admin/ /admin/response/"  # the overview, and what became of invitations
     assert "/admin/surveys/touchpoint/" in links(MANAGER)
     assert "/admin/auth/user/" not in links(MANAGER)
     assert "/admin/auth/user/" in links(ADMINISTRATOR)

@@ -1,12 +1,11 @@
-"""Decisions with their reasons in words, what carriers said, and addresses that must not be written to."""
+"""Decisions with their reasons in words, and what carriers said."""
 
 import pytest
-from django.contrib.admin.models import DELETION, LogEntry
 
 from surveys.admin.invitations import why
-from surveys.models import DeliveryAttempt, Invitation, Suppression
+from surveys.models import DeliveryAttempt, Invitation
 from tests.factories import make_customer, make_invitation, make_organisation, make_touchpoint
-from tests.surveys.admin.people import ADDRESS, READS, hold_everything, list_url, page_url, sign_in
+from tests.surveys.admin.people import READS, hold_everything, list_url, page_url, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -75,32 +74,3 @@ def test_deliveries_that_failed_are_found(manager, held):
     assert found(manager, DeliveryAttempt, "?result__exact=temporary") == {held.attempt.pk}
     assert found(manager, DeliveryAttempt, "?result__in=temporary,permanent") == {held.attempt.pk}
     assert "451" in manager.get(page_url(held.attempt)).content.decode()
-
-
-@pytest.mark.parametrize("typed", [ADDRESS, "LI@Example.com", " li@example.com "])
-def test_a_suppression_is_found_by_the_whole_address_and_keeps_none(manager, held, typed):
-    Suppression.objects.create(address_hash="0" * 64, reason="complained", created_at=held.suppression.created_at)
-    assert found(manager, Suppression, f"?q={typed}") == {held.suppression.pk}
-    assert found(manager, Suppression, "?q=li@example") == set()
-    assert found(manager, Suppression, "?reason__exact=bounced") == {held.suppression.pk}
-
-
-def test_lifting_a_suppression_needs_a_reason_and_is_noted(held):
-    client = sign_in(*READS, "delete_suppression")
-    url = page_url(held.suppression, "lift")
-    assert "This field is required." in client.post(url, {"reason": " "}).content.decode()
-    assert Suppression.objects.exists()
-    assert "may be written to again" in client.post(url, {"reason": "asked by phone"}, follow=True).content.decode()
-    assert not Suppression.objects.exists()
-    entry = LogEntry.objects.get()
-    assert (entry.action_flag, entry.change_message) == (DELETION, "Lifted: asked by phone")
-    assert ADDRESS not in entry.object_repr
-    assert client.post(url, {"reason": "again"}).status_code == 302
-
-
-def test_only_whoever_may_delete_suppressions_lifts_one(held, manager):
-    assert manager.post(page_url(held.suppression, "lift"), {"reason": "x"}).status_code == 403
-    assert sign_in("delete_suppression").post(page_url(held.suppression, "lift"), {"reason": "x"}).status_code == 403
-    assert "Lift" not in manager.get(page_url(held.suppression)).content.decode()
-    assert manager.get(page_url(held.suppression, "delete")).status_code == 403
-    assert Suppression.objects.exists()

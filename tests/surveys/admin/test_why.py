@@ -175,6 +175,10 @@ def test_what_could_not_be_used_is_told_beside_it(manager):
         received_at=NOW,
     )  # fmt: skip
     assert "is no time" in search(manager, "C-LI")
+    assert (
+        "Nobody was asked because of this event"
+        in manager.get(page_url(QuarantinedEvent.objects.get())).content.decode()
+    )
     blind = sign_in(*DECISIONS, "view_customer")
     assert "is no time" not in search(blind, "C-LI")
 

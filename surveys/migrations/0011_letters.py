@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0011_email_receipts'),
+        ('surveys', '0010_email_receipts'),
     ]
 
     operations = [

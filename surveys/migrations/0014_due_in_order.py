@@ -6,7 +6,7 @@ SCHEDULED = models.Q(status="scheduled")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("surveys", "0016_unknown_result")]
+    dependencies = [("surveys", "0013_unknown_result")]
 
     operations = [
         migrations.RemoveIndex(model_name="invitation", name="invitation_due"),

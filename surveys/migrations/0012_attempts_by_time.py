@@ -5,7 +5,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("surveys", "0012_letters")]
+    dependencies = [("surveys", "0011_letters")]
 
     operations = [
         migrations.AddIndex(

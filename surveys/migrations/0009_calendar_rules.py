@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0009_preference'),
+        ('surveys', '0008_preference'),
     ]
 
     operations = [

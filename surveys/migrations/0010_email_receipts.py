@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0010_calendar_rules'),
+        ('surveys', '0009_calendar_rules'),
     ]
 
     operations = [

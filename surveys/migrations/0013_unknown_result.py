@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0014_attempts_by_time'),
+        ('surveys', '0012_attempts_by_time'),
     ]
 
     operations = [

@@ -1,8 +1,8 @@
 """From events to invitations. In: events that wait. Out: one Invitation per (rule, event): scheduled, or withheld with its reason."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max, Q
+from django.db.models.base import ModelState
 from django.db.models.functions import Greatest
 
 from surveys.channels import SENDING
@@ -92,6 +93,7 @@ def _decide_on(events: Sequence[InteractionEvent], rules: Mapping[str, list[Invi
     reopened = reopened_since(events)
     places = Places.claim((rule for listed in rules.values() for rule in listed), organisation.day_of(now))
     blanks = {rule.pk: _blank(rule, now) for listed in rules.values() for rule in listed}
+    times = Counter(event.customer_id for event in events)
     decided = Decided()
     for event in events:
         matching = rules.get(event.type, []) + (
@@ -102,7 +104,11 @@ def _decide_on(events: Sequence[InteractionEvent], rules: Mapping[str, list[Invi
         for rule in matching:
             blank = blanks[rule.pk]
             row, _decision = ask(rule, event, organisation, histories, places, event.pk in reopened, now, blank)
-            if row.status == Invitation.Status.SCHEDULED:
+            # Who is asked once in this batch, and waits for nothing, has nobody to give way.
+            is_alone = (
+                len(matching) == 1 and times[event.customer_id] == 1 and not histories.waiting.get(event.customer_id)
+            )
+            if row.status == Invitation.Status.SCHEDULED and not is_alone:
                 take_over(row, organisation, histories, places, decided)
             decided.rows.append(row)
     return decided
@@ -198,7 +204,7 @@ def _rules_by_type(events: Iterable[InteractionEvent], by: Q) -> dict[str, list[
 
 
 def _blank(rule: InvitationRule, now: datetime) -> Invitation:
-    """What all invitations of a rule have in common. A copy is made in a third of the time that a new one takes."""
+    """What all invitations of a rule have in common."""
     return Invitation(
         rule=rule,
         touchpoint=rule.touchpoint,
@@ -206,6 +212,16 @@ def _blank(rule: InvitationRule, now: datetime) -> Invitation:
         expires_s=rule.expires_s,
         decided_at=now,
     )
+
+
+def _filled_in(blank: Invitation, event: InteractionEvent) -> Invitation:
+    """A copy of a blank about an event: what copy() and setting `event` and `customer` come to, in a quarter of the time."""
+    row = Invitation.__new__(Invitation)
+    row.__dict__.update(blank.__dict__)
+    row.event_id, row.customer_id = event.pk, event.customer_id
+    row._state = ModelState()
+    row._state.fields_cache = {**blank._state.fields_cache, "event": event, "customer": event.customer}
+    return row
 
 
 def ask(
@@ -224,8 +240,7 @@ def ask(
     mode = way.mode
     terms = terms_of(rule, organisation)
     send_at = planned(event.time + timedelta(seconds=rule.delay_s), now, customer, mode, rule, organisation)
-    row = _blank(rule, now) if blank is None else copy(blank)
-    row.event, row.customer = event, customer
+    row = _filled_in(_blank(rule, now) if blank is None else blank, event)
     row.mode, row.location, row.send_at = mode, event.location, send_at
     row.language = customer.language or organisation.default_language
     rivals = histories.waiting.get(customer.pk)

@@ -155,6 +155,15 @@ class Stack:
         return [str(self.data_dir)] + [path.read_text().strip() for path in ids if path.exists()]
 
 
+def names_of(processes: list[psutil.Process]) -> set[str]:
+    """Of those that still run: PostgreSQL ends some of its own at any time."""
+    found = set()
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.add(one.name())
+    return found
+
+
 def _command_line(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()

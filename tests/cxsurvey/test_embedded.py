@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.cxsurvey.conftest import ROOT, Home, modes_of, owner_called
-from tests.stack import until
+from tests.stack import names_of, until
 
 pytestmark = pytest.mark.xdist_group("embedded")
 ORDINARY = "nobody" if os.geteuid() == 0 else "myself"  # root's clusters live elsewhere than in the data directory
@@ -36,7 +36,7 @@ def test_the_cluster_and_every_file_are_their_owners_alone(home: Home) -> None:
 
 def test_the_services_listen_on_no_network(home: Home) -> None:
     processes = home.processes()
-    assert {process.name() for process in processes} >= {"postgres", "redis-server"}
+    assert names_of(processes) >= {"postgres", "redis-server"}
     listening = [c for process in processes for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert listening == []
 
@@ -138,7 +138,7 @@ def test_any_path_will_do(homes: list[Home], name: str) -> None:
     homes.append(place)
     place.start()
     assert place.sql("SELECT 1") == "1"
-    names = {process.name() for process in place.processes()}
+    names = names_of(place.processes())
     assert names >= {"postgres", "redis-server"}
     place.run("assert services.run(); services.stop(); assert not services.run()")
     assert place.processes() == []
@@ -169,7 +169,7 @@ def test_without_redis_there_is_no_address_of_one(homes: list[Home]) -> None:
     homes.append(place)
     place.start(CX_REDIS_SERVER="none")
     assert "redis_url" not in (place.data_dir / "services.json").read_text()
-    assert {process.name() for process in place.processes()} == {"postgres"}
+    assert names_of(place.processes()) == {"postgres"}
     place.run("assert services.run()", CX_REDIS_SERVER="none")
 
 

@@ -15,7 +15,7 @@ import requests
 
 from tests.client import Client, answer_form, link_in
 from tests.smtp_sink import SmtpSink
-from tests.stack import ROOT, Stack, free_port, until
+from tests.stack import ROOT, Stack, free_port, names_of, until
 
 pytestmark = pytest.mark.xdist_group("server")  # one stack for most, hence one worker
 END_S = 10  # what the contract promises, services included
@@ -188,7 +188,7 @@ def test_a_signal_ends_all_within_ten_seconds_and_the_data_stays(
     assert "Administrator chief   Password of-their-own-choice" in stack.output()
     assert log_in(stack, "chief", "of-their-own-choice")
     processes = everything_of(stack)
-    assert {"postgres", "redis-server"} <= {process.name() for process in processes}
+    assert {"postgres", "redis-server"} <= names_of(processes)
     assert stack.process is not None
     started = time.monotonic()
     stack.process.send_signal(number)
@@ -325,7 +325,7 @@ def test_without_redis_the_whole_path_works_over_files(stacks: Callable[..., Sta
     assert "No Redis here: tasks travel through files in the data directory, the cache lives in the database." in (
         stack.output()
     )
-    assert {process.name() for process in stack.services()} == {"postgres"}
+    assert names_of(stack.services()) == {"postgres"}
     ready = requests.get(f"{stack.url}/readyz")
     assert (ready.status_code, ready.json()["broker"]) == (200, "ok")
     client = Client(stack)

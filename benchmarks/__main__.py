@@ -23,14 +23,16 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no benchmark is called {', '.join(unknown)}")
     results = []
     print(f"{'benchmark':<12}{'figure':>12}{'limit':>12}  {'unit':<16}{'ratio':>7}  {'bar':<8}{'runs':>4}  peak MB")
-    for name in options.names or NAMES:
-        with Stage() as stage:  # a fresh database each: what one leaves behind does not colour the next
+    with Stage() as stage:
+        for number, name in enumerate(options.names or NAMES):
+            if number:
+                stage.clear()
             found = importlib.import_module(f"benchmarks.{name}").run(stage, options.quick)
-        for result in found if isinstance(found, list) else [found]:
-            results.append(result)
-            print(line(result), flush=True)
-            if "note" in result:
-                print(f"            {result['note']}", flush=True)
+            for result in found if isinstance(found, list) else [found]:
+                results.append(result)
+                print(line(result), flush=True)
+                if "note" in result:
+                    print(f"            {result['note']}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
     return 0 if all(holds(result) for result in results) else 1

@@ -11,15 +11,24 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+import environ
 import psutil
+import psycopg2
+import redis
 
 from cxsurvey.embedded import Services
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+TEMPLATE = "migrated"
+
+
 class Stage:
-    """A migrated, empty database; `serve()` starts gunicorn as script/server does, and `peak_mb` is its largest size."""
+    """A migrated, empty database; `serve()` starts gunicorn as script/server does, and `peak_mb` is its largest size.
+
+    `clear()` makes it as it was, for the next benchmark: what one leaves behind does not colour another.
+    """
 
     def __init__(self) -> None:
         self.data_dir = Path(tempfile.mkdtemp(prefix="cx-bench-"))
@@ -33,14 +42,43 @@ class Stage:
         os.environ["CX_DATA_DIR"] = str(self.data_dir)
         os.environ["DJANGO_SETTINGS_MODULE"] = "cxsurvey.settings"
         os.environ["SECRET_KEY"] = "benchmarks-only-0123456789-abcdefghijklmnopqrstuvwxyz"
-        info = self.services.start()
-        self._connect(info["database_url"])
+        self.info = self.services.start()
+        self._connect(self.info["database_url"])
+        self._recreate(TEMPLATE, "cxsurvey")
         return self
+
+    def clear(self) -> None:
+        self._end_web()
+        self.peak_mb = 0.0
+        self._recreate("cxsurvey", TEMPLATE)
+        if "redis_url" in self.info:
+            redis.Redis.from_url(self.info["redis_url"]).flushall()
+        shutil.rmtree(self.data_dir / "static", ignore_errors=True)
+
+    def put_aside(self, name: str) -> None:
+        """What is in the database stands under another name from now on, for `serve()`; the stage's own is empty again."""
+        self._recreate(name, "cxsurvey")
+        self._recreate("cxsurvey", TEMPLATE)
+
+    def _recreate(self, name: str, like: str) -> None:
+        """A database like another; nobody may be connected to either."""
+        from django.db import connections
+
+        connections.close_all()
+        place = environ.Env.db_url_config(self.info["database_url"])
+        server = psycopg2.connect(
+            host=str(self.services.run_dir), user=place["USER"], password=place["PASSWORD"], dbname="postgres"
+        )
+        server.autocommit = True
+        with server.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+            cursor.execute("CHECKPOINT")
+        server.close()
 
     def _connect(self, url: str) -> None:
         """The first stage sets Django up; later ones point its connection to their own database."""
         import django
-        import environ
         from django.core.management import call_command
         from django.db import connections
 
@@ -56,17 +94,21 @@ class Stage:
     ) -> None:
         from django.db import connections
 
-        for process in self.web:
-            process.terminate()
-        for process in self.web:
-            process.wait(20)
+        self._end_web()
         connections.close_all()
         home = self.services.home
         self.services.stop()
         shutil.rmtree(home, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
-    def serve(self, urls: str = "cxsurvey.urls") -> int:
+    def _end_web(self) -> None:
+        for process in self.web:
+            process.terminate()
+        for process in self.web:
+            process.wait(20)
+        self.web.clear()
+
+    def serve(self, urls: str = "cxsurvey.urls", database: str = "cxsurvey") -> int:
         """Start gunicorn on a free port, with the worker counts of script/server; returns the port."""
         from cxsurvey.server import WEB_THREADS, WEB_WORKERS
 
@@ -76,7 +118,8 @@ class Stage:
         command = [sys.executable, "-m", "gunicorn", "benchmarks.wsgi", "--bind", f"127.0.0.1:{port}"]
         command += ["--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS), "--worker-class", "gthread"]
         command += ["--log-level", "warning", "--no-control-socket"]
-        self.web.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | {"CX_BENCH_URLS": urls}))
+        own = {"CX_BENCH_URLS": urls, "DATABASE_URL": f"{self.info['database_url'].rpartition('/')[0]}/{database}"}
+        self.web.append(subprocess.Popen(command, cwd=ROOT, env=os.environ | own))
         deadline = time.monotonic() + 30
         while True:
             try:

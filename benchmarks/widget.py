@@ -27,7 +27,7 @@ def run(stage: Stage, quick: bool = False) -> list[dict[str, Any]]:
     """Bytes, requests and milliseconds of one page view, medians of rounds that alternate."""
     from playwright.sync_api import sync_playwright
 
-    rounds = 9 if quick else 41
+    rounds = 3 if quick else 41
     ours = f"http://127.0.0.1:{stage.serve()}"
     site = _Site(f"<script src='{ours}/embed.js' {ATTRIBUTES} async></script>")
     with_it: list[tuple[int, int, float]] = []

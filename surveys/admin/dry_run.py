@@ -260,8 +260,8 @@ def _shown(result: Result, days: int, may: May) -> dict[str, Any]:
         "days": days,
     }
     answer = ngettext(
-        "Of %(events)s event in the past %(days)s days, %(asked)s would have led to an invitation (%(share)s %%).",
-        "Of %(events)s events in the past %(days)s days, %(asked)s would have led to an invitation (%(share)s %%).",
+        "Of %(events)s event in the past %(days)s days, %(asked)s would have led to an invitation (%(share)s%%).",
+        "Of %(events)s events in the past %(days)s days, %(asked)s would have led to an invitation (%(share)s%%).",
         result.events,
     )
     return {

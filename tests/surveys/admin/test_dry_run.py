@@ -72,7 +72,7 @@ def test_the_rules_page_offers_it_and_it_shows_progress_and_then_the_result(mana
     assert "<progress" in pieces[1]
     assert "<progress" in pieces[2]
     told = text_of(pieces)
-    assert "Of 2 events in the past 30 days, 1 would have led to an invitation (50 %)." in told
+    assert "Of 2 events in the past 30 days, 1 would have led to an invitation (50%)." in told
     assert "Asked about this recently" in told
     assert "Li Na" in told
     assert page_url(resting) in "".join(pieces)

@@ -96,8 +96,7 @@ def main(arguments: list[str]) -> int:
                 **production,
             ),
         ]
-    # One more than there are cores to count on: much of the suite waits, for servers that start and for browsers.
-    workers = ["-n", "3", "--dist", "loadgroup"] if not any(a.startswith(("-n", "-p")) for a in rest) else []
+    workers = ["-n", "2", "--dist", "loadgroup"] if not any(a.startswith(("-n", "-p")) for a in rest) else []
     marks = [] if everything else ["-m", "not slow"]
     # -rs: whoever reads the last lines learns what was not run here, and why.
     results.append(run("pytest", python, "-m", "pytest", "-rs", *workers, *marks, *rest))

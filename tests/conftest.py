@@ -3,11 +3,14 @@
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from django.core.signals import request_finished, request_started
+from django.test import TransactionTestCase
 
 from tests.mail_api import MailApi
 from tests.sms_server import SmsServer
@@ -17,6 +20,39 @@ from tests.stack import Stack
 # How long one example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("cxsurvey", deadline=None)
 hypothesis.settings.load_profile("cxsurvey")
+
+
+class _LiveRequests:
+    """Requests that live servers are answering. A page that is closed may still have one; emptying the tables under it is a deadlock."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.changed = threading.Condition()
+        request_started.connect(lambda **_: self._add(1), weak=False)
+        request_finished.connect(lambda **_: self._add(-1), weak=False)
+
+    def _add(self, number: int) -> None:
+        if threading.current_thread() is not threading.main_thread():  # the test client's are over when it returns
+            with self.changed:
+                self.count = max(0, self.count + number)
+                self.changed.notify_all()
+
+    def wait(self, seconds: float = 10) -> None:
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.count == 0, seconds):
+                self.count = 0  # one that was never closed holds up one test, not all that follow
+
+
+_live_requests = _LiveRequests()
+_empty_tables = TransactionTestCase._fixture_teardown
+
+
+def _empty_tables_when_all_is_answered(case: TransactionTestCase) -> None:
+    _live_requests.wait()
+    _empty_tables(case)
+
+
+TransactionTestCase._fixture_teardown = _empty_tables_when_all_is_answered
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_FLAGS = [

@@ -31,7 +31,7 @@ def send_mail(backend: Any, message: EmailMultiAlternatives) -> None:
     if server is None or mail is None:
         backend.send_messages([message])
     else:
-        hand_over(server, _envelope_of(message.from_email), message.to[0], mail)
+        send_bytes(server, _envelope_of(message.from_email), message.to[0], mail)
 
 
 def mail_bytes(message: EmailMultiAlternatives) -> bytes | None:
@@ -104,7 +104,7 @@ def _envelope_of(sender: str) -> str:
     return smtplib.quoteaddr(sanitize_address(sender, "utf-8"))
 
 
-def hand_over(server: smtplib.SMTP, sender: str, recipient: str, mail: bytes) -> None:
+def send_bytes(server: smtplib.SMTP, sender: str, recipient: str, mail: bytes) -> None:
     """As smtplib's sendmail, in two journeys instead of four where the server lets us (RFC 2920): the same exceptions, as exact.
 
     `sender` stands in its angle brackets.

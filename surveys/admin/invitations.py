@@ -28,8 +28,8 @@ from surveys.admin.records import (
     moment,
 )
 from surveys.admin.why import why_context
+from surveys.flow.eligibility import until_of
 from surveys.flow.occasions import case_of_invitation
-from surveys.flow.why import until_of
 from surveys.models import DeliveryAttempt, Invitation, ReceiptKind
 
 TONES = {

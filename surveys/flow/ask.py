@@ -85,9 +85,8 @@ def ask_customer(
             )
         withheld = own.filter(status=Invitation.Status.WITHHELD, reason=decision.reason)
         same = withheld.filter(decided_at__gt=now - SAME_REFUSAL).order_by("-decided_at", "-id").first()
-        detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
         return same or Invitation.objects.create(
-            **about, status=Invitation.Status.WITHHELD, reason=decision.reason, detail=detail
+            **about, status=Invitation.Status.WITHHELD, reason=decision.reason, detail=decision.detail
         )
 
 

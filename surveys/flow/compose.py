@@ -65,16 +65,13 @@ def compose_letter(
         message_id=message_id_of(invitation, reminder),
         in_reply_to=message_id_of(invitation) if reminder else "",
     )
-    if drafts is None:
-        return write_letter(
-            script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, is_reminder), to
-        )
     key = invitation.touchpoint_id, invitation.rule_id, wording.pk, language, is_reminder
-    draft = drafts.get(key)
+    draft = drafts.get(key) if drafts is not None else None
     if draft is None:
-        draft = drafts[key] = draft_of(
-            script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, is_reminder)
-        )
+        script = script_of(organisation, invitation.touchpoint, invitation.rule, wording, language, is_reminder)
+        if drafts is None:
+            return write_letter(script, to)
+        draft = drafts[key] = draft_of(script)
     return fill_draft(draft, to)
 
 

@@ -7,7 +7,7 @@ it may send the message once more, with the same Message-ID.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,7 @@ DOUBT = timedelta(minutes=30)  # who may have got a message does not get it agai
 DOUBTS = 2  # who may have got it twice does not get it again
 LOST_TRIES = 3  # fewer may be a worker's bad luck
 TRY = ("invitation", "reminder")
+NO_WORD = Outcome("temporary")  # and nothing besides
 LOST = (ReceiptKind.FAILED, ReceiptKind.REJECTED, ReceiptKind.BOUNCED)  # what a carrier took, and will not bring
 
 
@@ -96,6 +97,8 @@ def _deliver_batch(
 ) -> tuple[int, int, int]:
     """(claimed, to be sent, sent). `away` comes to hold the modes whose carrier is."""
     claimed = _claim(now, limit, among, channels)
+    if claimed is None:
+        return 0, 0, 0
     ready = [(invitation.mode, invitation, letter) for invitation, letter in claimed.letters]
     untouched = {invitation.pk for invitation, _letter in claimed.letters}
     sent = 0
@@ -103,7 +106,7 @@ def _deliver_batch(
         begun = lambda row: untouched.discard(row.pk)  # noqa: E731
         for invitation, letter, outcome in hand_over(ready, channels, over, begun, away):
             sent += outcome.result == "sent"
-            _settle(invitation, letter, outcome, now)
+            _settle(invitation, letter, outcome, claimed.organisation, now)
     finally:
         _give_back(untouched, claimed, now)
     return claimed.looked_at, len(claimed.letters), sent
@@ -113,14 +116,13 @@ def _deliver_batch(
 class _Claim:
     looked_at: int
     letters: Sequence[tuple[Invitation, Letter]]
-    first_time: frozenset[int] = frozenset()  # the invitations among them that nobody had tried to send before
-    written: Mapping[str, datetime | None] = field(
-        default_factory=dict
-    )  # the hashes of their addresses, and when before
+    organisation: Organisation
+    first_time: frozenset[int]  # the invitations among them that nobody had tried to send before
+    written: Mapping[str, datetime | None]  # the hashes of their addresses, and when before
 
 
-def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> _Claim:
-    """First transaction: who may still be written to, with a lease on each."""
+def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> _Claim | None:
+    """First transaction: who may still be written to, with a lease on each; None where nothing is due."""
     with transaction.atomic():
         free = (
             Invitation.objects.filter(among, status=Invitation.Status.SCHEDULED, send_at__lte=now)
@@ -133,7 +135,7 @@ def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> 
         )
         due = [row for share, most in shares_of(limit, channels) for row in free.filter(share)[:most]]
         if not due:
-            return _Claim(0, [])
+            return None
         # Links before people, people by their id: see flow/locks.py. Whoever else wants one of these customers waits here, and
         # then sees our attempted_at.
         ids = sorted({invitation.customer_id for invitation in due})
@@ -192,7 +194,7 @@ def _claim(now: datetime, limit: int, among: Q, channels: Mapping[str, Any]) -> 
         note_written(written, now)
         place = {invitation.pk: number for number, invitation in enumerate(due)}
         letters.sort(key=lambda pair: place[pair[0].pk])  # sent in the order in which they were due
-        return _Claim(len(due), letters, first_time, written)
+        return _Claim(len(due), letters, organisation, first_time, written)
 
 
 def _give_back(untouched: Iterable[int], claimed: _Claim, now: datetime) -> None:
@@ -329,8 +331,7 @@ def decide_again(
     if decision.until is not None and may_wait(invitation, decision.until, organisation):
         return _postpone(invitation, mode, organisation, decision.until, now)
     if not decision.ok:
-        detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
-        return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, detail)
+        return _refuse(invitation, histories, Invitation.Status.WITHHELD, decision.reason, decision.detail)
     invitation.mode = mode
     address: str = SENDING[mode].address_of(customer)
     return address
@@ -477,10 +478,12 @@ SELECT status FROM changed
 )
 
 
-def _settle_sent(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
+def _settle_sent(
+    invitation: Invitation, letter: Letter, outcome: Outcome, organisation: Organisation, now: datetime
+) -> None:
     """The carrier took it."""
     expires_at = now + timedelta(seconds=invitation.expires_s)
-    reminders = _planned_reminders(invitation, expires_at, now)
+    reminders = _planned_reminders(invitation, organisation, expires_at, now)
     with connection.cursor() as cursor:
         _SENT.execute(
             cursor,
@@ -500,13 +503,15 @@ def _settle_sent(invitation: Invitation, letter: Letter, outcome: Outcome, now: 
         found = cursor.fetchone()
     if found != (Invitation.Status.SENT,):  # which it would not be if its customer had been erased: that cancels it
         with transaction.atomic():
-            _forget_if_erased(invitation, letter)
+            forget_if_erased(invitation, letter)
 
 
-def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datetime) -> None:
+def _settle(
+    invitation: Invitation, letter: Letter, outcome: Outcome, organisation: Organisation, now: datetime
+) -> None:
     """Second transaction: what the carrier said."""
     if outcome.result == "sent":
-        _settle_sent(invitation, letter, outcome, now)
+        _settle_sent(invitation, letter, outcome, organisation, now)
         return
     row = Invitation.objects.filter(pk=invitation.pk)
     with transaction.atomic():
@@ -523,10 +528,15 @@ def _settle(invitation: Invitation, letter: Letter, outcome: Outcome, now: datet
                 status=Invitation.Status.FAILED, reason=reason, detail=outcome.detail, lease_until=None
             )
         else:
-            pause = BACK_OFF[min(invitation.attempts, len(BACK_OFF)) - 1]
-            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
+            pause = pause_after(invitation.attempts, outcome)
             row.update(send_at=now + pause, detail=outcome.detail, lease_until=None)
-        _forget_if_erased(invitation, letter)
+        forget_if_erased(invitation, letter)
+
+
+def pause_after(attempts: int, outcome: Outcome = NO_WORD) -> timedelta:
+    """How long a message waits that was tried so often, and came to nothing for now."""
+    pause = BACK_OFF[min(max(attempts, 1), len(BACK_OFF)) - 1]
+    return max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
 
 
 def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
@@ -534,12 +544,13 @@ def is_dead(letter: Letter, outcome: Outcome, now: datetime) -> bool:
     return outcome.result == "permanent" or (outcome.soft and bounced_too_often(address_hash(letter.to), now))
 
 
-def _planned_reminders(invitation: Invitation, expires_at: datetime, now: datetime) -> dict[int, datetime]:
+def _planned_reminders(
+    invitation: Invitation, organisation: Organisation, expires_at: datetime, now: datetime
+) -> dict[int, datetime]:
     """By number, when the rule wants people to be reminded, for as long as the link works."""
     rule = invitation.rule
     if rule is None or not rule.reminders_s:
         return {}
-    organisation = Organisation.current()
     spans = enumerate(rule.reminders_s[:REMINDERS], start=1)
     times = {
         number: planned(now + timedelta(seconds=span), now, invitation.customer, invitation.mode, rule, organisation)
@@ -548,7 +559,7 @@ def _planned_reminders(invitation: Invitation, expires_at: datetime, now: dateti
     return {number: send_at for number, send_at in times.items() if send_at < expires_at}
 
 
-def _forget_if_erased(invitation: Invitation, letter: Letter) -> None:
+def forget_if_erased(invitation: Invitation, letter: Letter) -> None:
     if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
         forget(invitation, letter)
 

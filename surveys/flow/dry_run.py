@@ -23,11 +23,10 @@ from django.db.models import Q, QuerySet
 
 from surveys.flow.addresses import address_hash
 from surveys.flow.deliver import decide_again
-from surveys.flow.eligibility import Promise, RuleTerms
+from surveys.flow.eligibility import Promise, RuleTerms, until_of
 from surveys.flow.invite import Decided, Histories, ask, hashes_of, take_over, terms_of
 from surveys.flow.quota import Places
 from surveys.flow.tickets import reopened_at
-from surveys.flow.why import until_of
 from surveys.models import (
     Customer,
     DeliveryAttempt,

@@ -26,6 +26,8 @@ REASONS = (
     "expired",
 )
 
+UNTIL = "until "
+
 
 @dataclass(frozen=True, slots=True)
 class RuleTerms:
@@ -81,6 +83,19 @@ class Decision:
     ok: bool
     reason: str = ""
     until: datetime | None = None
+
+    @property
+    def detail(self) -> str:
+        """`until` as an invitation keeps it, to the second: "until 2026-11-21T02:00:00+00:00"."""
+        return f"{UNTIL}{self.until.isoformat(timespec='seconds')}" if self.until else ""
+
+
+def until_of(detail: str) -> datetime | None:
+    """The `until` of a decision, out of its detail."""
+    try:
+        return datetime.fromisoformat(detail.removeprefix(UNTIL)) if detail.startswith(UNTIL) else None
+    except ValueError:
+        return None
 
 
 YES = Decision(True)

@@ -339,7 +339,7 @@ def _with_verdict(row: Invitation, decision: Decision) -> Invitation:
         row.status, row.token = Invitation.Status.SCHEDULED, make_token()
     else:
         row.status, row.reason, row.send_at = Invitation.Status.WITHHELD, decision.reason, None
-        row.detail = f"until {decision.until.isoformat(timespec='seconds')}" if decision.until else ""
+        row.detail = decision.detail
     return row
 
 

@@ -1,7 +1,7 @@
 """The rows that why.py reads: of an event, an invitation, a customer's occasions. In: rows, `now`. Out: Cases. Nothing is written."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,7 +60,7 @@ def cases_of_rows(
     rows: Sequence[Invitation], event: InteractionEvent | None, now: datetime, *, only_these: bool = False
 ) -> list[Case]:
     organisation = Organisation.current()
-    absent = [] if only_these else _absent(event, rows, now)
+    absent = [] if only_these or event is None else _absent(event, rows, _rules_for([event]), now)
     if not rows:
         return absent or [Case(now, event=event, absent="none")]
     customer = rows[0].customer
@@ -101,13 +101,12 @@ def cases_of_rows(
     return [*found, *absent]
 
 
-def _absent(event: InteractionEvent | None, rows: Iterable[Invitation], now: datetime) -> list[Case]:
-    """Of the rules that are for this event's type those that left no row, and why."""
-    if event is None:
-        return []
+def _absent(
+    event: InteractionEvent, rows: Iterable[Invitation], rules: Mapping[int, Sequence[InvitationRule]], now: datetime
+) -> list[Case]:
+    """Of the rules that are for this event's type (`rules`, by event) those that left no row, and why."""
     asked = {row.rule_id for row in rows}
-    rules = _rules_for([event]).get(event.pk, [])
-    return [Case(now, rule, event, absent=why_absent(rule, event)) for rule in rules if rule.pk not in asked]
+    return [Case(now, rule, event, absent=why_absent(rule, event)) for rule in rules[event.pk] if rule.pk not in asked]
 
 
 def _rules_for(events: Sequence[InteractionEvent]) -> dict[int, list[InvitationRule]]:
@@ -264,9 +263,6 @@ def _with_cases(page: Sequence[InteractionEvent | Invitation], now: datetime) ->
             continue
         own = rows.get(line.pk, [])
         cases = [Case(now, row.rule, line, row, response=answers.get(row.pk)) for row in own]
-        asked = {row.rule_id for row in own}
-        cases += [
-            Case(now, rule, line, absent=why_absent(rule, line)) for rule in rules[line.pk] if rule.pk not in asked
-        ]
+        cases += _absent(line, own, rules, now)
         found.append(Occasion(line.time, line.customer, line, cases or [Case(now, event=line, absent="none")]))
     return found

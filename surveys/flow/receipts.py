@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from surveys.flow.addresses import address_hash
-from surveys.flow.deliver import BACK_OFF, PATIENCE, give_up_if_lost
+from surveys.flow.deliver import PATIENCE, give_up_if_lost, pause_after
 from surveys.flow.floor import lock_addresses
 from surveys.flow.soft import bounced_too_often
-from surveys.flow.suppress import suppress_bounced
+from surveys.flow.suppress import address_hashes, suppress_bounced
 from surveys.flow.unsubscribe import complain, unsubscribe
 from surveys.letters import Report
 from surveys.models import Customer, DeliveryAttempt, Invitation, Receipt, ReceiptKind, Reminder
@@ -88,7 +87,7 @@ def _lock(attempts: Iterable[DeliveryAttempt], leaving: set[int]) -> dict[int, I
     invitations = {row.pk: row for row in found.order_by("pk")}
     if leaving:
         people = list(Customer.objects.select_for_update(no_key=True).filter(pk__in=leaving).order_by("pk"))
-        theirs = {address_hash(address) for row in people for address in (row.email, row.phone) if address}
+        theirs = {hashed for row in people for hashed in address_hashes(row)}
         lock_addresses(theirs | {attempt.address_hash for attempt in attempts if attempt.address_hash})
     return invitations
 
@@ -160,7 +159,7 @@ def _send_again(held: DeliveryAttempt, invitation: Invitation, detail: str, now:
         first_at, attempts = (reminder.attempted_at, reminder.attempts) if reminder else (None, 1)
     else:
         first_at, attempts = invitation.attempted_at, invitation.attempts
-    send_at = now + BACK_OFF[min(max(attempts, 1), len(BACK_OFF)) - 1]
+    send_at = now + pause_after(attempts)
     if first_at is not None and now - first_at > PATIENCE:
         return False
     if held.reminder:

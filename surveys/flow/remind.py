@@ -17,10 +17,8 @@ from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.flow.compose import Drafts, compose
 from surveys.flow.deliver import (
-    BACK_OFF,
     BATCH,
-    DOUBT,
-    forget,
+    forget_if_erased,
     give_up_if_lost,
     is_dead,
     is_in_doubt_again,
@@ -28,6 +26,7 @@ from surveys.flow.deliver import (
     may_go_out,
     note_attempt,
     noted_tries,
+    pause_after,
     score_wordings,
     void_reason,
 )
@@ -234,14 +233,11 @@ def _settle(one: _Claimed, outcome: Outcome, now: datetime) -> None:
             )  # the link before its address: see flow/locks.py
             suppress_bounced(address_hash(letter.to), outcome.detail, now)
         else:
-            pause = BACK_OFF[min(reminder.attempts, len(BACK_OFF)) - 1]
-            pause = max(pause, timedelta(seconds=outcome.retry_after_s), DOUBT if outcome.in_doubt else pause)
-            send_at = now + pause
+            send_at = now + pause_after(reminder.attempts, outcome)
             is_late = invitation.expires_at is not None and send_at >= invitation.expires_at
             if is_late or is_in_doubt_again(invitation, outcome, reminder.number):
                 waiting.update(status=Status.FAILED, reason=Reason.UNDELIVERABLE, lease_until=None)
             else:
                 waiting.update(send_at=send_at, lease_until=None)
             give_up_if_lost(invitation, Reason.UNDELIVERABLE, outcome.detail, now)
-        if Customer.objects.filter(pk=invitation.customer_id, erased_at__isnull=False).exists():
-            forget(invitation, letter)
+        forget_if_erased(invitation, letter)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from surveys.expressions import parse
-from surveys.flow.eligibility import RuleTerms
+from surveys.flow.eligibility import RuleTerms, until_of
 from surveys.models import ARRIVED, DeliveryAttempt, InteractionEvent, Invitation, InvitationRule, Reminder, Response
 
 
@@ -108,14 +108,6 @@ GATE_OF = {
 }
 ARRIVAL = ("rule", *dict.fromkeys(gate for gate in GATE_OF.values() if gate != "rule"))
 AFTER = ("time", "again", "sent", "delivered", "reminded", "opened", "answered")
-
-
-def until_of(detail: str) -> datetime | None:
-    """Until when somebody rests, as a decision writes it: "until 2026-11-21T02:00:00+00:00"."""
-    try:
-        return datetime.fromisoformat(detail.removeprefix("until ")) if detail.startswith("until ") else None
-    except ValueError:
-        return None
 
 
 def gates_of(case: Case) -> list[Gate]:

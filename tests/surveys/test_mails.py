@@ -14,7 +14,7 @@ from surveys.channels import email as channel
 from surveys.flow.compose import Personal, compose, draft_of, fill_draft, script_of, write_letter
 from surveys.flow.deliver import deliver_due
 from surveys.letters import Letter
-from surveys.mails import hand_over, mail_bytes
+from surveys.mails import mail_bytes, send_bytes
 from surveys.models import Instrument, Wording
 from tests.factories import NOW, make_customer, make_invitation, make_organisation, make_rule, make_touchpoint
 
@@ -274,10 +274,10 @@ MAIL = b"a\r\n.b\r\n"
 def test_each_reply_is_understood_as_when_it_is_asked_for_alone(replies, error, then):
     server = Server(*replies)
     if error is None:
-        hand_over(server, "<tea@example.org>", "li@example.com", MAIL)
+        send_bytes(server, "<tea@example.org>", "li@example.com", MAIL)
     else:
         with pytest.raises(error):
-            hand_over(server, "<tea@example.org>", "li@example.com", MAIL)
+            send_bytes(server, "<tea@example.org>", "li@example.com", MAIL)
     assert server.written == ASKED + then
     assert server.replies == []
     assert server.is_closed == any(code == 421 for code, _text in replies)

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection
 
 from benchmarks.load import request, send_all
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 
 BAR = 1.25
@@ -61,17 +62,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
         limits.append(median(limit for limit, _figure in pairs))
         figures.append(median(figure for _limit, figure in pairs))
     stage.note_memory()
-    return {
-        "name": "dashboard",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "lower",
-        "unit": "ms/page",
-        "runs": rounds,
-        "peak_mb": stage.peak_mb,
-    }
+    return measured("dashboard", figures, limits, BAR, "ms/page", better="lower", peak_mb=stage.peak_mb)
 
 
 class _Site:

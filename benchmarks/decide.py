@@ -5,12 +5,12 @@ customers, chosen from all over the table; the figure leaves one decision per ev
 """
 
 import time
-from statistics import median
 from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 
 BAR = 0.50
@@ -30,16 +30,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
             limits.append(limit)
             figures.append(figure)
     _check(events * (rounds + 1))
-    return {
-        "name": "decide",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "higher",
-        "unit": "events/s",
-        "runs": rounds,
-    }
+    return measured("decide", figures, limits, BAR, "events/s")
 
 
 def _rate(count: int, customers: int, turn: int, *, rules: bool) -> float:

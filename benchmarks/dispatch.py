@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from benchmarks.result import measured
 from benchmarks.sender import Sender
 from benchmarks.sink import Sink
 from benchmarks.stage import Stage
@@ -50,15 +51,8 @@ def run(stage: Stage, quick: bool = False) -> list[dict[str, Any]]:
                 busy.append(arrived["busy_s"] * figure / mails)
     _check_rows(2 * mails * (rounds + 1))
     note = f"from our own drafts and bytes the loop does {median(lean):,.0f}; the sink was busy {median(busy):.0%} of the time"
-    common = {"limit": median(limits), "better": "higher", "unit": "mails/s", "runs": rounds, "note": note}
     return [
-        {
-            "name": name,
-            "figure": median(figures[workers]),
-            "ratio": median(figures[workers]) / median(limits),
-            "bar": BAR,
-            **common,
-        }
+        measured(name, figures[workers], limits, BAR, "mails/s", note=note)
         for name, workers in (("dispatch", 1), ("dispatch_2", 2))
     ]
 

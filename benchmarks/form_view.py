@@ -4,11 +4,11 @@ Each form is the first look at a link of its own: the link is followed, and the 
 same gunicorn, settings and middleware, one after the other.
 """
 
-from statistics import median
 from typing import Any
 
 from benchmarks.load import request, send_all
 from benchmarks.respond import CONNECTIONS, invite, prepare, rate
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 
 BAR = 0.60
@@ -32,17 +32,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
             figures.append(figure)
     stage.note_memory()
     _check(forms * (rounds + 1))
-    return {
-        "name": "form_view",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "higher",
-        "unit": "forms/s",
-        "runs": rounds,
-        "peak_mb": stage.peak_mb,
-    }
+    return measured("form_view", figures, limits, BAR, "forms/s", peak_mb=stage.peak_mb)
 
 
 def _rate(port: int, tokens: list[str]) -> float:

@@ -8,12 +8,12 @@ import io
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from statistics import median
 from typing import Any
 
 from django.db import connection
 
 from benchmarks.load import request, send_all
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 
 BAR = 0.20
@@ -40,17 +40,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
             figures.append(count / seconds)
     stage.note_memory()
     _check(count * (rounds + 1))
-    return {
-        "name": "ingest",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "higher",
-        "unit": "events/s",
-        "runs": rounds,
-        "peak_mb": stage.peak_mb,
-    }
+    return measured("ingest", figures, limits, BAR, "events/s", peak_mb=stage.peak_mb)
 
 
 def _prepare() -> str:

@@ -5,13 +5,13 @@ after the other. (Beside a Django without any middleware the ratio is 0.35 to 0.
 """
 
 import secrets
-from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db import connection
 
 from benchmarks.load import request, send_all
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 
 BAR = 0.50
@@ -36,17 +36,7 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
             figures.append(figure)
     stage.note_memory()
     _check(answers * (rounds + 1))
-    return {
-        "name": "respond",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "higher",
-        "unit": "answers/s",
-        "runs": rounds,
-        "peak_mb": stage.peak_mb,
-    }
+    return measured("respond", figures, limits, BAR, "answers/s", peak_mb=stage.peak_mb)
 
 
 def rate(port: int, tokens: list[str], version: int) -> float:

@@ -6,11 +6,11 @@ from a table that it leaves alone, so what the figure pays on top is the ledger:
 
 import resource
 import time
-from statistics import median
 from typing import Any
 
 from django.db import connection, transaction
 
+from benchmarks.result import measured
 from benchmarks.stage import Stage
 from metrics.models import ScoreCell
 from metrics.rollup import SCORE_KIND, roll_up
@@ -52,17 +52,14 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     _empty()
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE bench_rows")
-    return {
-        "name": "rollup",
-        "figure": median(figures),
-        "limit": median(limits),
-        "ratio": median(figures) / median(limits),
-        "bar": BAR,
-        "better": "higher",
-        "unit": "ledger rows/s",
-        "runs": rounds,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    return measured(
+        "rollup",
+        figures,
+        limits,
+        BAR,
+        "ledger rows/s",
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
 def _limit() -> None:

@@ -49,10 +49,10 @@ class ScoreCell(models.Model):
 
 
 class DurationCell(models.Model):
-    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of resolved tickets."""
+    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of tickets' durations."""
 
     pk = models.CompositePrimaryKey("basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket")
-    basis = models.CharField(max_length=8)  # "resolved": by the day resolved; "opened": by the day opened
+    basis = models.CharField(max_length=20)  # DurationLedger.Basis: which duration, by which day, on which clock
     grain = models.SmallIntegerField(choices=Grain.choices)
     day = models.DateField()
     touchpoint_id = models.BigIntegerField()  # 0: tickets that name none

@@ -14,6 +14,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from surveys.texts import pick
+from surveys.worktime import WorkCalendar, calendar_of
 
 DAY_S = 86_400
 DEFAULT_NAME = {"en": "My organisation", "zh-hans": "我的组织"}
@@ -142,6 +143,13 @@ class Organisation(Named):
     quiet_hours = models.JSONField(
         _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
     )
+    # {"mon": ["09:00-12:00", "13:00-18:00"]}: when the organisation works, by the clock of its zone; empty: business time is not told.
+    working_hours = models.JSONField(_("working hours"), default=dict, blank=True)
+    holiday_country = models.CharField(_("public holidays"), max_length=2, blank=True, default="")
+    holiday_subdivision = models.CharField(_("region"), max_length=40, blank=True, default="")
+    # Days such as "2026-10-01" that stand above hours and holidays.
+    closed_days = models.JSONField(_("closed days"), default=list, blank=True)
+    open_days = models.JSONField(_("extra open days"), default=list, blank=True)
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
     preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
     is_demo = models.BooleanField(default=False, editable=False)
@@ -182,6 +190,14 @@ class Organisation(Named):
     @property
     def default_language(self) -> str:
         return str(self.languages[0]) if self.languages else "en"
+
+    @property
+    def work_calendar(self) -> WorkCalendar | None:
+        """When the organisation works; None where nobody has said so."""
+        return calendar_of(
+            self.time_zone, self.working_hours, self.holiday_country, self.holiday_subdivision, self.closed_days,
+            self.open_days,
+        )  # fmt: skip
 
     def day_of(self, moment: datetime) -> date:
         """The calendar day of an aware moment in the organisation's time zone."""

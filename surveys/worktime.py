@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 # Lunar holidays are known up to here; what lies outside has no working time.
 FIRST_YEAR, LAST_YEAR = 1970, 2099
-SPANS_A_DAY = 6  # more is a mistake
+SPANS_A_DAY, OWN_DAYS = 6, 1000  # at most; more is a mistake
 
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))\Z")
 
@@ -55,6 +55,24 @@ def read_spans(texts: Sequence[str]) -> tuple[Span, ...]:
         if following < end:
             raise ValueError(f"“{text}” begins before the span before it has ended.")
     return spans
+
+
+def read_day(text: str) -> str:
+    """A day such as "2026-10-01", as it is kept; ValueError for anything else and for days that no calendar here reaches."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if text != day.isoformat() or not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"“{text}” is not a day such as 2026-10-01.")
+    return text
+
+
+def read_place(text: str) -> tuple[str, str]:
+    """(country, part of it) of "CN" or "DE-BY", ("", "") of ""; ValueError where no holidays of it are known."""
+    country, _dash, subdivision = text.partition("-")
+    check_holidays(country, subdivision)
+    return country, subdivision
 
 
 @lru_cache(maxsize=1)

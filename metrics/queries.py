@@ -394,9 +394,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
     """One query: resolved tickets by window, period and group, with their buckets as two lists of one length."""
     sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    cells, params = _select_cells(
-        _duration_cell, DURATION_CUTS, "bucket", sums, _Where().equal("basis", basis), asked
-    )
+    cells, params = _select_cells(_duration_cell, DURATION_CUTS, "bucket", sums, _Where().equal("basis", basis), asked)
     # A touchpoint has hundreds of buckets: as lists they cross over in a tenth of the time that as many rows take.
     rows = _fetch(
         "SELECT at, period, key, array_agg(bucket), array_agg(n), sum(sum_s)::bigint, sum(reopened)::bigint "

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from metrics.buckets import bucket_sql
-from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut
+from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
 
@@ -47,29 +47,41 @@ class Kind:
 
     def fine(self, rows: str, also: str = "") -> str:
         """A SELECT of (key, counters) over `rows`, the name of something that has the columns of `row`."""
-        keys = ", ".join(f"{self.derived[name]} AS {name}" if name in self.derived else name for name in self.key)
         sums = ", ".join(f"{sql} AS {name}" for name, sql in self.counters.items())
-        group = ", ".join(str(place + 1) for place in range(len(self.key)))
-        return f"SELECT {keys}, {sums}{also} FROM {rows} GROUP BY {group}"
+        return f"SELECT {self._keys(self.derived)}, {sums}{also} FROM {rows} GROUP BY {self._places(1)}"
 
     def spread(self, fine: str) -> str:
-        """A SELECT of (grain, key, counters) in every grain over `fine`, the name of a (key, counters) table."""
-        month = "date_trunc('month', day::timestamp)::date"
-        sums = ", ".join(f"sum({name})::{self.type_of(name)}" for name in self.counters)
-        group = ", ".join(str(place + 2) for place in range(len(self.key)))
+        """A query of (grain, key, counters) in every grain over `fine`, the name of a (key, counters) table.
+
+        Each cut sums up the smallest one that keeps what it keeps, and months sum up days: half the time of reading `fine`
+        for all of them.
+        """
+        sums = ", ".join(f"sum({name})::{self.type_of(name)} AS {name}" for name in self.counters)
+        columns = ", ".join((*self.key, *self.counters))
         full = self.cuts[-1]
-
-        def at(grain: int, replaced: Mapping[str, str]) -> str:
-            keys = ", ".join(replaced.get(name, name) for name in self.key)
-            return f"SELECT {grain}::smallint, {keys}, {sums} FROM {fine} GROUP BY {group}"
-
-        selects = [f"SELECT {full.day.value}::smallint, {', '.join((*self.key, *self.counters))} FROM {fine}"]
-        for cut in reversed(self.cuts):
-            dropped = {name: repr(value) for name, value in cut.dropped(full.keeps).items()}
+        source = {full: fine}
+        days, selects = [], []
+        for place, cut in reversed([*enumerate(self.cuts)]):
             if cut is not full:
-                selects.append(at(cut.day.value, dropped))
-            selects.append(at(cut.month.value, {"day": month, **dropped}))
-        return " UNION ALL ".join(selects)
+                dropped = {name: repr(value) for name, value in cut.dropped(full.keeps).items()}
+                source[cut] = cut.day.name.lower()
+                finer = source[cheapest(self.cuts[place + 1 :], cut.keeps)]
+                days.append(
+                    f"{source[cut]} AS (SELECT {self._keys(dropped)}, {sums} FROM {finer} GROUP BY {self._places(1)})"
+                )
+            selects.append(f"SELECT {cut.day.value}::smallint, {columns} FROM {source[cut]}")
+            month = self._keys({"day": "date_trunc('month', day::timestamp)::date"})
+            selects.append(
+                f"SELECT {cut.month.value}::smallint, {month}, {sums} FROM {source[cut]} GROUP BY {self._places(2)}"
+            )
+        return f"WITH {', '.join(days)} {' UNION ALL '.join(selects)}"
+
+    def _keys(self, replaced: Mapping[str, str]) -> str:
+        return ", ".join(f"{replaced[name]} AS {name}" if name in replaced else name for name in self.key)
+
+    def _places(self, first: int) -> str:
+        """The key's columns in a GROUP BY, where they begin at `first` in the SELECT."""
+        return ", ".join(str(place + first) for place in range(len(self.key)))
 
     def type_of(self, counter: str) -> str:
         return "bigint" if counter == "sum_s" else "int"

@@ -3,8 +3,8 @@
 from io import StringIO
 
 import pytest
-from django.db.models import F
 from django.core.management import call_command
+from django.db.models import F
 
 from metrics.grains import DURATION_CUTS, SCORE_CUTS
 from metrics.models import DurationCell, Grain, ScoreCell

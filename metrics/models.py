@@ -4,12 +4,26 @@ from django.db import models
 
 
 class Grain(models.IntegerChoices):
-    """At which grain a cell is kept. The same answers stand in all four: a query reads exactly one."""
+    """At which grain a cell is kept. The same answers stand in each: a query reads one for any day. `metrics.grains` chooses."""
 
     DAY_FULL = 0  # day x touchpoint x question x mode x segment x location
     DAY_TOTAL = 1  # day x touchpoint x question; mode, segment and location are ""
     MONTH_FULL = 2  # as DAY_FULL, by the first day of the month
     MONTH_TOTAL = 3
+    # Scores alone: a touchpoint's totals by one further dimension.
+    DAY_MODE = 4
+    DAY_SEGMENT = 5
+    DAY_LOCATION = 6
+    MONTH_MODE = 7
+    MONTH_SEGMENT = 8
+    MONTH_LOCATION = 9
+    # Durations alone: all touchpoints together (touchpoint_id 0), and these by one dimension.
+    DAY_ALL = 10
+    DAY_ALL_SEGMENT = 11
+    DAY_ALL_LOCATION = 12
+    MONTH_ALL = 13
+    MONTH_ALL_SEGMENT = 14
+    MONTH_ALL_LOCATION = 15
 
 
 SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0
@@ -42,7 +56,11 @@ class ScoreCell(models.Model):
     s10 = models.IntegerField(default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["grain", "touchpoint_id", "question_id", "day"], name="cell_of_touchpoint")]
+        indexes = [
+            models.Index(fields=["grain", "touchpoint_id", "question_id", "day"], name="cell_of_touchpoint"),
+            # For all touchpoints of one segment, mode or location: what a grain does not keep is "", so a prefix serves each.
+            models.Index(fields=["grain", "location", "segment", "mode", "day"], name="cell_of_part"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.grain} {self.day} {self.touchpoint_id} {self.question_id}"
@@ -64,7 +82,10 @@ class DurationCell(models.Model):
     reopened = models.IntegerField(default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["basis", "grain", "touchpoint_id", "day"], name="duration_of_touchpoint")]
+        indexes = [
+            models.Index(fields=["basis", "grain", "touchpoint_id", "day"], name="duration_of_touchpoint"),
+            models.Index(fields=["basis", "grain", "location", "segment", "day"], name="duration_of_part"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.basis} {self.grain} {self.day} {self.bucket}"

@@ -40,6 +40,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
     "title": _("Why?"),
@@ -54,6 +55,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            TTR,
             RESPONSE,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),

@@ -57,4 +57,8 @@ class Migration(migrations.Migration):
             model_name='durationledger',
             constraint=models.CheckConstraint(condition=models.Q(('basis__in', ['resolved', 'opened', 'answered', 'resolved-business', 'opened-business', 'answered-business'])), name='duration_ledger_basis'),
         ),
+        migrations.AddIndex(
+            model_name='ticket',
+            index=models.Index(condition=models.Q(('in_ttr', True), ('resolved_at__isnull', False)), fields=['day_resolved'], name='ticket_resolved_on'),
+        ),
     ]

@@ -60,6 +60,12 @@ class Ticket(models.Model):
                 name="ticket_open_now",
                 condition=models.Q(in_ttr=True, resolved_at__isnull=True),
             ),
+            # What only raw rows can say of the tickets resolved within some days, such as by a fact of their opening.
+            models.Index(
+                fields=["day_resolved"],
+                name="ticket_resolved_on",
+                condition=models.Q(in_ttr=True, resolved_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ from surveys.worktime import WorkCalendar, business_seconds
 
 MAX_ROWS = 50
 MINUTE_S = 60
-LAST_SHARE = 0.02  # of a curve's tail so much is not drawn
+LAST_SHARE = 0.05  # of a curve's tail so much is not drawn
 FINEST = 0.002  # steps of a curve that lower it by less are drawn together
 AT_RISK = 5  # a curve is not drawn where fewer tickets are left
 
@@ -45,6 +45,14 @@ DIMENSIONS: Mapping[str, Any] = {
     "channel": gettext_lazy("Channel"),
     "segment": gettext_lazy("Segment"),
     "location": gettext_lazy("Location"),
+}
+
+
+PERIODS: Mapping[Interval, Any] = {
+    "day": gettext_lazy("Day"),
+    "week": gettext_lazy("Week from"),
+    "month": gettext_lazy("Month"),
+    "quarter": gettext_lazy("Quarter"),
 }
 
 
@@ -84,6 +92,8 @@ class Clock:
             return _("%(count)s d") % {"count": round(seconds / DAY_S)}
         if seconds % HOUR_S == 0:
             return _("%(count)s h") % {"count": f"{round(seconds / HOUR_S):,}"}
+        if seconds > HOUR_S:
+            return self.text(seconds)
         return _("%(count)s min") % {"count": round(seconds / MINUTE_S)}
 
     def bins(self) -> list[str]:
@@ -349,7 +359,7 @@ def oldest_table(
     zone: Any,
     clocks: Sequence[Clock],
 ) -> Table:
-    columns = [Column(_("Ticket"), "text"), Column(_("Touchpoint"), "text"), Column(_("Opened"), "text")]
+    columns = [Column(_("Ticket"), "text"), Column(_("Touchpoint"), "text"), Column(_("Opened at"), "text")]
     columns += [Column(_("Age, %(clock)s") % {"clock": clock.name}) for clock in clocks]
     columns.append(Column(_("First response"), "text"))
     rows = []
@@ -360,7 +370,7 @@ def oldest_table(
             Cell(ticket.reference or f"#{ticket.id}", query=urls.get(ticket.id, ""), note=_reopened(ticket.reopened)),
             Cell(names.get(ticket.touchpoint_id, _("(none)"))), Cell(opened),
             *(Cell(clock.text(age), age) for clock, age in zip(clocks, ages, strict=True)),
-            Cell(_("given") if ticket.is_answered else _("none yet"), tone="" if ticket.is_answered else "bad"),
+            Cell(_("responded") if ticket.is_answered else _("none yet"), tone="" if ticket.is_answered else "bad"),
         ]))  # fmt: skip
     return Table("oldest", _("Open for longest"), columns, rows, _("The oldest first, whenever they were opened."))
 
@@ -397,7 +407,9 @@ def resolved_periods(parts: Sequence[tuple[date, Durations]], interval: Interval
         for start, held in reversed(parts)
     ]
     about = _("Tickets resolved in each period, whenever they were opened; %(clock)s.") % {"clock": clock.name}
-    return Table("periods", _("Period by period, by day resolved"), _resolved_columns(_("Period")), rows, about)
+    return Table(
+        "periods", _("Period by period, by day resolved"), _resolved_columns(str(PERIODS[interval])), rows, about
+    )
 
 
 Part = tuple[str, str, Durations]  # name, query that narrows the page to it, durations
@@ -433,7 +445,7 @@ def _within(held: Durations, target: float | None, clock: Clock, few: Few) -> Ce
         return cell
     return Cell(
         cell.text, cell.value, cell.ends, cell.line,
-        note=_("%(n)s, target %(target)s") % {"n": cell.note, "target": clock.text(target)},
+        note=_("%(n)s, target %(target)s") % {"n": cell.note, "target": clock.whole(target)},
     )  # fmt: skip
 
 
@@ -498,7 +510,7 @@ class Cohort:
 
 def _cohort_columns(first: str) -> list[Column]:
     return [
-        Column(first, "text"), Column(_("Opened")), Column(_("Still open")), Column(_("Median, open ones counted"), "rate"),
+        Column(first, "text"), Column(_("Tickets opened")), Column(_("Still open")), Column(_("Median, open ones counted"), "rate"),
         Column(_("Resolved so far"), "rate"),
     ]  # fmt: skip
 
@@ -517,7 +529,7 @@ def cohort_periods(parts: Sequence[tuple[date, Cohort]], interval: Interval, clo
         for start, cohort in reversed(parts)
     ]
     about = _("Tickets opened in each period and what has become of them so far; %(clock)s.") % {"clock": clock.name}
-    return Table("cohorts", _("Period by period, by day opened"), _cohort_columns(_("Period")), rows, about)
+    return Table("cohorts", _("Period by period, by day opened"), _cohort_columns(str(PERIODS[interval])), rows, about)
 
 
 def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock: Clock, few: Few) -> Table:
@@ -535,7 +547,9 @@ def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock
 # --- What customers say, and what the opening said --------------------------------------------------------------------
 
 
-def scores_table(key: str, title: str, about: str, names: Sequence[str], found: Sequence[Scored], few: Few) -> Table:
+def scores_table(
+    key: str, title: str, about: str, head: str, names: Sequence[str], found: Sequence[Scored], few: Few
+) -> Table:
     """A row per bin, a column per metric (CSAT per scale) that has any answer."""
     columns = [column for column in pages.COLUMNS if any((one.metric, one.points) == column for one in found)]
     held = {(one.metric, one.points, one.bin): one for one in found}
@@ -547,7 +561,7 @@ def scores_table(key: str, title: str, about: str, names: Sequence[str], found: 
             cells.append(_score_cell(column, one, few))
         rows.append(Row(cells))
     heads = [Column(pages.title(column), "rate", pages.meaning(column)) for column in columns]
-    return Table(key, title, [Column(_("How long"), "text"), *heads], rows if columns else [], about)
+    return Table(key, title, [Column(head, "text"), *heads], rows if columns else [], about)
 
 
 def _score_cell(column: pages.Column, one: Scored | None, few: Few) -> Cell:

@@ -314,7 +314,7 @@ def _experience(asking: Asking) -> Report:
                 "one whose event led to the question or, on a form, the one whose reference the page passed on for that customer."
             )
             % {"clock": asking.clock.name},
-            asking.clock.bins(), by_ttr, asking.few,
+            _("How long"), asking.clock.bins(), by_ttr, asking.few,
         ),
     ]  # fmt: skip
     if fact:
@@ -327,7 +327,7 @@ def _experience(asking: Asking) -> Report:
                     "“%(fact)s” of the answer itself or of the event that it was asked about."
                 )
                 % {"fact": fact},
-                ttr_pages.quarters(by_fact, fact), by_fact, asking.few,
+                fact, ttr_pages.quarters(by_fact, fact), by_fact, asking.few,
             )
         )  # fmt: skip
     if attribute:

@@ -163,10 +163,17 @@ def test_open_tickets_stand_by_age_and_the_oldest_first(client_of_scores):
         ages = file_of(client_of_scores, "ttr", "ages", clock=clock)
         assert [row[1] for row in ages[1:7]] == counts, clock
     oldest = file_of(client_of_scores, "ttr", "oldest")
-    assert oldest[0] == ["Ticket", "Touchpoint", "Opened", "Age, calendar time", "Age, business time", "First response"]
+    assert oldest[0] == [
+        "Ticket",
+        "Touchpoint",
+        "Opened at",
+        "Age, calendar time",
+        "Age, business time",
+        "First response",
+    ]
     assert len(oldest) == 10
     assert [float(row[3]) // 3600 for row in oldest[1:4]] == [400, 300, 200]
-    assert oldest[3][5] == "given"
+    assert oldest[3][5] == "responded"
     assert "reopened 2 ×" in oldest[3][0]
     shown = page(client_of_scores)
     assert reverse("admin:surveys_ticket_change", args=[answered.pk]) in shown

@@ -66,6 +66,8 @@ class Ticket(models.Model):
                 name="ticket_resolved_on",
                 condition=models.Q(in_ttr=True, resolved_at__isnull=False),
             ),
+            # Few, and counted by data quality.
+            models.Index(fields=["touchpoint"], name="ticket_without_time", condition=models.Q(in_ttr=False)),
         ]
 
     def __str__(self) -> str:

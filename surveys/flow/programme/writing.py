@@ -79,6 +79,7 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "holidays": "-".join(filter(None, (row.holiday_country, row.holiday_subdivision))) or None,
         "closed_days": list(row.closed_days),
         "open_days": list(row.open_days),
+        "retention": span_of(row.retention_s),
     }
 
 

@@ -142,16 +142,18 @@ def measure(
     now: datetime,
     interval: Interval | None = None,
     group_by: str | None = None,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> Measurement:
     """`metric` of the slice, with a series where an `interval` and with groups where a dimension to `group_by` is given.
 
-    `now` is the moment to which open tickets count. UnusableSlice where a filter names nothing that exists, where CSAT
+    `now` is the moment to which open tickets count; `hours`, which must be the organisation's, tell ttr in business time.
+    UnusableSlice where a filter names nothing that exists, where CSAT
     scales would be pooled, or where the series would have more than MAX_PERIODS periods.
     """
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, group_by, catalogue)
-    asked = _Asked([slice_], catalogue, interval, group_by)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
     return _measure_durations(asked, now) if metric == "ttr" else _measure_scores(metric, asked)
 
 

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy
 from metrics import formulas, pages
 from metrics.experience import OpenTicket, Scored
 from metrics.formulas import Estimate, Step, bucket_of, bucket_value
-from metrics.pages import DASH, HOUR_S, count_text, period_label, too_few
+from metrics.limits import limits
+from metrics.pages import DASH, HOUR_S, is_enough, marked_count, period_label, too_few
 from metrics.queries import Ages, Durations
 from metrics.significance import Counts, compare
 from metrics.slices import Interval
@@ -124,17 +125,6 @@ class Clock:
         )
 
 
-@dataclass(frozen=True)
-class Few:
-    """From how many tickets on a figure is shown, and from how many on without a word of warning."""
-
-    least: int
-    low: int
-
-    def note(self, n: int) -> str:
-        return count_text(n) if n >= self.low else _("%(n)s, low n") % {"n": count_text(n)}
-
-
 # --- Figures ----------------------------------------------------------------------------------------------------------
 
 
@@ -158,12 +148,12 @@ def _ends(found: Estimate, clock: Clock) -> str:
     return _("95%% interval: %(low)s to %(high)s") % {"low": clock.text(found.low), "high": high}
 
 
-def answer(found: Estimate, clock: Clock, few: Few, change: pages.Change | None = None) -> Answer:
+def answer(found: Estimate, clock: Clock, change: pages.Change | None = None) -> Answer:
     """A median large, with its interval and n."""
     column = ("ttr", 0)
     if not found.n:
         return Answer(pages.Figure(column, "nothing", DASH, 0, ""))
-    if found.n < few.least:
+    if not is_enough(found.n):
         return Answer(pages.Figure(column, "few", too_few(found.n), found.n, ""))
     text = _("not reached yet") if found.value is None else clock.text(found.value)
     said = _ends(found, clock)
@@ -171,12 +161,14 @@ def answer(found: Estimate, clock: Clock, few: Few, change: pages.Change | None 
     if found.value is not None and found.low is not None and found.high is not None:
         line = _line(found, found.high, said)
         whisker = pages.Whisker(line.low, line.high, line.value, None, said)
-    return Answer(pages.Figure(column, "value", text, found.n, few.note(found.n), whisker=whisker, change=change), said)
+    return Answer(
+        pages.Figure(column, "value", text, found.n, marked_count(found.n), whisker=whisker, change=change), said
+    )
 
 
-def change(now: Counts, before: Counts, statistic: Any, clock: Clock, few: Few) -> pages.Change | None:
+def change(now: Counts, before: Counts, statistic: Any, clock: Clock) -> pages.Change | None:
     """Against the days before: how much, and whether it is more than chance; None where that cannot be told."""
-    found = compare("ttr", 0, now, before, statistic=statistic, minimum=few.least)
+    found = compare("ttr", 0, now, before, statistic=statistic, minimum=limits().minimum_n)
     if found.difference is None or found.p is None:
         return None
     sign = "+" if found.difference > 0 else ""
@@ -188,9 +180,9 @@ def change(now: Counts, before: Counts, statistic: Any, clock: Clock, few: Few) 
     return pages.Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"))
 
 
-def spent(held: Durations, clock: Clock, few: Few) -> list[pages.Fact]:
+def spent(held: Durations, clock: Clock) -> list[pages.Fact]:
     """Beside the median of the resolved: the mean and the nine tenths."""
-    if held.n < few.least:
+    if not is_enough(held.n):
         return []
     return [
         pages.Fact(_("Mean"), clock.text(held.sum_s / held.n)),
@@ -206,29 +198,29 @@ def _line(found: Estimate, longest: float, said: str) -> Line:
     return Line(low, high, value, said)
 
 
-def median_cell(found: Estimate, clock: Clock, few: Few, longest: float) -> Cell:
+def median_cell(found: Estimate, clock: Clock, longest: float) -> Cell:
     if found.n == 0:
         return Cell(DASH, state="nothing")
-    if found.n < few.least:
+    if not is_enough(found.n):
         return Cell(too_few(found.n), state="few")
     if found.value is None:
         return Cell(_("not reached yet"), state="unknown")
     if found.low is None or found.high is None:
-        return Cell(f"{clock.text(found.value)} ({few.note(found.n)})", found.value, state="unknown")
+        return Cell(f"{clock.text(found.value)} ({marked_count(found.n)})", found.value, state="unknown")
     said = _ends(found, clock)
     return Cell(
         clock.text(found.value),
         found.value,
         (found.low, found.high),
         _line(found, longest, said),
-        note=few.note(found.n),
+        note=marked_count(found.n),
     )
 
 
-def percent_cell(found: Estimate, few: Few) -> Cell:
+def percent_cell(found: Estimate) -> Cell:
     if found.n == 0 or found.value is None or found.low is None or found.high is None:
         return Cell(DASH, state="nothing")
-    if found.n < few.least:
+    if not is_enough(found.n):
         return Cell(too_few(found.n), state="few")
     low, high = (f"{rounded(end, 1)}%" for end in (found.low, found.high))
     said = _("95%% interval: %(low)s to %(high)s") % {"low": low, "high": high}
@@ -237,23 +229,23 @@ def percent_cell(found: Estimate, few: Few) -> Cell:
         found.value,
         (found.low, found.high),
         _line(found, 100, said),
-        note=few.note(found.n),
+        note=marked_count(found.n),
     )
 
 
-def _seconds_cell(seconds: float | None, n: int, clock: Clock, few: Few) -> Cell:
+def _seconds_cell(seconds: float | None, n: int, clock: Clock) -> Cell:
     if n == 0 or seconds is None:
         return Cell(DASH, state="nothing")
-    return Cell(clock.text(seconds), seconds) if n >= few.least else Cell(too_few(n), state="few")
+    return Cell(clock.text(seconds), seconds) if is_enough(n) else Cell(too_few(n), state="few")
 
 
 def _number(value: int, **fields: Any) -> Cell:
     return Cell(f"{value:,}", value, **fields)
 
 
-def _longest(found: Iterable[Estimate], few: Few) -> float:
+def _longest(found: Iterable[Estimate]) -> float:
     """So that neighbours' lines share one scale."""
-    return max((one.high or one.value or 0 for one in found if one.n >= few.least), default=0) or 1.0
+    return max((one.high or one.value or 0 for one in found if is_enough(one.n)), default=0) or 1.0
 
 
 def in_files(clock: Clock) -> list[tuple[str, str]]:
@@ -310,14 +302,14 @@ def _share_said(after: str, share: float, low: float, high: float, at_risk: int)
     }
 
 
-def curve_table(steps: Sequence[Step[int]], n: int, clock: Clock, few: Few) -> Table:
+def curve_table(steps: Sequence[Step[int]], n: int, clock: Clock) -> Table:
     """The same at round durations, up to the one after which nothing was resolved any more."""
     columns = [Column(_("After"), "text"), Column(_("Still open"), "rate"), Column(_("At risk"))]
     rows = []
     for mark in clock.marks:
         reached = [step for step in steps if step.duration <= bucket_of(mark)]
         following = next((step for step in steps if step.duration > bucket_of(mark)), None)
-        if n < few.least or not steps or (following is None and mark > 2 * bucket_value(steps[-1].duration)):
+        if not is_enough(n) or not steps or (following is None and mark > 2 * bucket_value(steps[-1].duration)):
             break
         share, low, high = 1.0, 1.0, 1.0
         if reached:
@@ -325,7 +317,7 @@ def curve_table(steps: Sequence[Step[int]], n: int, clock: Clock, few: Few) -> T
             low, high = reached[-1].interval() or (share, share)
         at_risk = following.at_risk if following else reached[-1].at_risk - reached[-1].resolved
         found = Estimate(100 * share, 100 * low, 100 * high, n)
-        rows.append(Row([Cell(clock.whole(mark), mark), percent_cell(found, few), _number(at_risk)]))
+        rows.append(Row([Cell(clock.whole(mark), mark), percent_cell(found), _number(at_risk)]))
     about = _(
         "Of all tickets opened in these days, the share that is still open after a time, in %(clock)s. An open ticket counts for as "
         "long as it has been open, then it leaves: nobody knows yet how long it will take (Kaplan–Meier; intervals by Greenwood, each "
@@ -382,14 +374,14 @@ def _reopened(count: int) -> str:
 # --- By day resolved --------------------------------------------------------------------------------------------------
 
 
-def resolved_row(head: Cell, held: Durations, clock: Clock, few: Few, longest: float) -> list[Cell]:
+def resolved_row(head: Cell, held: Durations, clock: Clock, longest: float) -> list[Cell]:
     return [
         head,
         _number(held.n),
-        median_cell(formulas.ttr_median(held.buckets), clock, few, longest),
-        _seconds_cell(held.sum_s / held.n if held.n else None, held.n, clock, few),
-        _seconds_cell(formulas.ttr_quantile(held.buckets, 0.9), held.n, clock, few),
-        percent_cell(formulas.share_of(held.reopened, held.n), few),
+        median_cell(formulas.ttr_median(held.buckets), clock, longest),
+        _seconds_cell(held.sum_s / held.n if held.n else None, held.n, clock),
+        _seconds_cell(formulas.ttr_quantile(held.buckets, 0.9), held.n, clock),
+        percent_cell(formulas.share_of(held.reopened, held.n)),
     ]
 
 
@@ -400,11 +392,10 @@ def _resolved_columns(first: str) -> list[Column]:
     ]  # fmt: skip
 
 
-def resolved_periods(parts: Sequence[tuple[date, Durations]], interval: Interval, clock: Clock, few: Few) -> Table:
-    longest = _longest((formulas.ttr_median(held.buckets) for _start, held in parts), few)
+def resolved_periods(parts: Sequence[tuple[date, Durations]], interval: Interval, clock: Clock) -> Table:
+    longest = _longest((formulas.ttr_median(held.buckets) for _start, held in parts))
     rows = [
-        Row(resolved_row(Cell(period_label(start, interval)), held, clock, few, longest))
-        for start, held in reversed(parts)
+        Row(resolved_row(Cell(period_label(start, interval)), held, clock, longest)) for start, held in reversed(parts)
     ]
     about = _("Tickets resolved in each period, whenever they were opened; %(clock)s.") % {"clock": clock.name}
     return Table(
@@ -416,20 +407,20 @@ Part = tuple[str, str, Durations]  # name, query that narrows the page to it, du
 
 
 def resolved_parts(
-    dimension: str, parts: Sequence[Part], clock: Clock, few: Few, targets: Mapping[str, float] | None = None
+    dimension: str, parts: Sequence[Part], clock: Clock, targets: Mapping[str, float] | None = None
 ) -> Table:
     """`targets`: name to seconds, of calendar time; the share resolved within them is a further column."""
     title = str(DIMENSIONS[dimension])
     shown = sorted(parts, key=lambda part: -part[2].n)[:MAX_ROWS]
-    longest = _longest((formulas.ttr_median(held.buckets) for _name, _query, held in shown), few)
+    longest = _longest((formulas.ttr_median(held.buckets) for _name, _query, held in shown))
     columns = _resolved_columns(title)
     if targets:
         columns.append(Column(_("Within target"), "rate"))
     rows = []
     for name, query, held in shown:
-        cells = resolved_row(Cell(name, query=query), held, clock, few, longest)
+        cells = resolved_row(Cell(name, query=query), held, clock, longest)
         if targets:
-            cells.append(_within(held, targets.get(name), clock, few))
+            cells.append(_within(held, targets.get(name), clock))
         rows.append(Row(cells))
     about = _("By day resolved, %(clock)s; the most tickets first.") % {"clock": clock.name}
     return Table(
@@ -437,10 +428,10 @@ def resolved_parts(
     )
 
 
-def _within(held: Durations, target: float | None, clock: Clock, few: Few) -> Cell:
+def _within(held: Durations, target: float | None, clock: Clock) -> Cell:
     if target is None:
         return Cell(_("no target"), state="unknown")
-    cell = percent_cell(formulas.within_share(held.buckets, target), few)
+    cell = percent_cell(formulas.within_share(held.buckets, target))
     if cell.state != "value":
         return cell
     return Cell(
@@ -455,11 +446,11 @@ def _left_out(parts: Sequence[Any]) -> list[str]:
 
 
 def trend_chart(
-    title: str, parts: Sequence[tuple[date, Estimate, bool]], interval: Interval, clock: Clock, few: Few,
+    title: str, parts: Sequence[tuple[date, Estimate, bool]], interval: Interval, clock: Clock,
     target: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """As `pages.trend` draws; the third of each part says whether it can still rise."""
-    drawn = [found if found.n >= few.least else formulas.NOTHING for _start, found, _rises in parts]
+    drawn = [found if is_enough(found.n) else formulas.NOTHING for _start, found, _rises in parts]
     unit, unit_text = clock.unit(max((found.high or found.value or 0 for found in drawn), default=0))
 
     def scaled(value: float | None) -> float | None:
@@ -470,7 +461,7 @@ def trend_chart(
         "values": [scaled(found.value) for found in drawn],
         "lows": [scaled(found.low) for found in drawn],
         "highs": [scaled(found.high) for found in drawn],
-        "texts": [f"{clock.text(found.value)} · {few.note(found.n)}" for _start, found, _rises in parts],
+        "texts": [f"{clock.text(found.value)} · {marked_count(found.n)}" for _start, found, _rises in parts],
         "rising": [rises for _start, _found, rises in parts],
         "target": scaled(target),
         "min": 0,
@@ -515,28 +506,27 @@ def _cohort_columns(first: str) -> list[Column]:
     ]  # fmt: skip
 
 
-def _cohort_row(head: Cell, cohort: Cohort, clock: Clock, few: Few, longest: float) -> Row:
+def _cohort_row(head: Cell, cohort: Cohort, clock: Clock, longest: float) -> Row:
     return Row([
-        head, _number(cohort.n), _number(cohort.open), median_cell(cohort.median, clock, few, longest),
-        percent_cell(formulas.share_of(cohort.n - cohort.open, cohort.n), few),
+        head, _number(cohort.n), _number(cohort.open), median_cell(cohort.median, clock, longest),
+        percent_cell(formulas.share_of(cohort.n - cohort.open, cohort.n)),
     ])  # fmt: skip
 
 
-def cohort_periods(parts: Sequence[tuple[date, Cohort]], interval: Interval, clock: Clock, few: Few) -> Table:
-    longest = _longest((cohort.median for _start, cohort in parts), few)
+def cohort_periods(parts: Sequence[tuple[date, Cohort]], interval: Interval, clock: Clock) -> Table:
+    longest = _longest((cohort.median for _start, cohort in parts))
     rows = [
-        _cohort_row(Cell(period_label(start, interval)), cohort, clock, few, longest)
-        for start, cohort in reversed(parts)
+        _cohort_row(Cell(period_label(start, interval)), cohort, clock, longest) for start, cohort in reversed(parts)
     ]
     about = _("Tickets opened in each period and what has become of them so far; %(clock)s.") % {"clock": clock.name}
     return Table("cohorts", _("Period by period, by day opened"), _cohort_columns(str(PERIODS[interval])), rows, about)
 
 
-def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock: Clock, few: Few) -> Table:
+def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock: Clock) -> Table:
     title = str(DIMENSIONS[dimension])
     shown = sorted(parts, key=lambda part: -part[2].n)[:MAX_ROWS]
-    longest = _longest((cohort.median for _name, _query, cohort in shown), few)
-    rows = [_cohort_row(Cell(name, query=query), cohort, clock, few, longest) for name, query, cohort in shown]
+    longest = _longest((cohort.median for _name, _query, cohort in shown))
+    rows = [_cohort_row(Cell(name, query=query), cohort, clock, longest) for name, query, cohort in shown]
     about = _("By day opened, %(clock)s; the most tickets first.") % {"clock": clock.name}
     return Table(
         f"by-{dimension}", _("By %(dimension)s") % {"dimension": title.lower()}, _cohort_columns(title), rows, about,
@@ -547,9 +537,7 @@ def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock
 # --- What customers say, and what the opening said --------------------------------------------------------------------
 
 
-def scores_table(
-    key: str, title: str, about: str, head: str, names: Sequence[str], found: Sequence[Scored], few: Few
-) -> Table:
+def scores_table(key: str, title: str, about: str, head: str, names: Sequence[str], found: Sequence[Scored]) -> Table:
     """A row per bin, a column per metric (CSAT per scale) that has any answer."""
     columns = [column for column in pages.COLUMNS if any((one.metric, one.points) == column for one in found)]
     held = {(one.metric, one.points, one.bin): one for one in found}
@@ -558,21 +546,21 @@ def scores_table(
         cells = [Cell(name)]
         for column in columns:
             one = held.get((*column, place))
-            cells.append(_score_cell(column, one, few))
+            cells.append(_score_cell(column, one))
         rows.append(Row(cells))
     heads = [Column(pages.title(column), "rate", pages.meaning(column)) for column in columns]
     return Table(key, title, [Column(head, "text"), *heads], rows if columns else [], about)
 
 
-def _score_cell(column: pages.Column, one: Scored | None, few: Few) -> Cell:
+def _score_cell(column: pages.Column, one: Scored | None) -> Cell:
     estimate = pages.estimate(column, one.distribution if one else {})
     if estimate.n == 0 or estimate.value is None:
         return Cell(DASH, state="nothing")
-    if estimate.n < few.least:
+    if not is_enough(estimate.n):
         return Cell(too_few(estimate.n), state="few")
     text = pages.value_text(column[0], estimate.value)
     if estimate.low is None or estimate.high is None:
-        return Cell(f"{text} ({few.note(estimate.n)})", estimate.value, state="unknown")
+        return Cell(f"{text} ({marked_count(estimate.n)})", estimate.value, state="unknown")
     ends = {
         "low": pages.value_text(column[0], estimate.low),
         "high": pages.value_text(column[0], estimate.high),
@@ -582,7 +570,7 @@ def _score_cell(column: pages.Column, one: Scored | None, few: Few) -> Cell:
         round(100 * (end - left) / (right - left), 2) for end in (estimate.low, estimate.high, estimate.value)
     ]  # fmt: skip
     line = Line(places[0], places[1], places[2], _("95%% interval: %(low)s to %(high)s") % ends)
-    return Cell(text, estimate.value, (estimate.low, estimate.high), line, note=few.note(estimate.n))
+    return Cell(text, estimate.value, (estimate.low, estimate.high), line, note=marked_count(estimate.n))
 
 
 def quarters(found: Sequence[Scored], fact: str) -> list[str]:
@@ -610,13 +598,13 @@ def _fact_text(fact: str, value: float) -> str:
     return f"{value:,.6g}"
 
 
-def facts_table(fact: str, parts: Mapping[str, Durations], clock: Clock, few: Few) -> Table:
+def facts_table(fact: str, parts: Mapping[str, Durations], clock: Clock) -> Table:
     """Values of few tickets are added up: a rare value may say who it was."""
-    named = [("" if value == "" else value, held) for value, held in parts.items() if held.n >= few.least]
+    named = [("" if value == "" else value, held) for value, held in parts.items() if is_enough(held.n)]
     shown = sorted(named, key=lambda part: (-part[1].n, part[0]))[:MAX_ROWS]
     rest = sum(held.n for held in parts.values()) - sum(held.n for _value, held in shown)
-    longest = _longest((formulas.ttr_median(held.buckets) for _value, held in shown), few)
-    rows = [Row(resolved_row(Cell(value or _("(none)")), held, clock, few, longest)) for value, held in shown]
+    longest = _longest((formulas.ttr_median(held.buckets) for _value, held in shown))
+    rows = [Row(resolved_row(Cell(value or _("(none)")), held, clock, longest)) for value, held in shown]
     about = _(
         "Tickets resolved in these days, by “%(fact)s” of the event that opened them; %(clock)s. Only the tickets themselves know this: "
         "they are counted one by one, over 366 days at most."

@@ -18,12 +18,12 @@ from metrics import experience, formulas, reports, ttr_pages
 from metrics.experience import Asked
 from metrics.filters import carried_query
 from metrics.frame import may_view, row_url
-from metrics.pages import HOUR_S
+from metrics.pages import HOUR_S, is_enough
 from metrics.queries import Durations, measure_ages, measure_durations, measure_waiting
 from metrics.reports import Page, Report
 from metrics.significance import Counts
 from metrics.slices import Interval, Slice, starts
-from metrics.ttr_pages import Answer, Clock, Cohort, Few
+from metrics.ttr_pages import Answer, Clock, Cohort
 from surveys.models import Channel, Organisation, Ticket
 
 MAX_DAYS = 366  # where raw rows are read
@@ -34,11 +34,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Asking:
-    """What a page is made of: the URL, read, which clock, and from how many tickets on a figure is shown."""
+    """What a page is made of: the URL, read, and which clock."""
 
     page: reports.Request
     clock: Clock
-    few: Few
 
     @property
     def slice(self) -> Slice:
@@ -91,7 +90,7 @@ def _read(page: reports.Request) -> Asking:
     """The clock that the URL asks for; where the organisation has no hours, calendar time, and the page says why."""
     organisation = page.frame.organisation
     hours = organisation.work_calendar if page.http.GET.get("clock") == "business" else None
-    return Asking(page, Clock(hours), Few(organisation.min_n, organisation.low_n))
+    return Asking(page, Clock(hours))
 
 
 # --- How long tickets stay open ---------------------------------------------------------------------------------------
@@ -106,31 +105,27 @@ def _stay(asking: Asking) -> Report:
     )
     cohort_change = resolved_change = None
     if (before := asking.slice_before) is not None:
-        cohort_change = ttr_pages.change(
-            cohort.counts, asking.cohort(before).counts, "median_with_open", asking.clock, asking.few
-        )
+        cohort_change = ttr_pages.change(cohort.counts, asking.cohort(before).counts, "median_with_open", asking.clock)
         earlier = measure_durations("resolved", before, **asking.measured).total
-        resolved_change = ttr_pages.change(
-            Counts(resolved.buckets), Counts(earlier.buckets), "median", asking.clock, asking.few
-        )
+        resolved_change = ttr_pages.change(Counts(resolved.buckets), Counts(earlier.buckets), "median", asking.clock)
     steps = formulas.kaplan_meier_steps(cohort.resolved, cohort.waiting)
     curve = ttr_pages.curve_chart(steps, cohort.median, asking.clock)
     tables = [
-        ttr_pages.curve_table(steps, cohort.n, asking.clock, asking.few),
+        ttr_pages.curve_table(steps, cohort.n, asking.clock),
         ttr_pages.ages_table(ages, asking.clock),
         *_oldest(asking),
     ]
     context = {
-        "cohort": ttr_pages.answer(cohort.median, asking.clock, asking.few, cohort_change),
+        "cohort": ttr_pages.answer(cohort.median, asking.clock, cohort_change),
         "cohort_open": f"{cohort.open:,}",
         "cohort_n": f"{cohort.n:,}",
-        "resolved": ttr_pages.answer(formulas.ttr_median(resolved.buckets), asking.clock, asking.few, resolved_change),
-        "spent": ttr_pages.spent(resolved, asking.clock, asking.few),
-        "reopened": ttr_pages.percent_cell(formulas.share_of(resolved.reopened, resolved.n), asking.few),
-        "curve": curve if len(curve["points"]) > 1 and cohort.n >= asking.few.least else None,
+        "resolved": ttr_pages.answer(formulas.ttr_median(resolved.buckets), asking.clock, resolved_change),
+        "spent": ttr_pages.spent(resolved, asking.clock),
+        "reopened": ttr_pages.percent_cell(formulas.share_of(resolved.reopened, resolved.n)),
+        "curve": curve if len(curve["points"]) > 1 and is_enough(cohort.n) else None,
         "ages": ages,
         "first": _first_response(asking, answered),
-        "first_spent": ttr_pages.spent(answered, asking.clock, asking.few),
+        "first_spent": ttr_pages.spent(answered, asking.clock),
         "unanswered": f"{ages.unanswered:,}",
         "open_now": f"{ages.n:,}",
     }
@@ -138,7 +133,7 @@ def _stay(asking: Asking) -> Report:
 
 
 def _first_response(asking: Asking, answered: Durations) -> Answer:
-    return ttr_pages.answer(formulas.ttr_median(answered.buckets), asking.clock, asking.few)
+    return ttr_pages.answer(formulas.ttr_median(answered.buckets), asking.clock)
 
 
 def _oldest(asking: Asking) -> Sequence[Any]:
@@ -164,7 +159,7 @@ def _workload(asking: Asking) -> Report:
     interval = asking.interval(total.n)
     series = measure_durations("resolved", asking.slice, interval=interval, **asking.measured).series
     periods = asking.periods(series, Durations(), interval)
-    tables = [ttr_pages.resolved_periods(periods, interval, asking.clock, asking.few)]
+    tables = [ttr_pages.resolved_periods(periods, interval, asking.clock)]
     by = {
         dimension: measure_durations("resolved", asking.slice, group_by=dimension, **asking.measured).groups
         for dimension in OF_TICKETS
@@ -175,16 +170,16 @@ def _workload(asking: Asking) -> Report:
         if len(groups) > 1 or dimension == "touchpoint":
             parts = [(*asking.name_of(dimension, key), held) for key, held in groups.items()]
             of_places = targets if dimension == "touchpoint" else None
-            tables.append(ttr_pages.resolved_parts(dimension, parts, asking.clock, asking.few, of_places))
+            tables.append(ttr_pages.resolved_parts(dimension, parts, asking.clock, of_places))
     chart = ttr_pages.trend_chart(
         _("Median, by day resolved (%(clock)s)") % {"clock": asking.clock.name},
         [(start, formulas.ttr_median(held.buckets), False) for start, held in periods],
-        interval, asking.clock, asking.few, _only_target(asking),
+        interval, asking.clock, _only_target(asking),
     )  # fmt: skip
     context = {
-        "answer": ttr_pages.answer(formulas.ttr_median(total.buckets), asking.clock, asking.few),
-        "spent": ttr_pages.spent(total, asking.clock, asking.few),
-        "reopened": ttr_pages.percent_cell(formulas.share_of(total.reopened, total.n), asking.few),
+        "answer": ttr_pages.answer(formulas.ttr_median(total.buckets), asking.clock),
+        "spent": ttr_pages.spent(total, asking.clock),
+        "reopened": ttr_pages.percent_cell(formulas.share_of(total.reopened, total.n)),
         "within": _within_all(asking, by["touchpoint"]),
         "chart": chart if any(value is not None for value in chart["values"]) else None,
     }
@@ -219,7 +214,7 @@ def _within_all(asking: Asking, groups: Mapping[str, Durations]) -> Any:
             last = formulas.bucket_of(target)
             within += sum(count for bucket, count in held.buckets.items() if bucket <= last)
             n += held.n
-    return ttr_pages.percent_cell(formulas.share_of(within, n), asking.few) if n else None
+    return ttr_pages.percent_cell(formulas.share_of(within, n)) if n else None
 
 
 def _by_channel(asking: Asking, groups: Mapping[str, T], add: Callable[[Sequence[T]], T]) -> dict[str, T]:
@@ -273,20 +268,20 @@ def _cohorts(asking: Asking) -> Report:
     total = _sum_cohorts(list(by_place.values()))
     interval = asking.interval(total.n)
     periods = asking.periods(split(interval=interval)[0], Cohort({}, {}), interval)
-    tables = [ttr_pages.cohort_periods(periods, interval, asking.clock, asking.few)]
+    tables = [ttr_pages.cohort_periods(periods, interval, asking.clock)]
     by = {"touchpoint": by_place, "channel": _by_channel(asking, by_place, _sum_cohorts)}
     by |= {dimension: split(group_by=dimension)[1] for dimension in OF_TICKETS[1:]}
     for dimension, groups in by.items():
         if len(groups) > 1 or dimension == "touchpoint":
             parts = [(*asking.name_of(dimension, key), cohort) for key, cohort in groups.items() if cohort.n]
-            tables.append(ttr_pages.cohort_parts(dimension, parts, asking.clock, asking.few))
+            tables.append(ttr_pages.cohort_parts(dimension, parts, asking.clock))
     chart = ttr_pages.trend_chart(
         _("Median with open ones counted, by day opened (%(clock)s)") % {"clock": asking.clock.name},
         [(start, cohort.median, cohort.open > 0) for start, cohort in periods],
-        interval, asking.clock, asking.few, _only_target(asking),
+        interval, asking.clock, _only_target(asking),
     )  # fmt: skip
     context = {
-        "answer": ttr_pages.answer(total.median, asking.clock, asking.few),
+        "answer": ttr_pages.answer(total.median, asking.clock),
         "cohort_open": f"{total.open:,}",
         "cohort_n": f"{total.n:,}",
         "chart": chart if any(value is not None for value in chart["values"]) else None,
@@ -314,7 +309,7 @@ def _experience(asking: Asking) -> Report:
                 "one whose event led to the question or, on a form, the one whose reference the page passed on for that customer."
             )
             % {"clock": asking.clock.name},
-            _("How long"), asking.clock.bins(), by_ttr, asking.few,
+            _("How long"), asking.clock.bins(), by_ttr,
         ),
     ]  # fmt: skip
     if fact:
@@ -327,12 +322,12 @@ def _experience(asking: Asking) -> Report:
                     "“%(fact)s” of the answer itself or of the event that it was asked about."
                 )
                 % {"fact": fact},
-                fact, ttr_pages.quarters(by_fact, fact), by_fact, asking.few,
+                fact, ttr_pages.quarters(by_fact, fact), by_fact,
             )
         )  # fmt: skip
     if attribute:
         held = experience.durations_by_fact(asking.raw, attribute)
-        tables.append(ttr_pages.facts_table(attribute, held, asking.clock, asking.few))
+        tables.append(ttr_pages.facts_table(attribute, held, asking.clock))
     context = {
         "facts": _choices(asking, "fact", fact, numbers),
         "attributes": _choices(asking, "attribute", attribute, attributes),

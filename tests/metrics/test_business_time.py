@@ -6,21 +6,25 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import holidays
+import pandas as pd
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metrics.days import redate
 from metrics.models import DurationCell, Grain
+from metrics.queries import Slice, measure_durations
 from metrics.rollup import rebuild, roll_up
 from metrics.verify import verify
 from surveys.flow.incoming import Catalogue, read_event
 from surveys.flow.record import record_events
-from surveys.models import DurationLedger, Ticket
+from surveys.models import DurationLedger, Organisation, Ticket
 from surveys.worktime import WEEKDAYS
 from tests.concurrency import together
 from tests.factories import make_organisation, make_touchpoint
+from tests.incidents import read_incidents
 
 OFFICE = {day: ["09:00-18:00"] for day in WEEKDAYS[:5]}
 LATE = {day: ["12:00-20:00"] for day in WEEKDAYS}
@@ -162,7 +166,7 @@ steps = st.lists(
 
 
 @pytest.mark.django_db
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 def test_whatever_happens_to_tickets_and_hours_no_cell_differs(taken: list[tuple[str, int]]) -> None:
     make_organisation(working_hours=OFFICE)
@@ -187,6 +191,40 @@ def test_whatever_happens_to_tickets_and_hours_no_cell_differs(taken: list[tuple
     roll_up()
     assert verify() == []
     assert redate() == 0
+
+
+@pytest.mark.django_db
+def test_real_incidents_have_the_business_time_that_walking_through_their_hours_counts() -> None:
+    """Two hundred of the sample, by hours and holidays in Berlin; counted here hour by hour, with nothing of ours but the events."""
+    rows = read_incidents().dropna(subset=["resolved_at"]).query("resolved_at >= opened_at").head(200)
+    zone = "Europe/Berlin"
+    make_organisation(time_zone=zone, working_hours=OFFICE, holiday_country="DE", holiday_subdivision="BE")
+    make_touchpoint("desk")
+    catalogue = Catalogue.load()
+    events = [
+        {
+            "specversion": "1.0", "id": f"{row.number}-{kind}", "source": "/incidents", "type": f"ticket.{kind}",
+            "time": getattr(row, f"{kind}_at").isoformat(), "subject": row.number,
+            "data": {"reference": row.number, "touchpoint": "desk"},
+        }
+        for row in rows.itertuples() for kind in ("opened", "resolved")
+    ]  # fmt: skip
+    record_events([read_event(event, catalogue, NOW) for event in events], catalogue, NOW)
+    off = holidays.country_holidays("DE", subdiv="BE", years=(2015, 2016, 2017))
+    expected = {}
+    for row in rows.itertuples():
+        days = pd.date_range(row.opened_at.tz_convert(zone).normalize(), row.resolved_at.tz_convert(zone), freq="D")
+        worked = 0.0
+        for day in days:
+            if day.weekday() < 5 and day.date() not in off:
+                start, end = (pd.Timestamp(f"{day.date()} {hour}", tz=zone) for hour in ("09:00", "18:00"))
+                worked += max(0.0, (min(end, row.resolved_at) - max(start, row.opened_at)).total_seconds())
+        expected[row.number] = int(worked)
+    assert dict(Ticket.objects.values_list("reference", "business_s")) == expected
+    roll_up()
+    assert verify() == []
+    found = measure_durations("resolved", Slice(), hours=Organisation.current().work_calendar).total
+    assert (found.n, found.sum_s) == (200, sum(expected.values()))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -223,8 +261,6 @@ def test_tickets_that_are_told_of_while_hours_are_changed_and_redated_end_with_t
 @pytest.mark.django_db(transaction=True)
 def test_a_redating_waits_for_whoever_has_read_the_former_hours() -> None:
     """A ticket is written by the former hours in a transaction that ends only after the hours were changed."""
-    from django.db import transaction
-
     make_organisation(working_hours=OFFICE)
     make_touchpoint("desk")
     send(1, "opened", MONDAY)

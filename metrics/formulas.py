@@ -406,9 +406,14 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
 
 
 def within_share(buckets: Mapping[int, int], seconds: float) -> Estimate:
-    """Percent of the durations that are at most so long, with Wilson's interval; what is up to 1 % longer counts as within."""
+    """Percent of the durations that are at most so long, with Wilson's interval; n is all of them. As exact as `count_within`."""
+    return _percent(count_within(buckets, seconds), sum(buckets.values()))
+
+
+def count_within(buckets: Mapping[int, int], seconds: float) -> int:
+    """How many durations are at most so long; what is up to 1 % longer counts as within. ValueError below 0."""
     last = bucket_of(seconds)
-    return _percent(sum(count for bucket, count in buckets.items() if bucket <= last), sum(buckets.values()))
+    return sum(count for bucket, count in buckets.items() if bucket <= last)
 
 
 def ttr_median(buckets: Mapping[int, int]) -> Estimate:

@@ -406,38 +406,36 @@ def resolved_periods(parts: Sequence[tuple[date, Durations]], interval: Interval
 Part = tuple[str, str, Durations]  # name, query that narrows the page to it, durations
 
 
-def resolved_parts(
-    dimension: str, parts: Sequence[Part], clock: Clock, targets: Mapping[str, float] | None = None
-) -> Table:
-    """`targets`: name to seconds, of calendar time; the share resolved within them is a further column."""
+def resolved_parts(dimension: str, parts: Sequence[Part], clock: Clock) -> Table:
     title = str(DIMENSIONS[dimension])
     shown = sorted(parts, key=lambda part: -part[2].n)[:MAX_ROWS]
-    longest = _longest((formulas.ttr_median(held.buckets) for _name, _query, held in shown))
-    columns = _resolved_columns(title)
-    if targets:
-        columns.append(Column(_("Within target"), "rate"))
-    rows = []
-    for name, query, held in shown:
-        cells = resolved_row(Cell(name, query=query), held, clock, longest)
-        if targets:
-            cells.append(_within(held, targets.get(name), clock))
-        rows.append(Row(cells))
+    longest = _longest(formulas.ttr_median(held.buckets) for _name, _query, held in shown)
+    rows = [Row(resolved_row(Cell(name, query=query), held, clock, longest)) for name, query, held in shown]
     about = _("By day resolved, %(clock)s; the most tickets first.") % {"clock": clock.name}
     return Table(
-        f"by-{dimension}", _("By %(dimension)s") % {"dimension": title.lower()}, columns, rows, about, _left_out(parts)
-    )
-
-
-def _within(held: Durations, target: float | None, clock: Clock) -> Cell:
-    if target is None:
-        return Cell(_("no target"), state="unknown")
-    cell = percent_cell(formulas.within_share(held.buckets, target))
-    if cell.state != "value":
-        return cell
-    return Cell(
-        cell.text, cell.value, cell.ends, cell.line,
-        note=_("%(n)s, target %(target)s") % {"n": cell.note, "target": clock.whole(target)},
+        f"by-{dimension}", _("By %(dimension)s") % {"dimension": title.lower()}, _resolved_columns(title), rows, about,
+        _left_out(parts),
     )  # fmt: skip
+
+
+def targets_table(parts: Sequence[tuple[str, str, Durations, float]], clock: Clock) -> Table:
+    """The share resolved within the touchpoint's own target (the last of each part, in seconds); the worst first."""
+    told = [
+        (name, query, held, target, formulas.within_share(held.buckets, target)) for name, query, held, target in parts
+    ]
+    columns = [
+        Column(str(DIMENSIONS["touchpoint"]), "text"), Column(_("Target")), Column(_("Within target"), "rate"),
+        Column(_("Median")),
+    ]  # fmt: skip
+    rows = [
+        Row([
+            Cell(name, query=query), Cell(clock.whole(target), target), percent_cell(within),
+            _seconds_cell(formulas.ttr_quantile(held.buckets, 0.5), held.n, clock),
+        ])
+        for name, query, held, target, within in sorted(told, key=lambda one: one[4].value or 0)
+    ]  # fmt: skip
+    about = _("Of the tickets resolved, those that took no longer than their touchpoint’s target; the fewest first.")
+    return Table("targets", _("Within target"), columns, rows[:MAX_ROWS], about, _left_out(rows))
 
 
 def _left_out(parts: Sequence[Any]) -> list[str]:

@@ -165,12 +165,13 @@ def _workload(asking: Asking) -> Report:
         for dimension in OF_TICKETS
     }
     by = {"touchpoint": by["touchpoint"], "channel": _by_channel(asking, by["touchpoint"], _sum), **by}
-    targets = _targets(asking)
+    held_to = _held_to_targets(asking, by["touchpoint"])
+    if held_to:
+        tables.append(ttr_pages.targets_table(held_to, asking.clock))
     for dimension, groups in by.items():
         if len(groups) > 1 or dimension == "touchpoint":
             parts = [(*asking.name_of(dimension, key), held) for key, held in groups.items()]
-            of_places = targets if dimension == "touchpoint" else None
-            tables.append(ttr_pages.resolved_parts(dimension, parts, asking.clock, of_places))
+            tables.append(ttr_pages.resolved_parts(dimension, parts, asking.clock))
     chart = ttr_pages.trend_chart(
         _("Median, by day resolved (%(clock)s)") % {"clock": asking.clock.name},
         [(start, formulas.ttr_median(held.buckets), False) for start, held in periods],
@@ -180,41 +181,40 @@ def _workload(asking: Asking) -> Report:
         "answer": ttr_pages.answer(formulas.ttr_median(total.buckets), asking.clock),
         "spent": ttr_pages.spent(total, asking.clock),
         "reopened": ttr_pages.percent_cell(formulas.share_of(total.reopened, total.n)),
-        "within": _within_all(asking, by["touchpoint"]),
+        "within": _within_all(held_to),
         "chart": chart if any(value is not None for value in chart["values"]) else None,
     }
     return Report("", tables, context, not total.n)
 
 
 def _targets(asking: Asking) -> dict[str, float]:
-    """Seconds by a touchpoint's name. Targets are hours of the calendar: business time is not held against them."""
+    """Seconds by slug. Targets are hours of the calendar: business time is not held against them."""
     if asking.clock.hours is not None:
         return {}
     return {
-        one.label: float(one.targets["ttr_hours"]) * HOUR_S
-        for one in asking.page.frame.touchpoints.values()
+        slug: float(one.targets["ttr_hours"]) * HOUR_S
+        for slug, one in asking.page.frame.touchpoints.items()
         if "ttr_hours" in one.targets
     }
 
 
 def _only_target(asking: Asking) -> float | None:
     """A line in the chart, where the page shows one touchpoint."""
-    slug = asking.page.filters.narrowing.get("touchpoint", "")
-    place = asking.page.frame.touchpoints.get(slug)
-    return _targets(asking).get(place.label) if place else None
+    return _targets(asking).get(asking.page.filters.narrowing.get("touchpoint", ""))
 
 
-def _within_all(asking: Asking, groups: Mapping[str, Durations]) -> Any:
-    """The share resolved within the target of their own touchpoint, over all touchpoints that have one; None for none."""
+def _held_to_targets(asking: Asking, groups: Mapping[str, Durations]) -> list[tuple[str, str, Durations, float]]:
     targets = _targets(asking)
-    within = n = 0
-    for key, held in groups.items():
-        target = targets.get(asking.name_of("touchpoint", key)[0])
-        if target is not None:
-            last = formulas.bucket_of(target)
-            within += sum(count for bucket, count in held.buckets.items() if bucket <= last)
-            n += held.n
-    return ttr_pages.percent_cell(formulas.share_of(within, n)) if n else None
+    return [
+        (*asking.name_of("touchpoint", slug), held, targets[slug]) for slug, held in groups.items() if slug in targets
+    ]
+
+
+def _within_all(parts: Sequence[tuple[str, str, Durations, float]]) -> Any:
+    """The share resolved within the target of their own touchpoint, over all touchpoints that have one; None for none."""
+    within = [formulas.count_within(held.buckets, target) for _name, _query, held, target in parts]
+    n = sum(held.n for _name, _query, held, _target in parts)
+    return ttr_pages.percent_cell(formulas.share_of(sum(within), n)) if n else None
 
 
 def _by_channel(asking: Asking, groups: Mapping[str, T], add: Callable[[Sequence[T]], T]) -> dict[str, T]:

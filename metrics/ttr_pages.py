@@ -23,7 +23,7 @@ from metrics.queries import Ages, Durations
 from metrics.significance import Counts, compare
 from metrics.slices import Interval
 from metrics.tables import Cell, Column, Line, Row, Table
-from surveys.words import DAY_S, MINUS, duration, rounded
+from surveys.words import DAY_S, duration, rounded, working_time
 from surveys.worktime import WorkCalendar, business_seconds
 
 MAX_ROWS = 50
@@ -80,12 +80,10 @@ class Clock:
         return CALENDAR_MARKS if self.hours is None else BUSINESS_MARKS
 
     def text(self, seconds: float | None) -> str:
-        """As `words.duration`, but of business time never in days: a working day has not 24 hours."""
+        """As people say it: of business time never in days."""
         if seconds is None:
             return DASH
-        if self.hours is None or abs(seconds) < 23.5 * HOUR_S:
-            return duration(seconds)
-        return (MINUS if seconds < 0 else "") + _("%(count)s h") % {"count": f"{round(abs(seconds) / HOUR_S):,}"}
+        return duration(seconds) if self.hours is None else working_time(seconds)
 
     def whole(self, seconds: float) -> str:
         """A round duration, such as the edge of a bin."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, pack_sql
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
@@ -84,7 +84,7 @@ class Kind:
         return ", ".join(str(place + first) for place in range(len(self.key)))
 
     def type_of(self, counter: str) -> str:
-        return "bigint" if counter == "sum_s" else "int"
+        return {"sum_s": "bigint", "histogram": "numeric"}.get(counter, "int")
 
     def upsert(self, fine: str) -> str:
         """Add `fine` to the cells. Sorted, so that neighbours in the index are written together."""
@@ -157,6 +157,7 @@ DURATION_KIND = Kind(
         "n": "sum(delta)::int",
         "sum_s": "sum(delta * seconds)::bigint",
         "reopened": "sum(CASE WHEN reopened THEN delta ELSE 0 END)::int",
+        "histogram": f"sum(delta * {pack_sql(bucket_sql('seconds'))})",
     },
     cuts=DURATION_CUTS,
     raw=(_ticket_rows("resolved", "day_resolved"), _ticket_rows("opened", "day_opened")),

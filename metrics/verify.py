@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from metrics.buckets import unpack
 from metrics.models import Grain
 from metrics.rollup import KINDS, Kind
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell that does not hold what raw says. `excess` is counter to (cell + ledger) − raw, never 0."""
+    """One cell that does not hold what raw says. `excess` is counter (or "bucket 12") to (cell + ledger) − raw, never 0."""
 
     cell: str
     key: dict[str, str]
@@ -35,7 +36,7 @@ def verify(limit: int = 1000) -> list[Difference]:
 
 
 def _differences(kind: Kind) -> str:
-    """A SELECT of (cell table, key as text[], excess as bigint[]). Cells = raw − ledger, grouped as the roll-up groups."""
+    """A SELECT of (cell table, key as text[], excess as text[]). Cells = raw − ledger, grouped as the roll-up groups."""
     ledger = ", ".join("-delta" if name == "delta" else name for name in kind.row)
     key = ("grain", *kind.key)
     columns = ", ".join((*key, *kind.counters))
@@ -47,14 +48,19 @@ def _differences(kind: Kind) -> str:
         f"fine AS MATERIALIZED ({kind.fine('rows')}), "
         f"wanted ({columns}) AS ({kind.spread('fine')}) "
         f"SELECT '{kind.cell}'::text, ARRAY[{', '.join(f'{name}::text' for name in key)}], "
-        f"ARRAY[{', '.join(f'-({one})' for one in sums)}]::bigint[] "
+        f"ARRAY[{', '.join(f'-({one})' for one in sums)}]::numeric[]::text[] "
         f"FROM (SELECT {columns} FROM wanted UNION ALL SELECT {negated} FROM {kind.cell}) AS both_sides "
         f"GROUP BY {group} HAVING {' OR '.join(f'{one} <> 0' for one in sums)} ORDER BY {group}"
     )
 
 
-def _difference(kind: Kind, key: list[str], excess: list[int]) -> Difference:
+def _difference(kind: Kind, key: list[str], excess: list[str]) -> Difference:
     names = dict(zip(("grain", *kind.key), key, strict=True))
     names["grain"] = Grain(int(names["grain"])).name.lower()
-    counters = zip(kind.counters, excess, strict=True)
-    return Difference(kind.cell.removeprefix("metrics_"), names, {name: value for name, value in counters if value})
+    counters: dict[str, int] = {}
+    for name, value in zip(kind.counters, excess, strict=True):
+        if name == "histogram":
+            counters |= {f"bucket {bucket}": count for bucket, count in zip(*unpack(value), strict=True)}
+        elif int(value):
+            counters[name] = int(value)
+    return Difference(kind.cell.removeprefix("metrics_"), names, counters)

@@ -26,12 +26,12 @@ MODES, SEGMENTS, LOCATIONS = ("email", "sms", "qr"), ("", "gold", "new"), ("", "
 @pytest.mark.parametrize(
     ("needed", "scores", "durations"),
     [
-        ({}, "TOTAL", "ALL"),
+        ({}, "TOTAL", "TOTAL"),
         ({"touchpoint"}, "TOTAL", "TOTAL"),
         ({"mode"}, "MODE", None),
-        ({"segment"}, "SEGMENT", "ALL_SEGMENT"),
-        ({"location"}, "LOCATION", "ALL_LOCATION"),
-        ({"touchpoint", "segment"}, "SEGMENT", "FULL"),
+        ({"segment"}, "SEGMENT", "SEGMENT"),
+        ({"location"}, "LOCATION", "LOCATION"),
+        ({"touchpoint", "segment"}, "SEGMENT", "SEGMENT"),
         ({"touchpoint", "mode"}, "MODE", None),
         ({"segment", "location"}, "FULL", "FULL"),
         ({"mode", "segment"}, "FULL", None),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.result import Skipped
 from benchmarks.stage import Stage
 
 NAMES = ("ingest", "decide", "dispatch", "form_view", "respond", "rollup", "latency", "dashboard", "widget")
@@ -32,7 +33,11 @@ def main(arguments: list[str]) -> int:
         for number, name in enumerate(names):
             if number:
                 stage.clear()
-            found = importlib.import_module(f"benchmarks.{name}").run(stage, options.quick)
+            try:
+                found = importlib.import_module(f"benchmarks.{name}").run(stage, options.quick)
+            except Skipped as skipped:
+                print(f"{name:<18}not run: {skipped}", flush=True)
+                continue
             for result in found if isinstance(found, list) else [found]:
                 results.append(result)
                 print(line(result), flush=True)

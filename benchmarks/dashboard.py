@@ -102,7 +102,7 @@ def _over_years(small: "_Site", big: "_Site", asked: dict[str, str], quick: bool
             own = [_pair(small, big, page, f"{page.path}?{days}", times) for _round in range(rounds)]
             figures, limits = [figure for figure, _limit in own], [limit for _figure, limit in own]
             unfiltered.append((f"{page.name}, {period}", figures, limits))
-            for narrowed in (page.filters[:1] if quick else page.filters):
+            for narrowed in page.filters[:1] if quick else page.filters:
                 name = f"{page.name}, {period}, {narrowed.partition('=')[0]}"
                 found = [_pair(small, big, page, f"{page.path}?{days}&{narrowed}", times) for _round in range(rounds)]
                 times_big = [figure for figure, _limit in found]
@@ -139,7 +139,9 @@ class _Site:
         self.port = stage.serve(urls="benchmarks.pages", database=aside or "cxsurvey")
         self.cookie = f"{cookie.key}={cookie.value}"
         warm = request("GET", AFTER_LOGIN.path, b"", "text/plain", Cookie=self.cookie)
-        _seconds, statuses = send_all(self.port, [warm] * WARM, WARM)  # each thread of each process opens its connection
+        _seconds, statuses = send_all(
+            self.port, [warm] * WARM, WARM
+        )  # each thread of each process opens its connection
         if statuses != {200: WARM}:
             raise AssertionError(f"the page does not come: {statuses}")
         self.kept = http.client.HTTPConnection("127.0.0.1", self.port)

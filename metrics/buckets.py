@@ -14,6 +14,7 @@ from metrics.formulas import LONGEST_S, bucket_of
 
 DIGITS = 8
 BASE = 10**DIGITS
+_NOTHING, _HALF = "0" * DIGITS, f"{BASE // 2:0{DIGITS}d}"
 
 
 def bucket_sql(seconds: str) -> str:
@@ -51,23 +52,19 @@ def unpack(packed: str) -> tuple[list[int], list[int]]:
     A count above BASE / 2 is a negative one, which borrowed from the next.
     """
     sign, digits = (-1, packed[1:]) if packed.startswith("-") else (1, packed)
-    zeros = "0" * DIGITS
-    buckets, counts = [], []
-    place = (len(digits) - len(digits.rstrip("0"))) // DIGITS
-    end = len(digits) - place * DIGITS
-    borrowed = 0
-    while end > 0:
-        piece = digits[max(0, end - DIGITS) : end]
-        if borrowed or piece != zeros:
-            count = int(piece) + borrowed
-            borrowed = int(count > BASE // 2)
-            count -= borrowed * BASE
-            if count:
-                buckets.append(place)
-                counts.append(sign * count)
-        place += 1
-        end -= DIGITS
-    if borrowed:
-        buckets.append(place)
-        counts.append(sign)
-    return buckets, counts
+    digits = digits.zfill(-(-len(digits) // DIGITS) * DIGITS)
+    pieces = [digits[at : at + DIGITS] for at in range(len(digits) - DIGITS, -1, -DIGITS)]
+    buckets = [bucket for bucket, piece in enumerate(pieces) if piece != _NOTHING]
+    counts = [sign * int(pieces[bucket]) for bucket in buckets]
+    return _give_back(buckets, counts, sign) if max(pieces) > _HALF else (buckets, counts)
+
+
+def _give_back(buckets: list[int], counts: list[int], sign: int) -> tuple[list[int], list[int]]:
+    """What negative counts borrowed goes back to the buckets above them."""
+    held = dict(zip(buckets, counts, strict=True))
+    for bucket in range(buckets[0], buckets[-1] + 1):
+        if abs(held.get(bucket, 0)) > BASE // 2:
+            held[bucket] -= sign * BASE
+            held[bucket + 1] = held.get(bucket + 1, 0) + sign
+    kept = sorted(bucket for bucket, count in held.items() if count)
+    return kept, [held[bucket] for bucket in kept]

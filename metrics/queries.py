@@ -12,8 +12,9 @@ from typing import Any
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
+from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
@@ -375,8 +376,11 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
     if not questions:
         return []
     sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
-    rows = _cell_rows(_score_cell, "question_id", sums, _Where().among("question_id", sorted(questions)), asked)
-    return [_ScoreRow(window, question, period, group, counts) for window, period, group, question, counts in rows]
+    common = _Where().among("question_id", sorted(questions))
+    rows = _fetch(*_select_cells(_score_cell, SCORE_CUTS, "question_id", sums, common, asked))
+    return [
+        _ScoreRow(window, question, period, asked.key(key), counts) for window, period, key, question, *counts in rows
+    ]
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
@@ -385,12 +389,17 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
 @dataclass(frozen=True, slots=True)
 class _DurationRow:
     window: int
-    bucket: int
     period: date | None
     group: str
-    n: int
+    buckets: Sequence[int]
+    counts: Sequence[int]
     sum_s: int
     reopened: int
+
+
+def _add_buckets(total: dict[int, int], row: _DurationRow) -> None:
+    for bucket, count in zip(row.buckets, row.counts, strict=True):
+        total[bucket] = total.get(bucket, 0) + count
 
 
 @dataclass
@@ -403,8 +412,8 @@ class _Durations:
     reopened: int = 0
 
     def add(self, row: _DurationRow) -> None:
-        self.buckets[row.bucket] = self.buckets.get(row.bucket, 0) + row.n
-        self.n += row.n
+        _add_buckets(self.buckets, row)
+        self.n += sum(row.counts)
         self.sum_s += row.sum_s
         self.reopened += row.reopened
 
@@ -479,7 +488,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
             tickets.resolved.add(row)
     for row in _duration_rows("opened", asked):
         for tickets in sums(row.group, row.period):
-            tickets.opened.resolved[row.bucket] = tickets.opened.resolved.get(row.bucket, 0) + row.n
+            _add_buckets(tickets.opened.resolved, row)
     for group, period, inside, bucket, count in _open_rows(asked, now):
         for tickets in sums(group, period if inside else None):
             if inside:
@@ -489,10 +498,14 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period, group and bucket."""
-    sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    rows = _cell_rows(_duration_cell, "bucket", sums, _Where().equal("basis", basis), asked)
-    return [_DurationRow(window, bucket, period, group, *counts) for window, period, group, bucket, counts in rows]
+    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
+    common = _Where().equal("basis", basis)
+    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
+    return [
+        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
+        for window, period, key, _none, sum_s, reopened, histogram in rows
+    ]
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
@@ -556,24 +569,34 @@ class _Where:
         return self
 
 
-def _cell_rows(
-    table: str, head: str, sums: str, common: _Where, asked: _Asked
-) -> list[tuple[int, date | None, str, int, Sequence[int]]]:
-    """Sums of cells as (window, period, group, `head` column, sums), each window read at the coarsest grain that serves."""
+def _select_cells(
+    table: str, cuts: Sequence[Cut], head: str, sums: str, common: _Where, asked: _Asked
+) -> tuple[str, list[Any]]:
+    """SQL and parameters of sums of cells by (window, period, key of the group, `head` column).
+
+    Each window is read at the cheapest grains that serve it; one key may come more than once, from days and from months.
+    """
     columns = f"{_period_column(asked, 'day')}, {_group_column(asked, 'touchpoint_id')}, {head}"
     selects, params = [], []
     for number, window in enumerate(asked.windows):
+        cut = cheapest(cuts, window.needs(asked.group_by))
         where = _Where().dimensions(window, asked.catalogue)
-        full = asked.group_by in OF_CELLS or any(window.values_of(dimension) for dimension in OF_CELLS)
-        for grain, first, last in spans(window, asked.interval, full):
+        if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
+            # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
+                where.equal(column, value)
+        for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]
+    return " UNION ALL ".join(selects), params
+
+
+def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        rows = cursor.fetchall()
-    return [(window, period, asked.key(group), held, counts) for window, period, group, held, *counts in rows]
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _period_column(asked: _Asked, day: str) -> str:

@@ -3,8 +3,6 @@
 No query, no request, and nothing is computed: what a cell says is decided before.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +10,7 @@ from itertools import chain
 
 from django.utils.translation import gettext as _
 
-Value = str | int | float | None
-BOM = "\ufeff"  # without it Excel takes UTF-8 for the code page of its country
-# A spreadsheet runs a text that begins with one of these.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+from metrics.sheets import BOM, Value, csv_line
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ def csv_lines(table: Table, says: Sequence[tuple[str, str]]) -> Iterator[str]:
     lines: Iterator[Sequence[Value]] = chain(
         top, map(partial(_row, table), table.rows), ([note] for note in table.notes)
     )
-    return chain([BOM], map(_line, lines))
+    return chain([BOM], map(csv_line, lines))
 
 
 def _row(table: Table, row: Row) -> list[Value]:
@@ -124,16 +119,3 @@ def _value(column: Column, cell: Cell) -> Value:
     if column.is_text:
         return f"{cell.text} ({cell.note})" if cell.note else cell.text
     return cell.text if cell.state == "unknown" else cell.value
-
-
-def _line(values: Sequence[Value]) -> str:
-    held = io.StringIO()
-    csv.writer(held).writerow(["" if value is None else _harmless(value) for value in values])
-    return held.getvalue()
-
-
-def _harmless(value: Value) -> Value:
-    """Texts that a spreadsheet would run begin with an apostrophe; numbers are numbers, below 0 too."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA):
-        return f"'{value}"
-    return value

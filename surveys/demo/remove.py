@@ -38,6 +38,7 @@ from surveys.models import (
     Reminder,
     Response,
     ResponseChange,
+    ResponseTerms,
     ScoreLedger,
     Segment,
     SentMessage,
@@ -126,6 +127,7 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
     _delete(removed, ResponseChange.objects.filter(response__in=responses))
+    _delete(removed, ResponseTerms.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, Reminder.objects.filter(invitation__in=invitations))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))

@@ -22,6 +22,7 @@ from surveys.models.messages import InboundText, SentMessage
 from surveys.models.pace import SendingPace
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.staff import StandardGroup
+from surveys.models.terms import ResponseTerms, TermsDue
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
 from surveys.models.widget import IdentitySecret, WidgetCount
@@ -57,6 +58,7 @@ __all__ = [
     "Reminder",
     "Response",
     "ResponseChange",
+    "ResponseTerms",
     "Scope",
     "ScoreLedger",
     "Segment",
@@ -66,6 +68,7 @@ __all__ = [
     "StandardGroup",
     "Suppression",
     "SuppressionLift",
+    "TermsDue",
     "Ticket",
     "Touchpoint",
     "Watcher",

@@ -44,6 +44,7 @@ from surveys.models import (
     SentMessage,
     Suppression,
     SuppressionLift,
+    TermsDue,
     Ticket,
     Touchpoint,
     Watcher,
@@ -127,6 +128,7 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
     _delete(removed, ResponseChange.objects.filter(response__in=responses))
+    TermsDue.objects.filter(response_id__in=responses).delete()
     _delete(removed, ResponseTerms.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, Reminder.objects.filter(invitation__in=invitations))

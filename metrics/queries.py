@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
@@ -404,7 +404,7 @@ class _DurationRow:
     window: int
     period: date | None
     group: str
-    buckets: Sequence[int]  # one may stand here twice
+    buckets: Sequence[int]
     counts: Sequence[int]
     sum_s: int
     reopened: int
@@ -511,17 +511,15 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: durations of a basis by window, period and group, with their buckets as two lists of one length."""
+    """One query: durations of a basis by window, period and group, with their buckets and counts as two lists of one length."""
     basis = basis if asked.hours is None else f"{basis}-business"
-    sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    cells, params = _select_cells(_duration_cell, DURATION_CUTS, "bucket", sums, _Where().equal("basis", basis), asked)
-    # A touchpoint has hundreds of buckets: as lists they cross over in a tenth of the time that as many rows take.
-    rows = _fetch(
-        "SELECT at, period, key, array_agg(bucket), array_agg(n), sum(sum_s)::bigint, sum(reopened)::bigint "
-        f"FROM ({cells}) AS cells (at, period, key, bucket, n, sum_s, reopened) GROUP BY 1, 2, 3",
-        params,
-    )
-    return [_DurationRow(window, period, asked.key(key), *held) for window, period, key, *held in rows]
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
+    common = _Where().equal("basis", basis)
+    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
+    return [
+        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
+        for window, period, key, _none, sum_s, reopened, histogram in rows
+    ]
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
@@ -733,7 +731,7 @@ def _select_cells(
         where = _Where().dimensions(window, asked.catalogue)
         if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
             # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
-            for column, value in cut.dropped(cuts[-1].keeps).items():
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
                 where.equal(column, value)
         for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)

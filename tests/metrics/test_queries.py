@@ -10,7 +10,17 @@ from django.test.utils import CaptureQueriesContext
 
 from metrics import slices
 from metrics.grains import SCORE_CUTS
-from metrics.queries import Slice, UnusableSlice, measure, measure_matrix, measure_trend
+from metrics.queries import (
+    Catalogue,
+    Slice,
+    UnusableSlice,
+    measure,
+    measure_matrix,
+    measure_open,
+    measure_scores,
+    measure_tickets,
+    measure_trend,
+)
 from metrics.rollup import roll_up
 from surveys.models import Journey, Response, ScoreLedger, Ticket
 from tests.factories import NOW, make_instrument, make_touchpoint
@@ -262,7 +272,7 @@ def test_the_matrix_holds_every_touchpoint_and_metric_now_and_before() -> None:
     before = (DAY - timedelta(days=30), DAY - timedelta(days=1))
     with CaptureQueriesContext(connection) as context:
         rows = measure_matrix(window, before, now=NOW)
-    assert len(context) == 6
+    assert len(context) == 7
     found = {(row.touchpoint, row.metric, row.points): row for row in rows}
     assert found.keys() == {("shop", "nps", 11), ("delivery", "csat", 7), ("shop", "ttr", 0), ("delivery", "ttr", 0)}
     shop = found["shop", "nps", 11]
@@ -300,3 +310,57 @@ def test_raw_answers_are_not_read() -> None:
         measure("nps", Slice(), now=NOW, interval="day", group_by="mode")
         measure("ttr", Slice(), now=NOW, interval="day", group_by="segment")
     assert not any(Response._meta.db_table in query["sql"] or "surveys_answer" in query["sql"] for query in context)
+
+
+def test_what_a_page_asks_together_is_what_it_would_be_told_one_by_one() -> None:
+    touchpoints = [
+        make_touchpoint("shop"),
+        make_touchpoint("delivery", instrument=make_instrument(metric="csat", points=7)),
+    ]
+    for number in range(40):
+        at = DAY - timedelta(days=number)
+        answer(
+            touchpoints[number % 2],
+            1 + number % 7,
+            day=at,
+            segment=["gold", ""][number % 2],
+            mode=["email", "qr"][number % 3 % 2],
+        )
+        ticket(
+            touchpoints[number % 2],
+            noon(at),
+            600 * (number + 1),
+            reopened=number % 2,
+            segment=["gold", ""][number % 3 % 2],
+        )
+    ticket(touchpoints[0], noon(DAY), segment="gold")
+    roll_up()
+    catalogue = Catalogue.load()
+    window, before = (
+        sliced(day_from=DAY - timedelta(days=24), day_to=DAY),
+        (DAY - timedelta(days=49), DAY - timedelta(days=25)),
+    )
+    with CaptureQueriesContext(connection) as context:
+        scores = measure_scores(window, before, "day", ("mode", "segment"), catalogue=catalogue)
+    assert len(context) == 1
+    with CaptureQueriesContext(connection) as context:
+        tickets = measure_tickets(window, before, "day", ("segment",), now=NOW, catalogue=catalogue)
+    assert len(context) == 2
+    assert [*scores.rows, *tickets.rows] == measure_matrix(window, before, now=NOW, catalogue=catalogue)
+    for column in (("nps", 11), ("csat", 7)):
+        for interval in ("day", "week", "month", "quarter"):
+            assert scores.series(column, interval) == measure_trend(column[0], window, interval, catalogue=catalogue)
+        for dimension in ("mode", "segment"):
+            alone = measure(column[0], window, now=NOW, group_by=dimension, catalogue=catalogue)
+            assert scores.groups(column, dimension) == alone.groups
+    alone = measure("ttr", window, now=NOW, group_by="segment", catalogue=catalogue)
+    assert tickets.total == alone.total
+    assert (tickets.total.extra["open"], tickets.oldest) == (1, noon(DAY))
+    resolved = [(key, part.n, part.value, part.low, part.distribution) for key, part in alone.groups]
+    assert [
+        (key, part.n, part.value, part.low, part.distribution) for key, part in tickets.groups("segment")
+    ] == resolved
+    for interval in ("day", "week", "month"):
+        assert tickets.series(interval) == measure_trend("ttr", window, interval, catalogue=catalogue)
+    held = measure_open(window, catalogue=catalogue)
+    assert {key: (one.count, one.oldest) for key, one in held.items()} == {"shop": (1, noon(DAY))}

@@ -5,7 +5,7 @@ that is more than noise though all were looked at together; a ticket that waits 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy
 from metrics import pages
 from metrics.funnel import Sent
 from metrics.funnel_pages import percent_text
+from metrics.limits import limits
 from metrics.pages import Column, Place, count_text, value_text
 from metrics.queries import MatrixRow, OpenTickets
-from metrics.significance import LOWER_IS_BETTER, Comparison, Counts, compare, compare_shares, holm
+from metrics.significance import LOWER_IS_BETTER, Comparison, compare_shares, holm
 from metrics.unsurveyed import Asking
 from surveys.words import DAY_S, duration, rounded
 
@@ -77,14 +78,14 @@ def first_of_each(items: Sequence[Item], most: int) -> tuple[list[Item], list[It
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
 
-def below_target(rows: Sequence[MatrixRow], places: Mapping[str, Place], link: Link, minimum: int) -> list[Item]:
+def below_target(rows: Sequence[MatrixRow], places: Mapping[str, Place], link: Link) -> list[Item]:
     """Where the whole interval lies on the wrong side of the target; farthest off first, by the length of the metric's own range."""
     items = []
     for row in rows:
         column = (row.metric, row.points)
         place, now = places.get(row.touchpoint), pages.of(row.now)
         target = pages.target_of(row.metric, place.targets) if place else None
-        if place is None or target is None or now.n < minimum or now.low is None or now.high is None:
+        if place is None or target is None or not pages.is_enough(now.n) or now.low is None or now.high is None:
             continue
         if row.metric in LOWER_IS_BETTER:
             off, length = now.low - target, target or 1.0
@@ -110,48 +111,53 @@ def _interval(metric: str, low: float, high: float) -> str:
     return _("95%% interval: %(low)s to %(high)s") % {"low": value_text(metric, low), "high": value_text(metric, high)}
 
 
+def told_together(found: Sequence[Comparison | None]) -> list[Comparison | None]:
+    """The same comparisons as they are to be shown beside each other: what is not sure among them all (Holm) is no change."""
+    tested = [one.p for one in found if one is not None and one.p is not None]
+    adjusted = iter(holm(tested))
+    return [
+        replace(one, verdict="not_significant")
+        if one is not None and one.p is not None and next(adjusted) >= SURE and one.significant
+        else one
+        for one in found
+    ]
+
+
 @dataclass(frozen=True)
 class Change:
-    """One touchpoint × metric against the days before. `p` is Holm's, for all that were looked at together."""
+    """One touchpoint × metric against the days before, judged together with all others that were looked at."""
 
     row: MatrixRow
-    found: Comparison
-    p: float
+    told: Comparison
+    p: float  # Holm's
 
     @property
     def is_sure(self) -> bool:
-        return self.p < SURE
+        return bool(self.told.significant)
 
     @property
     def is_worse(self) -> bool:
-        return self.is_sure and (self.found.difference or 0) * (1 if self.row.metric in LOWER_IS_BETTER else -1) > 0
+        return self.is_sure and (self.told.verdict == "lower") != (self.row.metric in LOWER_IS_BETTER)
 
 
-def compared(rows: Sequence[MatrixRow], minimum: int) -> list[Change]:
+def compared(rows: Sequence[MatrixRow]) -> list[Change]:
     """All that can be tested: enough answers now and before. TTR by its median."""
-    pairs = [(row, found) for row in rows if (found := _compare(row, minimum)) is not None and found.p is not None]
-    ps = holm([found.p or 0.0 for _row, found in pairs])
-    return [Change(row, found, p) for (row, found), p in zip(pairs, ps, strict=True)]
-
-
-def _compare(row: MatrixRow, minimum: int) -> Comparison | None:
-    if row.before is None:
-        return None
-    return compare(
-        row.metric,
-        row.points,
-        Counts(row.now.distribution),
-        Counts(row.before.distribution),
-        statistic="median" if row.metric == "ttr" else "value",
-        minimum=minimum,
-    )
+    found = [
+        (row, pages.compared((row.metric, row.points), pages.of(row.now), pages.of(row.before)))
+        for row in rows
+        if row.before is not None
+    ]
+    pairs = [(row, one) for row, one in found if one.p is not None]
+    told = told_together([one for _row, one in pairs])
+    ps = holm([one.p or 0.0 for _row, one in pairs])
+    return [Change(row, one, p) for (row, _one), one, p in zip(pairs, told, ps, strict=True) if one is not None]
 
 
 def drops(changes: Sequence[Change], places: Mapping[str, Place], link: Link) -> list[Item]:
     """What became worse for sure; the surest first."""
     items = []
     for change in changes:
-        row, found = change.row, change.found
+        row, found = change.row, change.told
         if not change.is_worse or found.difference is None or row.touchpoint not in places:
             continue
         column = (row.metric, row.points)
@@ -225,11 +231,12 @@ class Halves:
     days: tuple[str, str]
 
 
-def fewer_respond(halves: Halves, places: Mapping[str, Place], url: Callable[[str], str], minimum: int) -> list[Item]:
+def fewer_respond(halves: Halves, places: Mapping[str, Place], url: Callable[[str], str]) -> list[Item]:
     """Where the response rate fell for sure, though all were looked at together and every link still open were answered."""
     pairs = []
     for slug, (before, now) in halves.sent.items():
-        found = compare_shares(now.answered + now.open, now.sent, before.answered, before.sent, minimum=minimum)
+        best = now.answered + now.open
+        found = compare_shares(best, now.sent, before.answered, before.sent, minimum=limits().minimum_n)
         if slug in places and found.p is not None:
             pairs.append((slug, found))
     items = []

@@ -38,7 +38,7 @@ class Spark:
 
 def spark(column: Column, series: Sequence[tuple[date, Measured]], interval: Interval) -> Spark | None:
     """None where fewer than two periods have enough answers. Periods with too few are gaps."""
-    drawn = [now if now.n >= pages.MIN_N else NOTHING for now in (pages.of(measured) for _start, measured in series)]
+    drawn = [now if pages.is_enough(now.n) else NOTHING for now in (pages.of(measured) for _start, measured in series)]
     ends = [end for now in drawn for end in (now.low, now.value, now.high) if end is not None]
     if sum(now.value is not None for now in drawn) < 2:
         return None
@@ -98,7 +98,7 @@ def _points(points: Iterable[tuple[float, float]]) -> str:
 
 def band_chart(series: Sequence[tuple[date, Measured]], interval: Interval) -> dict[str, Any] | None:
     """Each band's share of each period in percent, the best at the bottom; None where no period has enough answers."""
-    enough = [measured.n >= pages.MIN_N for _start, measured in series]
+    enough = [pages.is_enough(measured.n) for _start, measured in series]
     if not any(enough):
         return None
     shares = [pages.breakdown(measured) for _start, measured in series]

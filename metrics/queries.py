@@ -16,6 +16,7 @@ from metrics.buckets import bucket_sql
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
+from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
     METRICS,
@@ -30,14 +31,18 @@ from metrics.slices import (
     start_of,
     starts,
 )
-from surveys.models import Ticket
+from metrics.strata import Weighted, compare_weighted, weigh
+from surveys.models import Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 
 __all__ = [
-    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "Catalogue", "Interval", "MatrixRow", "Measured", "Measurement",
-    "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice", "measure", "measure_histogram", "measure_matrix",
-    "measure_open", "measure_scores", "measure_tickets", "measure_trend",
+    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Catalogue", "Interval", "MatrixRow", "Measured",
+    "Measurement", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice", "WeightedMeasurement", "measure",
+    "measure_histogram", "measure_matrix", "measure_open", "measure_scores", "measure_tickets", "measure_trend",
+    "measure_weighted", "weights_of",
 ]  # fmt: skip
+
+WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -90,6 +95,14 @@ class _Asked:
 
     def whole(self) -> "_Asked":
         return replace(self, group_by=None)
+
+    def questions_of(self, metric: str) -> dict[int, Scale]:
+        """Those of the metric, on the scale asked for where one is."""
+        return {
+            pk: scale
+            for pk, scale in self.catalogue.questions.items()
+            if scale.metric == metric and self.slice.scale in (None, scale.points)
+        }
 
     def key(self, value: Any) -> str:
         """The group's key of what `_group_column` selected."""
@@ -213,7 +226,7 @@ class Scores:
     rows: Sequence[MatrixRow]
     _slice: Slice
     _periods: Mapping[tuple[str, int], Mapping[date, Sequence[int]]]
-    _groups: Mapping[str, Mapping[tuple[str, int], Mapping[str, Sequence[int]]]]
+    _groups: Mapping[tuple[str, int], Mapping[tuple[str, int], Mapping[str, Sequence[int]]]]
 
     def series(self, column: tuple[str, int], interval: Interval) -> list[tuple[date, Measured]]:
         """Every period, from the first to the last; `interval` as it was asked for or coarser (a week is no part of a month)."""
@@ -226,9 +239,9 @@ class Scores:
             for start in starts(interval, self._slice, (start for start, held in periods.items() if any(held)))
         ]
 
-    def groups(self, column: tuple[str, int], dimension: str) -> list[tuple[str, Measured]]:
-        """Those that hold anything, by key."""
-        found = self._groups.get(dimension, {}).get(column, {})
+    def groups(self, column: tuple[str, int], dimension: str, window: int = 0) -> list[tuple[str, Measured]]:
+        """Those that hold anything, by key; of window 1 those of the days to compare with."""
+        found = self._groups.get((dimension, window), {}).get(column, {})
         return [(key, _measured_scores(SCALES[column], held)) for key, held in sorted(found.items()) if any(held)]
 
 
@@ -244,7 +257,7 @@ def measure_scores(
     check("nps", replace(slice_, scale=None), None, catalogue)
     asked = _Asked(_windows(slice_, compare), catalogue, group_by="touchpoint")
     alone = _Asked([slice_], catalogue)
-    parts = [asked, replace(alone, interval=interval), *(replace(alone, group_by=name) for name in dimensions)]
+    parts = [asked, replace(alone, interval=interval), *(replace(asked, group_by=name) for name in dimensions)]
     matrix, by_period, *by_group = _score_parts(catalogue.questions, parts)
 
     def histograms(rows: Iterable[_ScoreRow], part: str) -> dict[tuple[str, int], dict[Any, list[int]]]:
@@ -259,7 +272,11 @@ def measure_scores(
         _score_matrix(matrix, asked),
         slice_,
         histograms(by_period, "period"),
-        {name: histograms(rows, "group") for name, rows in zip(dimensions, by_group, strict=True)},
+        {
+            (name, window): histograms((row for row in rows if row.window == window), "group")
+            for name, rows in zip(dimensions, by_group, strict=True)
+            for window in range(len(asked.windows))
+        },
     )
 
 
@@ -271,7 +288,7 @@ class Tickets:
     total: Measured
     _slice: Slice
     _periods: Mapping[date, "_Durations"]
-    _groups: Mapping[str, Mapping[str, "_Durations"]]
+    _groups: Mapping[tuple[str, int], Mapping[str, "_Durations"]]
     oldest: datetime | None = None
 
     def series(self, interval: Interval) -> list[tuple[date, Measured]]:
@@ -284,8 +301,9 @@ class Tickets:
             for start in starts(interval, self._slice, (start for start, held in periods.items() if held.n))
         ]
 
-    def groups(self, dimension: str) -> list[tuple[str, Measured]]:
-        return [(key, held.measured(0)) for key, held in sorted(self._groups.get(dimension, {}).items()) if held.n]
+    def groups(self, dimension: str, window: int = 0) -> list[tuple[str, Measured]]:
+        found = self._groups.get((dimension, window), {})
+        return [(key, held.measured(0)) for key, held in sorted(found.items()) if held.n]
 
 
 def measure_tickets(
@@ -309,7 +327,7 @@ def measure_tickets(
     parts = [
         ("resolved", asked),
         ("resolved", replace(alone, interval=interval)),
-        *(("resolved", replace(alone, group_by=name)) for name in dimensions),
+        *(("resolved", replace(asked, group_by=name)) for name in dimensions),
         *([("opened", alone)] if now else []),
     ]
     rows = _duration_parts(parts)
@@ -337,7 +355,11 @@ def measure_tickets(
         whole.measured(sum(held_open.values()), opened if now else None),
         slice_,
         durations(by_period, "period"),
-        {name: durations(held, "group") for name, held in by_group.items()},
+        {
+            (name, window): durations((row for row in held if row.window == window), "group")
+            for name, held in by_group.items()
+            for window in range(len(asked.windows))
+        },
         min(since, default=None),
     )
 
@@ -361,6 +383,88 @@ def measure_open(slice_: Slice, *, catalogue: Catalogue) -> dict[str, OpenTicket
     return {catalogue.place(pk).touchpoint: OpenTickets(count, oldest) for pk, count, oldest in rows}
 
 
+@dataclass(frozen=True)
+class WeightedMeasurement:
+    """A weighted score, its own parts and weights beside it (`strata`), and whether it changed; `comparison` None without `compare`."""
+
+    total: Weighted
+    comparison: Comparison | None
+
+
+def measure_weighted(
+    metric: str,
+    slice_: Slice,
+    by: str,
+    weights: Mapping[str, float],
+    *,
+    compare: tuple[date, date] | None = None,
+    statistic: Statistic = "value",
+    minimum: int = MINIMUM_N,
+    catalogue: Catalogue | None = None,
+) -> WeightedMeasurement:
+    """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
+
+    `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
+    `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
+    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    """
+    if by not in WEIGHED_BY:
+        raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
+    catalogue = catalogue or Catalogue.load()
+    check(metric, slice_, by, catalogue)
+    windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
+    if compare is None:
+        return WeightedMeasurement(total, None)
+    now, before = sides
+    found = compare_weighted(metric, points, now, before, weights, statistic=statistic, minimum=minimum)
+    return WeightedMeasurement(total, found)
+
+
+def weights_of(
+    by: str, organisation: Organisation, touchpoints: Iterable[Touchpoint], metric: str, points: int = 0
+) -> dict[str, float]:
+    """The organisation's weights, by slug or by segment. `touchpoints` with their instruments.
+
+    Of touchpoints, those that are active and meant to measure the metric on this scale: by their instrument, and every one for ttr.
+    So the weight of one that should have answers and has none is missed, and one that asks something else is not.
+    """
+    if by == "segment":
+        return dict(organisation.segment_weights)
+    return {
+        row.slug: row.weight
+        for row in touchpoints
+        if row.active
+        and (
+            metric == "ttr"
+            or (row.instrument is not None and (row.instrument.metric, row.instrument.points) == (metric, points))
+        )
+    }
+
+
+def _strata(metric: str, asked: _Asked) -> tuple[int, list[dict[str, Counts]]]:
+    """The points of the scale, and for each window what each group holds."""
+    sides: list[dict[str, Counts]] = [{} for _window in asked.windows]
+    if metric == "ttr":
+        durations: dict[tuple[int, str], _Durations] = {}
+        for one in _duration_rows("resolved", asked):
+            durations.setdefault((one.window, one.group), _Durations()).add(one)
+        for (window, group), held in durations.items():
+            sides[window][group] = Counts(held.buckets, sum_s=held.sum_s)
+        return 0, sides
+    wanted = asked.questions_of(metric)
+    rows = _score_rows(wanted, asked)
+    scale = _only_scale(metric, rows, asked)
+    histograms: dict[tuple[int, str], list[int]] = {}
+    for row in rows:
+        if wanted[row.question] is scale:
+            _add(histograms.setdefault((row.window, row.group), [0] * scale.points), row.histogram(scale))
+    for (window, group), histogram in histograms.items():
+        sides[window][group] = Counts(dict(zip(scale.scores, histogram, strict=True)))
+    return scale.points, sides
+
+
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
 
@@ -377,11 +481,7 @@ class _ScoreRow:
 
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
-    wanted = {
-        pk: scale
-        for pk, scale in asked.catalogue.questions.items()
-        if scale.metric == metric and asked.slice.scale in (None, scale.points)
-    }
+    wanted = asked.questions_of(metric)
     rows = _score_rows(wanted, asked.whole())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points

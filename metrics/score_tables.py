@@ -13,8 +13,9 @@ from metrics import pages
 from metrics.formulas import Estimate
 from metrics.pages import DASH, Column, Place, band_title
 from metrics.queries import MatrixRow, Measured
-from metrics.significance import LOWER_IS_BETTER, Comparison, Counts, compare, holm
+from metrics.significance import LOWER_IS_BETTER, Comparison, holm
 from metrics.slices import Interval
+from metrics.strata import Weighted
 from metrics.tables import Cell, Line, Row, Table
 from metrics.tables import Column as Head
 from surveys.scales import scale_for
@@ -75,7 +76,7 @@ def matrix_table(
             if row is None:
                 continue
             now, before = pages.of(row.now), pages.of(row.before)
-            is_told = min(now.n, before.n) >= pages.MIN_N and now.value is not None and before.value is not None
+            is_told = pages.is_enough(min(now.n, before.n)) and now.value is not None and before.value is not None
             change = (now.value or 0) - (before.value or 0) if is_told else None
             cells = [
                 Cell(place.journey), Cell(place.name), Cell(place.channel), Cell(pages.title(column)),
@@ -106,8 +107,29 @@ def trends_table(
     return Table("trends", _("Over time"), heads, rows, units())
 
 
+def weights_table(head: str, parts: Sequence[tuple[Column, Weighted]], names: Mapping[str, str]) -> Table:
+    """What each weighted score is made of: the weights that were given, the share that each has in it, its own value and n."""
+    left_out = {"": "", "too_few": _("too few answers"), "no_weight": _("no weight given")}
+    heads = [
+        Head(_("Metric"), "text"), Head(head, "text"), Head(_("Weight")), Head(_("Share of the score")), Head(_("Value")),
+        Head("n"), Head(_("Left out"), "text"),
+    ]  # fmt: skip
+    rows = []
+    for column, weighted in parts:
+        for one in weighted.strata:
+            told = one.value if pages.is_enough(one.n) else None
+            rows.append(
+                Row([
+                    Cell(pages.title(column)), Cell(names.get(one.key, one.key)), Cell(f"{one.weight:g}", one.weight),
+                    Cell(f"{rounded(100 * one.share)}%", 100 * one.share), _number(column, told), count_cell(one.n),
+                    Cell(left_out[one.left_out]),
+                ])
+            )  # fmt: skip
+    return Table("weights", _("Weights used"), heads, rows, units())
+
+
 def longest_of(estimates: Sequence[Estimate]) -> float:
-    return max((now.high or now.value or 0 for now in estimates if now.n >= pages.MIN_N), default=0)
+    return max((now.high or now.value or 0 for now in estimates if pages.is_enough(now.n)), default=0)
 
 
 # --- A touchpoint -----------------------------------------------------------------------------------------------------
@@ -163,10 +185,10 @@ def bands_table(series: Sequence[tuple[date, Measured]], interval: Interval) -> 
     rows = []
     for start, measured in series:
         cells = [
-            _share(measured.breakdown[band], measured.n) if measured.n >= pages.MIN_N else Cell(DASH, state="nothing")
+            _share(measured.breakdown[band], measured.n) if pages.is_enough(measured.n) else Cell(DASH, state="nothing")
             for band in bands
         ]
-        few = _("too few") if 0 < measured.n < pages.MIN_N else ""
+        few = _("too few") if measured.n and not pages.is_enough(measured.n) else ""
         rows.append(
             Row([Cell(pages.period_label(start, interval)), *cells, Cell(f"{measured.n:,}", measured.n, note=few)])
         )
@@ -187,14 +209,14 @@ class Part:
     measured: Measured
 
 
-def parts_table(key: str, title: str, head: str, parts: Sequence[Part], minimum: int, note: str = "") -> Table:
+def parts_table(key: str, title: str, head: str, parts: Sequence[Part], note: str = "") -> Table:
     """Each group beside all others together, most answers first; whether it differs is judged for all rows together (Holm).
 
     A group is held against the rest and not against the whole, which holds the group itself.
     """
     ordered = sorted(parts, key=lambda part: (-part.measured.n, part.name))
     column = (ordered[0].measured.metric, ordered[0].measured.points)
-    found = [_against_rest(place, ordered, minimum) for place in range(len(ordered))]
+    found = [_against_rest(place, ordered) for place in range(len(ordered))]
     told = [place for place, one in enumerate(found) if one.p is not None]
     ps = [found[place].p or 0.0 for place in told]
     # Two groups are each other's rest: that is one question, asked twice.
@@ -226,21 +248,15 @@ def parts_table(key: str, title: str, head: str, parts: Sequence[Part], minimum:
     return Table(key, title, heads, rows, notes=notes)
 
 
-def _against_rest(place: int, parts: Sequence[Part], minimum: int) -> Comparison:
+def _against_rest(place: int, parts: Sequence[Part]) -> Comparison:
     own = parts[place].measured
     rest: dict[int, int] = {}
     for other, part in enumerate(parts):
         if other != place:
             for score, count in part.measured.distribution.items():
                 rest[score] = rest.get(score, 0) + count
-    return compare(
-        own.metric,
-        own.points,
-        Counts(own.distribution),
-        Counts(rest),
-        statistic="median" if own.metric == "ttr" else "value",
-        minimum=minimum,
-    )
+    column = (own.metric, own.points)
+    return pages.compared(column, pages.of(own), pages.estimate(column, rest))
 
 
 def _difference(column: Column, found: Comparison) -> Cell:
@@ -258,8 +274,8 @@ def _word(column: Column, found: Comparison, sure: bool | None) -> Cell:
     return Cell(_("better than the rest"), tone="good") if better else Cell(_("worse than the rest"), tone="bad")
 
 
-def change_word(metric: str, found: Comparison, sure: bool) -> str:
+def change_word(metric: str, told: Comparison) -> str:
     """Of a change that was tested: better, worse, or neither."""
-    if not sure or not found.difference:
+    if not told.significant:
         return _("no significant change")
-    return _("better") if (found.difference < 0) == (metric in LOWER_IS_BETTER) else _("worse")
+    return _("better") if (told.verdict == "lower") == (metric in LOWER_IS_BETTER) else _("worse")

@@ -22,16 +22,31 @@ from redis import RedisError
 from metrics import attention, charts, pages, score_tables
 from metrics.attention import HALF_DAYS, Change, Halves, Item
 from metrics.filters import carried_query
+from metrics.formulas import Estimate
 from metrics.frame import list_url, may_view, row_url
 from metrics.funnel import Asked, Sent, measure_halves
+from metrics.limits import limits
 from metrics.pages import Column, Figure, Place
 from metrics.periods import Period
-from metrics.queries import MatrixRow, Measured, Scores, Tickets, measure_open, measure_scores, measure_tickets
+from metrics.queries import (
+    WEIGHED_BY,
+    MatrixRow,
+    Measured,
+    Scores,
+    Tickets,
+    measure_open,
+    measure_scores,
+    measure_tickets,
+    weights_of,
+)
 from metrics.reports import Page, Report, Request
+from metrics.significance import Comparison, Counts, Statistic
 from metrics.slices import OF_CELLS, Interval
+from metrics.strata import Weighted, compare_weighted, weigh
 from metrics.unsurveyed import Asking, measure_asking
 from metrics.views import answers
-from surveys.models import Response, Touchpoint
+from surveys.models import Organisation, Response, Touchpoint
+from surveys.words import rounded
 
 NEWEST = 8
 EACH = 5  # so many of one kind, before all others are folded away
@@ -42,22 +57,23 @@ KEPT_S = (
 
 
 def make(request: Request) -> Report:
-    """/admin/."""
+    """/admin/. `?weights=` says what counts by a weight of its own, where answers are not simply pooled."""
     frame, filters, http = request.frame, request.filters, request.http
     slice_, catalogue = filters.slice(), frame.catalogue
-    finest = _finest(filters.period)
-    scores = measure_scores(slice_, filters.before, finest, catalogue=catalogue)
+    finest, by = _finest(filters.period), _weighed_by(request)
+    dimensions = ("segment",) if by == "segment" else ()
+    scores = measure_scores(slice_, filters.before, finest, dimensions, catalogue=catalogue)
     held, tickets = {}, None
     if not slice_.modes:  # a ticket has none
         held = measure_open(slice_, catalogue=catalogue)
         waiting = {slug: one.count for slug, one in held.items()}
-        tickets = measure_tickets(slice_, filters.before, finest, waiting=waiting, catalogue=catalogue)
+        tickets = measure_tickets(slice_, filters.before, finest, dimensions, waiting=waiting, catalogue=catalogue)
     rows = [*scores.rows, *(tickets.rows if tickets else ())]
     places = _places(request, rows)
-    changes = attention.compared(rows, frame.organisation.min_n)
-    matrix = pages.matrix(rows, places)
-    cards = _cards(request, rows, scores, tickets)
-    items = attention.ordered(_items(request, rows, places, changes, held))
+    changes = {(one.row.touchpoint, (one.row.metric, one.row.points)): one for one in attention.compared(rows)}
+    matrix = pages.matrix(rows, places, {key: one.told for key, one in changes.items()})
+    cards = _cards(request, by, rows, places, scores, tickets)
+    items = attention.ordered(_items(request, rows, places, list(changes.values()), held))
     shown, folded = attention.first_of_each(items, EACH)
     pairs = [(card.column, card.series) for card in cards]
     context: dict[str, Any] = {
@@ -65,7 +81,10 @@ def make(request: Request) -> Report:
         "pooled_from": len({row.touchpoint for row in rows if row.metric != "ttr" and row.now.n}),
         "attention": shown,
         "attention_folded": folded,
-        "looked_at": attention.looked_at(changes, _targets(rows, places)),
+        "looked_at": attention.looked_at(list(changes.values()), _targets(rows, places)),
+        "weighed_by": by,
+        "weight_tabs": _weight_tabs(request, by),
+        "weights_url": _weights_url(http, by),
         "matrix": matrix,
         "touchpoint_query": carried_query(http),
         "newest": answers.show(http, answers.narrowed(request)[:NEWEST], frame),
@@ -73,16 +92,16 @@ def make(request: Request) -> Report:
         "new_touchpoint_url": _add_url(http),
         "has_touchpoints": bool(frame.touchpoints),
     }
-    words = {
-        (one.row.touchpoint, (one.row.metric, one.row.points)): score_tables.change_word(
-            one.row.metric, one.found, one.is_sure
-        )
-        for one in changes
-    }
+    words = {key: score_tables.change_word(one.row.metric, one.told) for key, one in changes.items()}
     tables = [
         score_tables.matrix_table(rows, places, words),
         score_tables.trends_table(pairs, {card.column: card.interval for card in cards}),
     ]
+    if by:
+        names = {place.slug: place.name for place in places} if by == "touchpoint" else {"": _("(none)")}
+        head = _("Touchpoint") if by == "touchpoint" else _("Segment")
+        weighted = [(card.column, card.weighted) for card in cards if card.weighted is not None]
+        tables.append(score_tables.weights_table(head, weighted, names))
     return Report(_("Overview"), tables, context)
 
 
@@ -113,6 +132,14 @@ class Card:
     series: Sequence[tuple[Any, Measured]]
     interval: Interval
     spark: charts.Spark | None
+    weighted: Weighted | None = None
+
+    @property
+    def missing(self) -> str:
+        """Why a weighted score is not told, or which part of it is not in it; "" where it is whole."""
+        if self.weighted is None or not self.weighted.missing:
+            return ""
+        return _("%(share)s of the weight has too few answers.") % {"share": f"{rounded(100 * self.weighted.missing)}%"}
 
 
 def _finest(period: Period) -> Interval:
@@ -120,29 +147,102 @@ def _finest(period: Period) -> Interval:
     return "day" if period.days <= 100 else "month"
 
 
-def _cards(request: Request, rows: Sequence[MatrixRow], scores: Scores, tickets: Tickets | None) -> list[Card]:
-    cards = []
+def _cards(
+    request: Request,
+    by: str,
+    rows: Sequence[MatrixRow],
+    places: Sequence[Place],
+    scores: Scores,
+    tickets: Tickets | None,
+) -> list[Card]:
+    """Each metric that there is anything of, now or before. Their changes are judged together, as they are seen together."""
     period = request.filters.period
+    found: list[tuple[Column, Estimate, Comparison | None, Weighted | None]] = []
     for column in pages.COLUMNS:
         own = [row for row in rows if (row.metric, row.points) == column]
         now, before = pages.pooled(column, [row.now for row in own]), pages.pooled(column, [row.before for row in own])
         if not now.n and not before.n:
             continue
-        interval = period.interval(now.n)
+        if not by:
+            found.append((column, now, pages.compared(column, now, before) if before.n else None, None))
+            continue
+        weighted, change = _weigh(request, by, column, own, places, scores, tickets)
+        found.append((column, Estimate(weighted.value, weighted.low, weighted.high, weighted.n), change, weighted))
+    cards = []
+    told = attention.told_together([change for _column, _now, change, _weighted in found])
+    for (column, estimate, _change, of_weights), change in zip(found, told, strict=True):
+        interval = period.interval(sum(row.now.n for row in rows if (row.metric, row.points) == column))
         if _finest(period) == "month" and interval in ("day", "week"):
             interval = "month"
         series = scores.series(column, interval) if column[1] else tickets.series(interval) if tickets else []
         cards.append(
             Card(
                 column,
-                pages.figure(column, now, before, {}, now.high or 0),
+                pages.figure(column, estimate, change, {}, estimate.high or 0),
                 pages.meaning(column),
                 series,
                 interval,
                 charts.spark(column, series, interval),
+                of_weights,
             )
         )
     return cards
+
+
+# --- Weights ----------------------------------------------------------------------------------------------------------
+
+
+def _weighed_by(request: Request) -> str:
+    """As `?weights=` names it; "" for pooled answers."""
+    asked = request.http.GET.get("weights", "")
+    return asked if asked in WEIGHED_BY else ""
+
+
+def _weight_tabs(request: Request, current: str) -> list[dict[str, Any]]:
+    titles = {"": _("Pooled answers"), "touchpoint": _("Touchpoints weighted"), "segment": _("Segments weighted")}
+    if not request.frame.segments:
+        del titles["segment"]
+    return [
+        {"title": title, "query": request.query_with(weights=key), "current": key == current}
+        for key, title in titles.items()
+    ]
+
+
+def _weights_url(http: HttpRequest, by: str) -> str:
+    """Where weights are set; "" for who may not."""
+    model = Touchpoint if by == "touchpoint" else Organisation
+    return list_url(model) if by and may_view(http, model) else ""
+
+
+def _weigh(
+    request: Request,
+    by: str,
+    column: Column,
+    own: Sequence[MatrixRow],
+    places: Sequence[Place],
+    scores: Scores,
+    tickets: Tickets | None,
+) -> tuple[Weighted, Comparison | None]:
+    """One metric of the page's touchpoints or segments, each counted by its weight; and whether it changed."""
+    metric, points = column
+    frame = request.frame
+    sides: list[dict[str, Counts]] = []
+    for window in range(2 if request.filters.before else 1):
+        if by == "touchpoint":
+            parts = [(row.touchpoint, row.before if window else row.now) for row in own]
+        elif points:
+            parts = [*scores.groups(column, by, window)]
+        else:
+            parts = [*tickets.groups(by, window)] if tickets else []
+        sides.append({key: Counts(part.distribution) for key, part in parts if part is not None and part.n})
+    touchpoints = [frame.touchpoints[place.slug] for place in places if place.slug]
+    weights = weights_of(by, frame.organisation, touchpoints, metric, points)
+    statistic: Statistic = "value" if points else "median"
+    minimum = limits().minimum_n
+    total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
+    if len(sides) == 1:
+        return total, None
+    return total, compare_weighted(metric, points, sides[0], sides[1], weights, statistic=statistic, minimum=minimum)
 
 
 # --- What needs attention ---------------------------------------------------------------------------------------------
@@ -161,7 +261,6 @@ def _items(
     held: Mapping[str, Any],
 ) -> list[Item]:
     frame, http, now = request.frame, request.http, request.now
-    minimum = frame.organisation.min_n
     known = {place.slug: place for place in places}
     active = {slug: frame.touchpoints[slug] for slug, place in known.items() if slug and place.active}
     asking = measure_asking(list(active.values()))
@@ -184,11 +283,11 @@ def _items(
 
     by_slug = {slug: asking[one.pk] for slug, one in active.items()}
     return [
-        *attention.below_target(rows, known, link, minimum),
+        *attention.below_target(rows, known, link),
         *attention.drops(changes, known, link),
         *attention.long_open(held, known, link, now),
         *attention.unsurveyed(by_slug, known, settings, now),
-        *(attention.fewer_respond(halves, known, funnel, minimum) if halves else ()),
+        *(attention.fewer_respond(halves, known, funnel) if halves else ()),
         *attention.waits([(one.title, one.count, one.url) for one in frame.waiting]),
     ]
 
@@ -233,4 +332,4 @@ def _kept(key: str, asked: Asked, middle: datetime) -> dict[int, tuple[Sent, Sen
     return found
 
 
-PAGE = Page("overview", "", "staff/overview.html", make)
+PAGE = Page("overview", "", "staff/overview.html", make, kept=("weights",))

@@ -54,7 +54,7 @@ def make(request: Request) -> Report:
     context: dict[str, Any] = {
         "touchpoint": touchpoint,
         "place": place_of(touchpoint),
-        "figures": [_figure(row, touchpoint) for row in found.rows.values()],
+        "figures": _figures(found, touchpoint),
         "overview_query": carried_query(http),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
         "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
@@ -90,6 +90,7 @@ class Found:
     column: Column | None
     scores: Scores
     tickets: Tickets | None
+    changes: Mapping[Column, attention.Change]  # judged together
 
     def series(self, interval: Interval) -> list[tuple[date, Measured]]:
         if self.column is None:
@@ -123,19 +124,24 @@ def _measure(request: Request) -> Found:
         now=request.now if closely else None,
         catalogue=catalogue,
     )
-    rows |= {(row.metric, row.points): row for row in tickets.rows if row.now.n}
+    rows |= {(row.metric, row.points): row for row in tickets.rows if row.now.n or row.now.extra["open"]}
     return _found(request, rows, scores, tickets)
 
 
 def _found(request: Request, rows: dict[Column, MatrixRow], scores: Scores, tickets: Tickets | None) -> Found:
     ordered = {column: rows[column] for column in pages.COLUMNS if column in rows}
     column = asked_column(request, list(ordered)) if ordered else None
-    return Found(ordered, column, scores, tickets)
+    changes = {(one.row.metric, one.row.points): one for one in attention.compared(list(ordered.values()))}
+    return Found(ordered, column, scores, tickets, changes)
 
 
-def _figure(row: MatrixRow, touchpoint: Touchpoint) -> pages.Figure:
-    now = pages.of(row.now)
-    return pages.figure((row.metric, row.points), now, pages.of(row.before), touchpoint.targets, now.high or 0)
+def _figures(found: Found, touchpoint: Touchpoint) -> list[pages.Figure]:
+    figures = []
+    for column, row in found.rows.items():
+        now, change = pages.of(row.now), found.changes.get(column)
+        told = change.told if change else None
+        figures.append(pages.figure(column, now, told, touchpoint.targets, now.high or 0))
+    return figures
 
 
 # --- What is shown of it ----------------------------------------------------------------------------------------------
@@ -148,11 +154,11 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     total = found.rows[column].now if column[1] or not found.tickets else found.tickets.total
     interval = trend_interval(request, total.n)
     series = found.series(interval)
-    has_scores = total.points > 0 and total.n >= pages.MIN_N
+    has_scores = total.points > 0 and pages.is_enough(total.n)
     distribution = pages.distribution(total) if has_scores else []
     parts = _parts_tables(request, touchpoint, found)
     tables = [
-        _figures_table(request, touchpoint, found),
+        _figures_table(touchpoint, found),
         score_tables.series_table(column, series, interval),
         *([score_tables.distribution_table(total), score_tables.bands_table(series, interval)] if has_scores else []),
         *parts,
@@ -182,12 +188,8 @@ def _oldest(request: Request, found: Found) -> list[pages.Fact]:
     return [pages.Fact(_("Oldest open ticket"), pages.value_text("ttr", max(0.0, age)))]
 
 
-def _figures_table(request: Request, touchpoint: Touchpoint, found: Found) -> Table:
-    minimum = request.frame.organisation.min_n
-    changes = {
-        (one.row.metric, one.row.points): score_tables.change_word(one.row.metric, one.found, one.is_sure)
-        for one in attention.compared(list(found.rows.values()), minimum)
-    }
+def _figures_table(touchpoint: Touchpoint, found: Found) -> Table:
+    changes = {column: score_tables.change_word(column[0], one.told) for column, one in found.changes.items()}
     pairs = [(column, pages.of(row.now), pages.of(row.before)) for column, row in found.rows.items()]
     return score_tables.figures_table(pairs, touchpoint.targets, changes)
 
@@ -206,8 +208,7 @@ def _parts_tables(request: Request, touchpoint: Touchpoint, found: Found) -> lis
             for key, part in found.groups(dimension)
         ]
         if len(parts) > 1:
-            table = score_tables.parts_table(f"by-{dimension}", title, head, parts, request.frame.organisation.min_n)
-            tables.append(table)
+            tables.append(score_tables.parts_table(f"by-{dimension}", title, head, parts))
     if found.column and found.column[1] and request.http.GET.get("by", "") == LANGUAGE:
         tables += _by_language(request, touchpoint, found.column)
     return tables
@@ -231,8 +232,7 @@ def _by_language(request: Request, touchpoint: Touchpoint, column: Column) -> li
     note = _("Counted answer by answer: no sum is kept by language.")
     if first > period.first:
         note = _("Counted answer by answer, so only the last %(days)d days of the period.") % {"days": MAX_DAYS}
-    minimum = request.frame.organisation.min_n
-    return [score_tables.parts_table("by-language", _("By language"), _("Language"), parts, minimum, note)]
+    return [score_tables.parts_table("by-language", _("By language"), _("Language"), parts, note)]
 
 
 # --- Who is asked -----------------------------------------------------------------------------------------------------

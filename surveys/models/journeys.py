@@ -37,6 +37,16 @@ def validate_texts(texts: Any) -> None:
         raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
 
 
+RETENTION_DAYS = 30  # less, and people would be forgotten while their links still work
+
+
+def validate_retention(seconds: int) -> None:
+    if 0 < seconds < RETENTION_DAYS * DAY_S:
+        raise ValidationError(
+            _("Personal data is kept for at least %(days)d days, or for ever: 0s."), params={"days": RETENTION_DAYS}
+        )
+
+
 class Channel(models.TextChoices):
     """Where an interaction happened."""
 
@@ -158,6 +168,10 @@ class Organisation(Named):
     # {"gold": 2.5}: how much each segment counts where scores are weighted by segment.
     segment_weights = models.JSONField(
         _("weights of segments"), default=dict, db_default=models.Value({}, models.JSONField()), blank=True
+    )
+    # How long personal data is kept; 0 until it is erased by hand.
+    retention_s = models.PositiveIntegerField(
+        _("personal data is kept for (s)"), default=0, db_default=0, validators=[validate_retention]
     )
     is_demo = models.BooleanField(default=False, editable=False)
 

@@ -134,7 +134,7 @@ def _drop_indexes(cursor: Any) -> list[str]:
 
 
 def _fill_cells(cursor: Any) -> None:
-    """Cells by the roll-up's own SQL, a month at a time; each is new, so nothing is there to add to."""
+    """Cells by the roll-up's own SQL, scores a month at a time; each is new, so nothing is there to add to."""
     from metrics.rollup import DURATION_KIND, SCORE_KIND
 
     cursor.execute("SET work_mem = '256MB'")
@@ -142,13 +142,16 @@ def _fill_cells(cursor: Any) -> None:
         "SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 AS delta FROM surveys_response "
         "JOIN bench_places USING (touchpoint_id) WHERE day >= %s AND day < %s"
     )
-    for kind, rows, times in ((SCORE_KIND, scores, 1), (DURATION_KIND, DURATION_KIND.raw_rows(between=True), 2)):
+    durations = DURATION_KIND.raw_rows(between=True)
+    months = _months(cursor)
+    whole = [months[0][0], months[-1][1]]
+    for kind, rows, spans in ((SCORE_KIND, scores, months), (DURATION_KIND, durations, [whole])):
         columns = ", ".join(("grain", *kind.key, *kind.counters))
-        for month in _months(cursor):
+        for span in spans:
             cursor.execute(
                 f"WITH raw AS ({rows}), fine AS MATERIALIZED ({kind.fine('raw')}) "
                 f"INSERT INTO {kind.cell} ({columns}) {kind.spread('fine')}",
-                month * times,
+                span * len(kind.raw),
             )
     cursor.execute("RESET work_mem")
 

@@ -15,8 +15,9 @@ COLUMNS: Mapping[str, str] = {
     "mode": "mode",
     "segment": "segment",
     "location": "location",
+    "bucket": "bucket",
 }
-NOT_KEPT: Mapping[str, int | str] = {"touchpoint_id": 0, "mode": "", "segment": "", "location": ""}
+NOT_KEPT: Mapping[str, int | str] = {"touchpoint_id": 0, "mode": "", "segment": "", "location": "", "bucket": -1}
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,12 @@ SCORE_CUTS: Sequence[Cut] = (
     _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),
     _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "mode", "segment", "location"),
 )
-# A duration's bucket is in its key, so that few tickets of one touchpoint share a cell: here the touchpoint is what is dropped.
+# One row per bucket is small where a cell holds a ticket or two. Elsewhere all of a cell's buckets are in its `histogram`.
 DURATION_CUTS: Sequence[Cut] = (
-    _cut(Grain.DAY_ALL, Grain.MONTH_ALL),
-    _cut(Grain.DAY_ALL_SEGMENT, Grain.MONTH_ALL_SEGMENT, "segment"),
-    _cut(Grain.DAY_ALL_LOCATION, Grain.MONTH_ALL_LOCATION, "location"),
     _cut(Grain.DAY_TOTAL, Grain.MONTH_TOTAL, "touchpoint"),
-    _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "segment", "location"),
+    _cut(Grain.DAY_SEGMENT, Grain.MONTH_SEGMENT, "touchpoint", "segment"),
+    _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),
+    _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "segment", "location", "bucket"),
 )
 
 

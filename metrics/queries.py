@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
@@ -571,7 +571,7 @@ class _DurationRow:
     window: int
     period: date | None
     group: str
-    buckets: Sequence[int]  # one may stand here twice
+    buckets: Sequence[int]
     counts: Sequence[int]
     sum_s: int
     reopened: int
@@ -684,26 +684,21 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period and group, with their buckets as two lists of one length."""
+    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
     return _duration_parts([(basis, asked)])[0]
 
 
 def _duration_parts(parts: Sequence[tuple[str, _Asked]]) -> list[list[_DurationRow]]:
     """The same of several questions, each with its basis, in one query."""
-    sums, names = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint", ["n", "sum_s", "reopened"]
+    names = ["sum_s", "reopened", "histogram"]
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
     cells, params = _select_parts(
-        _duration_cell, DURATION_CUTS, "bucket", sums, names,
+        _duration_cell, DURATION_CUTS, "NULL::int", sums, names,
         [(_Where().equal("basis", basis), asked) for basis, asked in parts],
     )  # fmt: skip
-    # A touchpoint has hundreds of buckets: as lists they cross over in a tenth of the time that as many rows take.
-    rows = _fetch(
-        "SELECT part, at, period, key, array_agg(head), array_agg(n), sum(sum_s)::bigint, sum(reopened)::bigint "
-        f"FROM ({cells}) AS cells GROUP BY 1, 2, 3, 4",
-        params,
-    )
     found: list[list[_DurationRow]] = [[] for _part in parts]
-    for part, window, period, key, *held in rows:
-        found[part].append(_DurationRow(window, period, parts[part][1].key(key), *held))
+    for part, window, period, key, _none, sum_s, reopened, histogram in _fetch(cells, params):
+        found[part].append(_DurationRow(window, period, parts[part][1].key(key), *unpack(histogram), sum_s, reopened))
     return found
 
 
@@ -782,7 +777,7 @@ def _select_cells(
         where = _Where().dimensions(window, asked.catalogue)
         if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
             # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
-            for column, value in cut.dropped(cuts[-1].keeps).items():
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
                 where.equal(column, value)
         for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)

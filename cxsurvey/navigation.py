@@ -40,6 +40,8 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
     "title": _("Why?"),
@@ -54,6 +56,8 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
             RESPONSE,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),

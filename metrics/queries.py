@@ -28,12 +28,12 @@ from metrics.slices import (
     spans,
     starts,
 )
-from surveys.models import Ticket
+from surveys.models import Mode, Ticket
 from surveys.scales import SCALES, Scale
 
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "Catalogue", "Interval", "MatrixRow", "Measured", "Measurement",
-    "Slice", "UnusableSlice", "measure", "measure_matrix", "measure_trend",
+    "ModeRow", "Slice", "UnusableSlice", "measure", "measure_matrix", "measure_modes", "measure_trend",
 ]  # fmt: skip
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
@@ -169,6 +169,33 @@ def measure_matrix(
             ]
             rows.append(MatrixRow(touchpoint, scale.metric, scale.points, pair[0], pair[1] if compare else None))
     return rows if slice_.modes else rows + _ttr_matrix(asked, now)  # a ticket has no mode
+
+
+@dataclass(frozen=True)
+class ModeRow:
+    """One touchpoint × mode × metric (CSAT per scale)."""
+
+    touchpoint: str
+    mode: str
+    now: Measured
+
+
+def measure_modes(slice_: Slice, *, catalogue: Catalogue | None = None) -> list[ModeRow]:
+    """Every touchpoint × mode × metric of answers that holds anything, in one query; tickets have no mode."""
+    catalogue = catalogue or Catalogue.load()
+    check("nps", replace(slice_, scale=None), None, catalogue)
+    modes = sorted(slice_.modes) or list(Mode.values)
+    asked = _Asked([replace(slice_, modes=frozenset([mode])) for mode in modes], catalogue, group_by="touchpoint")
+    counts: dict[tuple[str, int, str, int], list[int]] = {}
+    for row in _score_rows(catalogue.questions, asked):
+        scale = catalogue.questions[row.question]
+        key = (row.group, row.window, scale.metric, scale.points)
+        _add(counts.setdefault(key, [0] * scale.points), row.histogram(scale))
+    return [
+        ModeRow(touchpoint, modes[at], _measured_scores(SCALES[metric, points], histogram))
+        for (touchpoint, at, metric, points), histogram in sorted(counts.items())
+        if any(histogram)
+    ]
 
 
 def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:

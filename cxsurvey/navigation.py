@@ -42,6 +42,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
 JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
 CHANNELS = _measuring(_("Channels"), "hub", "channels")
+QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
     "title": _("Why?"),
@@ -59,6 +60,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             JOURNEYS,
             CHANNELS,
             RESPONSE,
+            QUALITY,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),

@@ -35,6 +35,16 @@ def validate_texts(texts: Any) -> None:
         raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
 
 
+RETENTION_DAYS = 30  # less, and people would be forgotten while their links still work
+
+
+def validate_retention(seconds: int) -> None:
+    if 0 < seconds < RETENTION_DAYS * DAY_S:
+        raise ValidationError(
+            _("Personal data is kept for at least %(days)d days, or for ever: 0s."), params={"days": RETENTION_DAYS}
+        )
+
+
 class Channel(models.TextChoices):
     """Where an interaction happened."""
 
@@ -144,6 +154,10 @@ class Organisation(Named):
     )
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
     preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
+    # How long personal data is kept; 0 until it is erased by hand.
+    retention_s = models.PositiveIntegerField(
+        _("personal data is kept for (s)"), default=0, db_default=0, validators=[validate_retention]
+    )
     is_demo = models.BooleanField(default=False, editable=False)
 
     class Meta:

@@ -62,7 +62,7 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.instruments import Display, Kind, Metric
-from surveys.models.journeys import DAY_S, Scheme, time_zone_names
+from surveys.models.journeys import DAY_S, RETENTION_DAYS, Scheme, time_zone_names
 from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
@@ -188,6 +188,7 @@ class _Import:
             "logo",
             "phrases",
             "sender",
+            "retention",
         )
         keys = place.keys(known)
         if keys is None:
@@ -205,6 +206,7 @@ class _Import:
         if "logo" in keys:
             values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
+        _read(keys, "retention", _retention, values, "retention_s")
         if "sender" in keys:
             values |= _sender(keys["sender"], first)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
@@ -853,6 +855,14 @@ def _address(place: Place) -> str | None:
             place.fail(f"“{value}” is not an email address.")
         return None
     return value
+
+
+def _retention(place: Place) -> int | None:
+    seconds = place.span()
+    if seconds is not None and 0 < seconds < RETENTION_DAYS * DAY_S:
+        place.fail(f"Personal data is kept for at least {RETENTION_DAYS}d, or for ever: 0s.")
+        return None
+    return seconds
 
 
 def _quiet_hours(place: Place) -> dict[str, str] | None:

@@ -481,7 +481,11 @@ def _moment_cell(journey: Journey, keys: Sequence[str]) -> Cell:
         return Cell(DASH)
     seen = [journey.by_key(key) for key in keys]
     value = comparing.index_text(seen[0].index.value or 0)
-    told = {"name": _(", ").join(one.place.name for one in seen), "value": value, "n": count_text(seen[0].index.n)}
+    told = {
+        "name": _(", ").join(one.place.name for one in seen),
+        "value": value,
+        "n": count_text(seen[0].index.n).replace(" ", "\N{NO-BREAK SPACE}"),
+    }
     return Cell(_("%(name)s, %(value)s (%(n)s)") % told)
 
 

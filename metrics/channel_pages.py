@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 from metrics import comparing, pages
 from metrics.comparing import SURE, Told
 from metrics.formulas import Estimate
-from metrics.pages import DASH, LOWER_IS_BETTER, Figure, count_text
+from metrics.pages import DASH, Figure, count_text
 from metrics.queries import Measured
-from metrics.significance import holm
+from metrics.significance import LOWER_IS_BETTER, holm
 from metrics.tables import Cell, Column, Row, Table
 
 
@@ -67,7 +67,6 @@ class Standing:
 
     column: pages.Column
     sides: Sequence[Side]
-    minimum: int
     ranked: Sequence[Side] = ()
     pairs: Sequence[Pair] = ()
     moves: Mapping[str, tuple[Told, float | None]] = field(default_factory=dict)
@@ -89,14 +88,14 @@ class Standing:
         return pages.figure(self.column, side.held, None, side.targets, self.longest)
 
 
-def stand(column: pages.Column, sides: Sequence[Side], minimum: int) -> Standing:
-    enough = [side for side in sides if side.n >= minimum and side.held.value is not None]
+def stand(column: pages.Column, sides: Sequence[Side]) -> Standing:
+    enough = [side for side in sides if pages.is_enough(side.n) and side.held.value is not None]
     sign = 1 if column[0] in LOWER_IS_BETTER else -1
     ranked = sorted(enough, key=lambda side: sign * (side.held.value or 0.0))
     told = [
         (one, other, found)
         for one, other in combinations(ranked, 2)
-        if (found := comparing.tell_apart(column, one.distribution, other.distribution, minimum)) is not None
+        if (found := comparing.tell_apart(column, one.distribution, other.distribution)) is not None
     ]
     corrected = iter(holm([found.p for _one, _other, found in told if found.p is not None]))
     pairs = [Pair(one, other, found, None if found.p is None else next(corrected)) for one, other, found in told]
@@ -104,11 +103,11 @@ def stand(column: pages.Column, sides: Sequence[Side], minimum: int) -> Standing
         (side.key, found)
         for side in sides
         if side.before is not None
-        and (found := comparing.tell_apart(column, side.distribution, side.before, minimum)) is not None
+        and (found := comparing.tell_apart(column, side.distribution, side.before)) is not None
     ]
     adjusted = iter(holm([found.p for _key, found in changes if found.p is not None]))
     moves = {key: (found, None if found.p is None else next(adjusted)) for key, found in changes}
-    return Standing(column, sides, minimum, ranked, pairs, moves)
+    return Standing(column, sides, ranked, pairs, moves)
 
 
 # --- The drawing ------------------------------------------------------------------------------------------------------
@@ -124,10 +123,7 @@ def axis(standing: Standing) -> list[str]:
 def drawing(standing: Standing) -> list[dict[str, Any]]:
     """One line per side, the best first, then those that hold too little."""
     rest = [side for side in standing.sides if side not in standing.ranked]
-    return [
-        {"name": side.name, "url": side.url, "figure": standing.figure(side), "low_n": comparing.n_note(side.n)}
-        for side in (*standing.ranked, *rest)
-    ]
+    return [{"name": side.name, "url": side.url, "figure": standing.figure(side)} for side in (*standing.ranked, *rest)]
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------

@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from metrics.formulas import Estimate
-from metrics.journey import p_of
-from metrics.pages import DASH, Column, Figure, change_text, count_text, estimate, too_few
-from metrics.significance import difference
+from metrics.pages import DASH, Column, Figure, change_text, compared, estimate, is_enough, marked_count, too_few
 from metrics.tables import Cell, Line
 from surveys.words import MINUS, rounded
 
 SURE = 0.05
 SMALL = 0.001  # a smaller p is told as such
-LOW_N = 30  # below it a value is shown, and called weak
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,12 @@ class Told:
     p: float | None
 
 
-def tell_apart(column: Column, now: Mapping[int, int], before: Mapping[int, int], minimum: int) -> Told | None:
-    """`now` less `before`, of counts per score or per bucket of duration; None where a side has fewer than `minimum`."""
-    sides = (estimate(column, now), estimate(column, before))
-    if min(side.n for side in sides) < minimum:
+def tell_apart(column: Column, now: Mapping[int, int], before: Mapping[int, int]) -> Told | None:
+    """`now` less `before`, of counts per score or per bucket of duration; None where a side has too few."""
+    found = compared(column, estimate(column, now), estimate(column, before))
+    if found.difference is None or found.verdict == "too_few":
         return None
-    change = difference(*sides)
-    return None if change is None else Told(change, p_of(change))
+    return Told(Estimate(found.difference, found.low, found.high, found.n_now + found.n_before), found.p)
 
 
 def corrected_text(p: float, pairs: int) -> str:
@@ -59,11 +55,6 @@ def _size(p: float) -> str:
 
 def p_cell(p: float | None) -> Cell:
     return Cell(DASH, state="nothing") if p is None else Cell(_size(p), p)
-
-
-def n_note(n: int) -> str:
-    """n, and that it is few where it is."""
-    return count_text(n) if n >= LOW_N else _("%(n)s, low n") % {"n": count_text(n)}
 
 
 def interval_text(low: str, high: str) -> str:
@@ -95,7 +86,7 @@ def figure_cell(figure: Figure, held: Estimate) -> Cell:
     line = figure.whisker
     drawn = None if line is None else Line(line.low, line.high, line.value, line.text, line.target)
     ends = None if held.low is None or held.high is None else (held.low, held.high)
-    return Cell(figure.text, held.value, ends, drawn, note=n_note(held.n))
+    return Cell(figure.text, held.value, ends, drawn, note=figure.n_text)
 
 
 # --- Points of an index -----------------------------------------------------------------------------------------------
@@ -128,10 +119,10 @@ def index_line(held: Estimate) -> Line | None:
     return Line(low, high, value, said)
 
 
-def index_cell(held: Estimate | None, minimum: int) -> Cell:
+def index_cell(held: Estimate | None) -> Cell:
     if held is None or held.value is None or held.n == 0:
         return Cell(DASH, state="nothing")
-    if held.n < minimum:
+    if not is_enough(held.n):
         return Cell(too_few(held.n), state="few")
     ends = None if held.low is None or held.high is None else (held.low, held.high)
-    return Cell(index_text(held.value), held.value, ends, index_line(held), note=n_note(held.n))
+    return Cell(index_text(held.value), held.value, ends, index_line(held), note=marked_count(held.n))

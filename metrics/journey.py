@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from metrics.formulas import Estimate, Z
+from metrics.formulas import Estimate
 from metrics.significance import difference, holm
+from surveys.planning import Z
 from surveys.scales import CES
 
 # Both ends of what a value can be, in the metric's own unit. A duration has no best and no worst, so it has no index.

@@ -14,6 +14,7 @@ from metrics import comparing, pages
 from metrics.comparing import SURE, Told
 from metrics.formulas import NOTHING, Estimate
 from metrics.journey import Shape, Stop, index_factor, index_of, shape
+from metrics.limits import limits
 from metrics.pages import DASH, Figure, Place, count_text, too_few
 from metrics.significance import holm
 from metrics.tables import Cell, Column, Line, Row, Table
@@ -138,7 +139,6 @@ class Journey:
 
     name: str
     stages: Sequence[StageSeen]
-    minimum: int
     shape: Shape = field(default_factory=Shape)
     corrected: Mapping[str, float] = field(default_factory=dict)
 
@@ -159,13 +159,14 @@ class Journey:
         return [mark for mark, held in found.items() if held]
 
 
-def look_at(name: str, stages: Sequence[StageSeen], minimum: int) -> Journey:
+def look_at(name: str, stages: Sequence[StageSeen]) -> Journey:
     """The journey with its shape, and the p of each change corrected for all that were compared."""
     seen = [one for stage in stages for one in stage.touchpoints]
     compared = [(one.place.slug, one.told.p) for one in seen if one.told and one.told.p is not None]
     adjusted = holm([p for _slug, p in compared])
     corrected = {slug: p for (slug, _p), p in zip(compared, adjusted, strict=True)}
-    return Journey(name, stages, minimum, shape([Stop(one.place.slug, one.index) for one in seen], minimum), corrected)
+    stops = [Stop(one.place.slug, one.index) for one in seen]
+    return Journey(name, stages, shape(stops, max(1, limits().minimum_n)), corrected)
 
 
 # --- The line ---------------------------------------------------------------------------------------------------------
@@ -266,7 +267,7 @@ def moments(journey: Journey) -> list[IndexFigure]:
 
 def _index_figure(title: str, held: Estimate, of: Sequence[tuple[str, str]] = (), about: str = "") -> IndexFigure:
     text = DASH if held.value is None else comparing.index_text(held.value)
-    return IndexFigure(title, "value", text, comparing.n_note(held.n), comparing.index_line(held), of, about)
+    return IndexFigure(title, "value", text, pages.marked_count(held.n), comparing.index_line(held), of, about)
 
 
 def sentences(journey: Journey) -> list[str]:
@@ -365,7 +366,7 @@ def stops_table(journey: Journey) -> Table:
                 Cell(stage.name or _("(none)")),
                 Cell(pages.title(seen.column) if seen.column else DASH),
                 Cell(value, seen.now.value if shown else None, state="value" if shown else "nothing"),
-                comparing.index_cell(seen.index, journey.minimum),
+                comparing.index_cell(seen.index),
                 _marks_cell(journey.marks(slug)),
                 change,
                 comparing.p_cell(p),
@@ -409,7 +410,7 @@ def values_table(journey: Journey) -> Table:
         (_("Valley–end value"), told.valley_end, _("(valley + end) ÷ 2")),
         (_("Plain mean of the indices"), told.mean, named(told.measured)),
     ]
-    rows = [Row([Cell(name), comparing.index_cell(held, 1), Cell(of)]) for name, held, of in lines]
+    rows = [Row([Cell(name), comparing.index_cell(held), Cell(of)]) for name, held, of in lines]
     about = _(
         "People remember an experience by its most intense moment and its end more than by its length (Kahneman and others, 1993; "
         "Fredrickson and Kahneman, 1993). There the peak is the most intense moment of one kind, good or bad; a journey has both, so "
@@ -469,8 +470,8 @@ def journeys_table(journeys: Sequence[tuple[Journey, str]]) -> Table:
             Cell(journey.name, query=url),
             Cell(of % counted, len(told.measured)),
             *(_moment_cell(journey, keys) for keys in (told.valley, told.peak, [told.end] if told.end else [])),
-            comparing.index_cell(told.peak_end, 1),
-            comparing.index_cell(told.mean, 1),
+            comparing.index_cell(told.peak_end),
+            comparing.index_cell(told.mean),
         ]))  # fmt: skip
     about = _("Of the touchpoints with enough answers, each by its index from 0 to 100. A journey’s own page says how.")
     return Table("journeys", _("Journeys beside each other"), columns, rows, about)

@@ -26,7 +26,7 @@ def make(request: Request) -> Report:
     asked = pages.column_of(request.http.GET.get("metric", ""))
     column = asked if asked in columns and asked is not None else columns[0]
     own = [row for row in rows if (row.metric, row.points) == column and row.touchpoint]
-    channels = channel_pages.stand(column, _channels(request, column, own), pages.MIN_N)
+    channels = channel_pages.stand(column, _channels(request, column, own))
     tables = [
         channel_pages.channels_table(channels),
         channel_pages.pairs_table(channels),
@@ -104,7 +104,7 @@ def _modes(request: Request, column: pages.Column, channels: Standing, rows: Seq
     ]  # fmt: skip
     counts = {key: channel_pages.pooled(parts) for key, parts in cells.items()}
     return [
-        channel_pages.modes_table(Standing(column, sides, pages.MIN_N)),
+        channel_pages.modes_table(Standing(column, sides)),
         channel_pages.cross_table(channels, counts, [(mode, names[mode]) for mode in present]),
     ]
 

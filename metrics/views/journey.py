@@ -134,7 +134,7 @@ def _look(request: Request, journeys: Sequence[Journey]) -> list[journey_pages.J
         shown = [one for one in stages if one.touchpoints or is_whole]
         looked.append(
             journey_pages.look_at(
-                journey.label, [*shown, *([StageSeen("", without)] if without else [])], pages.MIN_N
+                journey.label, [*shown, *([StageSeen("", without)] if without else [])]
             )
         )  # fmt: skip
     return looked
@@ -152,7 +152,7 @@ def _seen(
     now = pages.of(row.now if row else None)
     told = None
     if column and row and row.before:
-        told = comparing.tell_apart(column, row.now.distribution, row.before.distribution, pages.MIN_N)
+        told = comparing.tell_apart(column, row.now.distribution, row.before.distribution)
     ttr = held.get(("ttr", 0))
     return Seen(
         place,
@@ -181,7 +181,7 @@ def _column(request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column
 def _missing(
     request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column, MatrixRow], n: int, is_invited: bool
 ) -> Missing | None:
-    if n >= pages.MIN_N:
+    if pages.is_enough(n):
         return None
     if n:
         return journey_pages.too_few_answers(n)

@@ -157,7 +157,7 @@ def test_modes_add_up_to_the_matrix(shops):
 
 def test_equal_channels_have_a_gap_of_nothing():
     sides = [Side(key, key, ("csat", 5), {5: 30, 1: 30}) for key in ("a", "b")]
-    found = channel_pages.stand(("csat", 5), sides, 5)
+    found = channel_pages.stand(("csat", 5), sides)
     assert found.gap is not None
     assert (found.gap.told.change.value, found.gap.p_all) == (0, 1)
 
@@ -168,7 +168,7 @@ def test_a_target_is_met_or_missed_in_words():
         Side("b", "App", ("csat", 5), {5: 55, 1: 5}, targets={"csat": 80}),
         Side("c", "On-site", ("csat", 5), {5: 2}, targets={"csat": 80}),
     ]
-    found = channel_pages.stand(("csat", 5), sides, 5)
+    found = channel_pages.stand(("csat", 5), sides)
     told = [row.cells[-1].text for row in channel_pages.channels_table(found).rows]
     assert told == ["target 80% missed", "target 80% met", "80%"]
     assert "Below target: Website." in channel_pages.sentences(found)

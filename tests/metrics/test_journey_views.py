@@ -159,7 +159,7 @@ def test_times_stand_beside_and_in_no_index(buying):
         ticket(Touchpoint.objects.get(slug="shop"), opened, 7200)
     roll_up()
     held = lines_of(login(SCORES))
-    assert held["Shop"][10] == "2 h · n = 6"
+    assert held["Shop"][10] == "2 h · n = 6, low n"
     assert "Plain mean of the indices 65 n = 30" in text_of(login(SCORES).get(PATH))
 
 

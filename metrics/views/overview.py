@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from metrics import pages
 from metrics.filters import carried_query
-from metrics.frame import list_url, may_view
+from metrics.frame import may_view
 from metrics.queries import MatrixRow, measure_matrix, measure_trend
 from metrics.reports import Page, Report, Request
 from metrics.views import answers
@@ -34,7 +34,7 @@ def make(request: Request) -> Report:
         "touchpoint_query": carried_query(request.http),
         "waiting": frame.waiting,
         "newest": answers.show(request.http, answers.narrowed(request)[:NEWEST], frame),
-        "answers_url": list_url(Response) if may_view(request.http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(request.http) if may_view(request.http, Response) else "",
         "new_touchpoint_url": _add_url(request.http),
         "has_touchpoints": bool(frame.touchpoints),
     }

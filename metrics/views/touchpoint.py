@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from metrics import pages
 from metrics.filters import carried_query
-from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
+from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
 from metrics.queries import MatrixRow, Measured, measure, measure_matrix
 from metrics.reach import measure_reach, reach_interval
 from metrics.reports import NotThere, Page, Report, Request
@@ -41,7 +41,9 @@ def make(request: Request) -> Report:
         "figures": [_figure(found[column], touchpoint) for column in columns],
         "overview_query": carried_query(http),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
-        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http, touchpoint=touchpoint.slug)
+        if may_view(http, Response)
+        else "",
     }
     if columns:
         column = asked_column(request, columns)

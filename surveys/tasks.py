@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import calendar, deliver, expire, floor, index, invite, receipts, remind, reply, warn
+from surveys.flow import calendar, deliver, expire, floor, index, invite, receipts, remind, reply, retain, warn
 from surveys.seats import seat
 from surveys.shift import Shift
 
@@ -94,6 +94,15 @@ def index_responses() -> None:
         continue
     if shift.is_over():
         ring(index_responses)
+
+
+@shared_task(ignore_result=True)
+def forget_old_data() -> None:
+    """Strip personal data whose time is over. Safe to repeat: a mark moves in the transaction that strips."""
+    shift = Shift()
+    retain.retain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(forget_old_data)
 
 
 @shared_task(ignore_result=True)

@@ -21,6 +21,7 @@ from surveys.models.ledger import DurationLedger, ScoreLedger
 from surveys.models.messages import InboundText, SentMessage
 from surveys.models.pace import SendingPace
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
+from surveys.models.retention import RetentionMark
 from surveys.models.staff import StandardGroup
 from surveys.models.terms import ResponseTerms, TermsDue
 from surveys.models.tickets import Ticket
@@ -59,6 +60,7 @@ __all__ = [
     "Response",
     "ResponseChange",
     "ResponseTerms",
+    "RetentionMark",
     "Scope",
     "ScoreLedger",
     "Segment",

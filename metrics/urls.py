@@ -4,4 +4,5 @@ from metrics.views import invitations, overview, quality, responses, touchpoint
 
 PAGES = (overview.PAGE, touchpoint.PAGE, *invitations.PAGES, quality.PAGE)
 
-urlpatterns = [*(pattern for page in PAGES for pattern in page.urls), *responses.urlpatterns]
+# Answers first: a table of the overview may be called anything, so its files would take theirs.
+urlpatterns = [*responses.urlpatterns, *(pattern for page in PAGES for pattern in page.urls)]

@@ -216,10 +216,14 @@ def csv_rows(export: Export, ids: Sequence[int]) -> bytes:
     """Lines of a CSV."""
     held = io.BytesIO()
     with _in_zone(export.zone), connection.cursor() as cursor:
-        cells = [_CSV_CELLS[column.kind].format(name) for name, column in _named(export)]
-        told = cursor.mogrify(*_query(export, cells, ids)).decode()
+        told = cursor.mogrify(*csv_query(export, ids)).decode()
         cursor.copy_expert(f"COPY ({told}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')", held)
     return held.getvalue()
+
+
+def csv_query(export: Export, ids: Sequence[int]) -> tuple[str, dict[str, Any]]:
+    """What `csv_rows` copies: SQL with its parameters."""
+    return _query(export, [_CSV_CELLS[column.kind].format(name) for name, column in _named(export)], ids)
 
 
 def _named(export: Export) -> list[tuple[str, Column]]:

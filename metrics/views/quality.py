@@ -167,8 +167,8 @@ def effects_table(
                         Cell(str(_TITLES[kind])),
                         Cell(pages.title(column)),
                         _number(sum(doubted[kind].scores[column].values())),
-                        Cell(_value(column, now), is_.value if is_.n >= pages.MIN_N else None),
-                        Cell(_value(column, then), would.value if would.n >= pages.MIN_N else None),
+                        Cell(_value(column, now), is_.value if pages.is_enough(is_.n) else None),
+                        Cell(_value(column, then), would.value if pages.is_enough(would.n) else None),
                     ]
                 )
             )

@@ -2,7 +2,7 @@
 
 import secrets
 import zoneinfo
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -219,6 +219,12 @@ class Organisation(Named):
     def day_of(self, moment: datetime) -> date:
         """The calendar day of an aware moment in the organisation's time zone."""
         return moment.astimezone(self.zone).date()
+
+    def moments(self, first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
+        """Its days from `first` to `last`, both included: from the first moment to before the second; None where there is no end."""
+        begin = datetime.combine(first, time.min, self.zone) if first else None
+        after = last + timedelta(days=1) if last and last < date.max else None
+        return begin, datetime.combine(after, time.min, self.zone) if after else None
 
 
 class Journey(Named):

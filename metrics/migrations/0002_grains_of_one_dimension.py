@@ -43,6 +43,7 @@ def fill(apps, schema_editor):
                 f"{_keys(kept, mode=EMPTY, segment=EMPTY, location=EMPTY)}, {', '.join(f'sum({one})' for one in counters)} "
                 f"FROM metrics_scorecell WHERE grain = {full} GROUP BY 2, 3, 4, 5, 6, 7"
             )
+        cursor.execute("SET LOCAL enable_hashagg = off")  # hashing long numbers takes 16 kB a group
         # Totals had a row per bucket.
         cursor.execute("DELETE FROM metrics_durationcell WHERE grain IN (1, 3)")
         cursor.execute("UPDATE metrics_durationcell SET histogram = n * ('1e' || 8 * bucket)::numeric")

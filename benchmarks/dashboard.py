@@ -99,7 +99,7 @@ def _over_years(
     small: "_Site", big: "_Site", pages: Sequence[Page], asked: dict[str, str], quick: bool
 ) -> list[dict[str, Any]]:
     """The two rows of the worst page each; every page's own figures stand in the note."""
-    rounds, times = (1, 2) if quick else (3, 4)
+    rounds, times = (1, 3) if quick else (3, 4)
     unfiltered, filtered = [], []
     for page in pages:
         for period, days in asked.items():

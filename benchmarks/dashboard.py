@@ -94,9 +94,7 @@ def _after_login(small: "_Site", big: "_Site", quick: bool) -> dict[str, Any]:
     return measured("dashboard", figures, limits, BAR, "ms/page", better="lower")
 
 
-def _over_years(
-    small: "_Site", big: "_Site", pages: Sequence[Page], asked: dict[str, str], quick: bool
-) -> list[dict[str, Any]]:
+def _over_years(small: "_Site", big: "_Site", asked: dict[str, str], quick: bool) -> list[dict[str, Any]]:
     """The two rows of the worst page each; every page's own figures stand in the note."""
     rounds, times = (1, 3) if quick else (3, 4)
     unfiltered, filtered = [], []

@@ -4,10 +4,11 @@ Only cells are read, and of raw rows the tickets that are open now (through thei
 follows the number of cells and periods, never the number of answers. Which formula is right is not decided here.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
@@ -34,15 +35,20 @@ from metrics.slices import (
 from metrics.strata import Weighted, compare_weighted, weigh
 from surveys.models import Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
+from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
-    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Catalogue", "Interval", "MatrixRow", "Measured",
-    "Measurement", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice", "WeightedMeasurement", "measure",
-    "measure_histogram", "measure_matrix", "measure_open", "measure_scores", "measure_tickets", "measure_trend",
-    "measure_weighted", "weights_of",
+    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
+    "MatrixRow", "Measured", "Measurement", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
+    "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
+    "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting", "measure_weighted",
+    "weights_of",
 ]  # fmt: skip
 
 WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
+
+T = TypeVar("T")
+SECOND = timedelta(seconds=1)
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -85,6 +91,7 @@ class _Asked:
     catalogue: Catalogue
     interval: Interval | None = None
     group_by: str | None = None
+    hours: WorkCalendar | None = None  # durations in business time by these; else in calendar time
 
     @property
     def slice(self) -> Slice:
@@ -118,16 +125,18 @@ def measure(
     now: datetime,
     interval: Interval | None = None,
     group_by: str | None = None,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> Measurement:
     """`metric` of the slice, with a series where an `interval` and with groups where a dimension to `group_by` is given.
 
-    `now` is the moment to which open tickets count. UnusableSlice where a filter names nothing that exists, where CSAT
+    `now` is the moment to which open tickets count; `hours`, which must be the organisation's, tell ttr in business time.
+    UnusableSlice where a filter names nothing that exists, where CSAT
     scales would be pooled, or where the series would have more than MAX_PERIODS periods.
     """
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, group_by, catalogue)
-    asked = _Asked([slice_], catalogue, interval, group_by)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
     return _measure_durations(asked, now) if metric == "ttr" else _measure_scores(metric, asked)
 
 
@@ -684,7 +693,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
+    """One query: durations of a basis by window, period and group, with their buckets and counts as two lists of one length."""
     return _duration_parts([(basis, asked)])[0]
 
 
@@ -694,12 +703,17 @@ def _duration_parts(parts: Sequence[tuple[str, _Asked]]) -> list[list[_DurationR
     sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
     cells, params = _select_parts(
         _duration_cell, DURATION_CUTS, "NULL::int", sums, names,
-        [(_Where().equal("basis", basis), asked) for basis, asked in parts],
+        [(_Where().equal("basis", _basis_of(basis, asked)), asked) for basis, asked in parts],
     )  # fmt: skip
     found: list[list[_DurationRow]] = [[] for _part in parts]
     for part, window, period, key, _none, sum_s, reopened, histogram in _fetch(cells, params):
         found[part].append(_DurationRow(window, period, parts[part][1].key(key), *unpack(histogram), sum_s, reopened))
     return found
+
+
+def _basis_of(basis: str, asked: _Asked) -> str:
+    """As cells name it: with its clock."""
+    return basis if asked.hours is None else f"{basis}-business"
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int, datetime]]:
@@ -711,14 +725,150 @@ def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, boo
     columns = (
         f"{_group_column(asked, 'coalesce(touchpoint_id, 0)')}, {_period_column(asked, 'day_opened')}, {inside.sql}"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {columns}, {age}, count(*), min(opened_at) FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql} "
-            "GROUP BY 1, 2, 3, 4",
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    if asked.hours is None:
+        rows = _fetch(
+            f"SELECT {columns}, {age}, count(*), min(opened_at) {tickets} GROUP BY 1, 2, 3, 4",
             [*inside.params, now, *where.params],
         )
-        rows = cursor.fetchall()
+    else:
+        # Only the calendar knows how much of an age is working time, and it is no SQL.
+        counted: dict[tuple[Any, ...], tuple[int, datetime]] = {}
+        for *place, opened_at in _fetch(f"SELECT {columns}, opened_at {tickets}", [*inside.params, *where.params]):
+            key = (*place, formulas.bucket_of(_age(opened_at, now, asked.hours)))
+            count, oldest = counted.get(key, (0, opened_at))
+            counted[key] = count + 1, min(oldest, opened_at)
+        rows = [(*key, *held) for key, held in counted.items()]
     return [(asked.key(key), *held) for key, *held in rows]
+
+
+def _age(opened_at: datetime, now: datetime, hours: WorkCalendar | None) -> int:
+    if opened_at >= now:
+        return 0
+    return (now - opened_at) // SECOND if hours is None else business_seconds(opened_at, now, hours)
+
+
+# --- Durations as such, for the page on tickets -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Durations of tickets per bucket; `sum_s` is exact; `reopened` of them were reopened (0 for first responses)."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    n: int = 0
+    sum_s: int = 0
+    reopened: int = 0
+
+
+@dataclass(frozen=True)
+class Split(Generic[T]):
+    """A whole; by the start of its period, those that hold anything; by group, likewise."""
+
+    total: T
+    series: Mapping[date, T] = field(default_factory=dict)
+    groups: Mapping[str, T] = field(default_factory=dict)
+
+
+def measure_durations(
+    basis: str,
+    slice_: Slice,
+    *,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Durations]:
+    """Durations of one basis in one query: "resolved" by the day resolved, "opened" the same by the day opened, "answered" to the
+    first response by the day opened. In business time where `hours` are given, which must be the organisation's. Tickets that are
+    still open are not among them: `measure_waiting`. UnusableSlice as `measure`.
+    """
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = _Durations(), dict[date, _Durations](), dict[str, _Durations]()
+    for row in _duration_rows(basis, asked):
+        total.add(row)
+        if row.period:
+            series.setdefault(row.period, _Durations()).add(row)
+        if group_by:
+            groups.setdefault(row.group, _Durations()).add(row)
+    return Split(
+        _settled(total),
+        {start: _settled(held) for start, held in series.items() if held.n},
+        {key: _settled(held) for key, held in groups.items() if held.n},
+    )
+
+
+def _settled(held: _Durations) -> Durations:
+    return Durations({bucket: n for bucket, n in held.buckets.items() if n}, held.n, held.sum_s, held.reopened)
+
+
+def measure_waiting(
+    slice_: Slice,
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Mapping[int, int]]:
+    """Tickets opened in the slice's days and open now, per bucket of their age, in one query: what Kaplan–Meier censors."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = dict[int, int](), dict[date, dict[int, int]](), dict[str, dict[int, int]]()
+    for group, period, inside, bucket, count, _oldest in _open_rows(asked, now):
+        if inside:
+            held = [total, *([series.setdefault(period, {})] if period else [])]
+            held += [groups.setdefault(group, {})] if group_by else []
+            for ages in held:
+                ages[bucket] = ages.get(bucket, 0) + count
+    return Split(total, series, groups)
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Tickets open now: how many per bin of age (below the first edge, …, from the last edge on); how many nobody has answered."""
+
+    bins: Sequence[int]
+    unanswered: int
+
+    @property
+    def n(self) -> int:
+        return sum(self.bins)
+
+
+def measure_ages(
+    slice_: Slice,
+    edges: Sequence[int],
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    catalogue: Catalogue | None = None,
+) -> Ages:
+    """All tickets of the slice that are open now, whatever its days, by exact age in seconds; in one query."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, None, catalogue)
+    where = _Where().dimensions(slice_, catalogue)
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    unanswered = "(first_response_at IS NULL OR first_response_at < opened_at)"
+    bins = [0] * (len(edges) + 1)
+    silent = 0
+    if hours is None:
+        age = "greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint"
+        rows = _fetch(
+            f"SELECT width_bucket({age}, %s::bigint[]), count(*), count(*) FILTER (WHERE {unanswered}) {tickets} GROUP BY 1",
+            [now, list(edges), *where.params],
+        )
+        for place, count, of_them in rows:
+            bins[place] += count
+            silent += of_them
+    else:
+        for opened_at, is_silent in _fetch(f"SELECT opened_at, {unanswered} {tickets}", where.params):
+            bins[bisect_right(edges, _age(opened_at, now, hours))] += 1
+            silent += is_silent
+    return Ages(bins, silent)
 
 
 # --- Cells ------------------------------------------------------------------------------------------------------------

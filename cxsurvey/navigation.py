@@ -40,6 +40,8 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
 TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
@@ -56,6 +58,8 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
             TTR,
             RESPONSE,
             QUALITY,

@@ -33,15 +33,16 @@ from metrics.slices import (
     starts,
 )
 from metrics.strata import Weighted, compare_weighted, weigh
-from surveys.models import Organisation, Ticket, Touchpoint
+from surveys.models import Mode, Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
-    "MatrixRow", "Measured", "Measurement", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
+    "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
     "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
-    "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting", "measure_weighted",
+    "measure_modes", "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting",
+    "measure_weighted",
     "weights_of",
 ]  # fmt: skip
 
@@ -202,6 +203,33 @@ def _score_matrix(scores: Sequence["_ScoreRow"], asked: _Asked) -> list[MatrixRo
             ]
             rows.append(MatrixRow(touchpoint, scale.metric, scale.points, pair[0], pair[1] if len(pair) > 1 else None))
     return rows
+
+
+@dataclass(frozen=True)
+class ModeRow:
+    """One touchpoint × mode × metric (CSAT per scale)."""
+
+    touchpoint: str
+    mode: str
+    now: Measured
+
+
+def measure_modes(slice_: Slice, *, catalogue: Catalogue | None = None) -> list[ModeRow]:
+    """Every touchpoint × mode × metric of answers that holds anything, in one query; tickets have no mode."""
+    catalogue = catalogue or Catalogue.load()
+    check("nps", replace(slice_, scale=None), None, catalogue)
+    modes = sorted(slice_.modes) or list(Mode.values)
+    asked = _Asked([replace(slice_, modes=frozenset([mode])) for mode in modes], catalogue, group_by="touchpoint")
+    counts: dict[tuple[str, int, str, int], list[int]] = {}
+    for row in _score_rows(catalogue.questions, asked):
+        scale = catalogue.questions[row.question]
+        key = (row.group, row.window, scale.metric, scale.points)
+        _add(counts.setdefault(key, [0] * scale.points), row.histogram(scale))
+    return [
+        ModeRow(touchpoint, modes[at], _measured_scores(SCALES[metric, points], histogram))
+        for (touchpoint, at, metric, points), histogram in sorted(counts.items())
+        if any(histogram)
+    ]
 
 
 def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:

@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const charts = [];
+  const root = document.documentElement;
+  const onPaper = () => root.classList.contains("cx-printing");
 
   // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
   const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -45,13 +47,14 @@
     }
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
     return new Chart(canvas, {
       type: "line",
       data: { labels: data.labels, datasets },
       options: {
         animation: false,
         maintainAspectRatio: false,
+        ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
         layout: { padding: { top: 8 } },
         scales: {
@@ -206,7 +209,17 @@
   };
   addEventListener("pageshow", () => busy(false));
 
+  // A canvas is a picture: for paper it is drawn in paper's colours, sharp, and as wide as a page; afterwards as it was.
+  const print = (is) => {
+    if (onPaper() === is) return;
+    root.classList.toggle("cx-printing", is);
+    drawAll();
+  };
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
+  matchMedia("print").addEventListener("change", (event) => print(event.matches));
+
   drawAll();
   // The theme is a class of the root element, set by the switch and, at first, by Alpine after this script.
-  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  new MutationObserver(drawAll).observe(root, { attributes: true, attributeFilter: ["class"] });
 })();

@@ -42,6 +42,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
 JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
 CHANNELS = _measuring(_("Channels"), "hub", "channels")
+TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
@@ -59,6 +60,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             OVERVIEW,
             JOURNEYS,
             CHANNELS,
+            TTR,
             RESPONSE,
             QUALITY,
             _list(_("Answers"), "reviews", "surveys.response"),

@@ -4,10 +4,11 @@ Only cells are read, and of raw rows the tickets that are open now (through thei
 follows the number of cells and periods, never the number of answers. Which formula is right is not decided here.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
@@ -33,6 +34,7 @@ from metrics.slices import (
 from metrics.strata import Weighted, compare_weighted, weigh
 from surveys.models import Mode, Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
+from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
     "INTERVALS",
@@ -40,7 +42,9 @@ __all__ = [
     "OF_CELLS",
     "OF_TOUCHPOINTS",
     "WEIGHED_BY",
+    "Ages",
     "Catalogue",
+    "Durations",
     "Interval",
     "MatrixRow",
     "Measured",
@@ -50,14 +54,20 @@ __all__ = [
     "UnusableSlice",
     "WeightedMeasurement",
     "measure",
+    "measure_ages",
+    "measure_durations",
     "measure_matrix",
     "measure_modes",
     "measure_trend",
+    "measure_waiting",
     "measure_weighted",
     "weights_of",
 ]  # fmt: skip
 
 WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
+
+T = TypeVar("T")
+SECOND = timedelta(seconds=1)
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -100,6 +110,7 @@ class _Asked:
     catalogue: Catalogue
     interval: Interval | None = None
     group_by: str | None = None
+    hours: WorkCalendar | None = None  # durations in business time by these; else in calendar time
 
     @property
     def slice(self) -> Slice:
@@ -133,16 +144,18 @@ def measure(
     now: datetime,
     interval: Interval | None = None,
     group_by: str | None = None,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> Measurement:
     """`metric` of the slice, with a series where an `interval` and with groups where a dimension to `group_by` is given.
 
-    `now` is the moment to which open tickets count. UnusableSlice where a filter names nothing that exists, where CSAT
+    `now` is the moment to which open tickets count; `hours`, which must be the organisation's, tell ttr in business time.
+    UnusableSlice where a filter names nothing that exists, where CSAT
     scales would be pooled, or where the series would have more than MAX_PERIODS periods.
     """
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, group_by, catalogue)
-    asked = _Asked([slice_], catalogue, interval, group_by)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
     return _measure_durations(asked, now) if metric == "ttr" else _measure_scores(metric, asked)
 
 
@@ -527,7 +540,8 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
+    """One query: durations of a basis by window, period and group, with their buckets and counts as two lists of one length."""
+    basis = basis if asked.hours is None else f"{basis}-business"
     sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
     common = _Where().equal("basis", basis)
     rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
@@ -546,14 +560,148 @@ def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, boo
     columns = (
         f"{_group_column(asked, 'coalesce(touchpoint_id, 0)')}, {_period_column(asked, 'day_opened')}, {inside.sql}"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {columns}, {age}, count(*) FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql} "
-            "GROUP BY 1, 2, 3, 4",
-            [*inside.params, now, *where.params],
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    if asked.hours is None:
+        rows = _fetch(
+            f"SELECT {columns}, {age}, count(*) {tickets} GROUP BY 1, 2, 3, 4", [*inside.params, now, *where.params]
         )
-        rows = cursor.fetchall()
+    else:
+        # Only the calendar knows how much of an age is working time, and it is no SQL.
+        counted: dict[tuple[Any, ...], int] = {}
+        for *place, opened_at in _fetch(f"SELECT {columns}, opened_at {tickets}", [*inside.params, *where.params]):
+            key = (*place, formulas.bucket_of(_age(opened_at, now, asked.hours)))
+            counted[key] = counted.get(key, 0) + 1
+        rows = [(*key, count) for key, count in counted.items()]
     return [(asked.key(key), start, held, bucket, count) for key, start, held, bucket, count in rows]
+
+
+def _age(opened_at: datetime, now: datetime, hours: WorkCalendar | None) -> int:
+    if opened_at >= now:
+        return 0
+    return (now - opened_at) // SECOND if hours is None else business_seconds(opened_at, now, hours)
+
+
+# --- Durations as such, for the page on tickets -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Durations of tickets per bucket; `sum_s` is exact; `reopened` of them were reopened (0 for first responses)."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    n: int = 0
+    sum_s: int = 0
+    reopened: int = 0
+
+
+@dataclass(frozen=True)
+class Split(Generic[T]):
+    """A whole; by the start of its period, those that hold anything; by group, likewise."""
+
+    total: T
+    series: Mapping[date, T] = field(default_factory=dict)
+    groups: Mapping[str, T] = field(default_factory=dict)
+
+
+def measure_durations(
+    basis: str,
+    slice_: Slice,
+    *,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Durations]:
+    """Durations of one basis in one query: "resolved" by the day resolved, "opened" the same by the day opened, "answered" to the
+    first response by the day opened. In business time where `hours` are given, which must be the organisation's. Tickets that are
+    still open are not among them: `measure_waiting`. UnusableSlice as `measure`.
+    """
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = _Durations(), dict[date, _Durations](), dict[str, _Durations]()
+    for row in _duration_rows(basis, asked):
+        total.add(row)
+        if row.period:
+            series.setdefault(row.period, _Durations()).add(row)
+        if group_by:
+            groups.setdefault(row.group, _Durations()).add(row)
+    return Split(
+        _settled(total),
+        {start: _settled(held) for start, held in series.items() if held.n},
+        {key: _settled(held) for key, held in groups.items() if held.n},
+    )
+
+
+def _settled(held: _Durations) -> Durations:
+    return Durations({bucket: n for bucket, n in held.buckets.items() if n}, held.n, held.sum_s, held.reopened)
+
+
+def measure_waiting(
+    slice_: Slice,
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Mapping[int, int]]:
+    """Tickets opened in the slice's days and open now, per bucket of their age, in one query: what Kaplan–Meier censors."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = dict[int, int](), dict[date, dict[int, int]](), dict[str, dict[int, int]]()
+    for group, period, inside, bucket, count in _open_rows(asked, now):
+        if inside:
+            held = [total, *([series.setdefault(period, {})] if period else [])]
+            held += [groups.setdefault(group, {})] if group_by else []
+            for ages in held:
+                ages[bucket] = ages.get(bucket, 0) + count
+    return Split(total, series, groups)
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Tickets open now: how many per bin of age (below the first edge, …, from the last edge on); how many nobody has answered."""
+
+    bins: Sequence[int]
+    unanswered: int
+
+    @property
+    def n(self) -> int:
+        return sum(self.bins)
+
+
+def measure_ages(
+    slice_: Slice,
+    edges: Sequence[int],
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    catalogue: Catalogue | None = None,
+) -> Ages:
+    """All tickets of the slice that are open now, whatever its days, by exact age in seconds; in one query."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, None, catalogue)
+    where = _Where().dimensions(slice_, catalogue)
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    unanswered = "(first_response_at IS NULL OR first_response_at < opened_at)"
+    bins = [0] * (len(edges) + 1)
+    silent = 0
+    if hours is None:
+        age = "greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint"
+        rows = _fetch(
+            f"SELECT width_bucket({age}, %s::bigint[]), count(*), count(*) FILTER (WHERE {unanswered}) {tickets} GROUP BY 1",
+            [now, list(edges), *where.params],
+        )
+        for place, count, of_them in rows:
+            bins[place] += count
+            silent += of_them
+    else:
+        for opened_at, is_silent in _fetch(f"SELECT opened_at, {unanswered} {tickets}", where.params):
+            bins[bisect_right(edges, _age(opened_at, now, hours))] += 1
+            silent += is_silent
+    return Ages(bins, silent)
 
 
 # --- Cells ------------------------------------------------------------------------------------------------------------

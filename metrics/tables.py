@@ -85,7 +85,10 @@ class Table:
     @property
     def shape(self) -> str:
         """On a phone: "wide" makes a card of each row, "tall" puts the numbers below a name that has a bar; "" stays a table."""
-        if self.cards or (len(self.columns) > 4 and any(column.kind == "rate" for column in self.columns)):
+        texts = sum(column.is_text for column in self.columns)
+        if self.cards or (
+            len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns))
+        ):
             return "wide"
         return "tall" if len(self.columns) == 4 and any(row.cells[0].bar is not None for row in self.rows) else ""
 

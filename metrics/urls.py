@@ -7,8 +7,8 @@ PAGES = (
     touchpoint.PAGE,
     *journey.PAGES,
     channels.PAGE,
-    *invitations.PAGES,
     *ttr.PAGES,
+    *invitations.PAGES,
     quality.PAGE,
 )
 

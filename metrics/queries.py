@@ -79,6 +79,12 @@ class Measured:
     breakdown: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, float | int | None] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> Counts:
+        """What `significance.compare` takes."""
+        exact = self.value * self.n if self.metric == "ttr" and self.value is not None else None
+        return Counts(self.distribution, sum_s=exact)
+
 
 @dataclass(frozen=True)
 class Measurement:

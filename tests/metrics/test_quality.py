@@ -147,7 +147,10 @@ def test_scores_are_told_without_what_counts_and_with_what_does_not():
     assert changed(now, {0: 5}, counts=True) == {0: 5, 10: 10}
     assert changed(now, {0: 5}, counts=False) == {0: 15, 10: 10}
     assert changed({0: 1}, {0: 3}, counts=True) == {0: 0}  # cells come a moment later than answers
-    assert effect_text(("nps", 11), now, {0: 5, 10: 10}, True) == "NPS: 0 (n = 20, low n); without them +33 (n = 15, low n)"
+    assert (
+        effect_text(("nps", 11), now, {0: 5, 10: 10}, True)
+        == "NPS: 0 (n = 20, low n); without them +33 (n = 15, low n)"
+    )
     assert effect_text(("nps", 11), now, {10: 4}, False) == "NPS: 0 (n = 20, low n); with them n = 4, too few"
     assert Doubted("fast").counts
 

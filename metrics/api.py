@@ -36,9 +36,11 @@ from surveys.api.base import CxView, FieldError, Problem, read_day
 from surveys.api.documents import problems
 from surveys.models import Channel, Mode, Organisation, Touchpoint
 from surveys.planning import LEVEL
+from surveys.worktime import WorkCalendar
 
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
-SINGLE = ("from", "to", "interval", "group_by", "scale", "compare", "compare_from", "compare_to", "weights")
+SINGLE = ("from", "to", "interval", "group_by", "scale", "clock", "compare", "compare_from", "compare_to", "weights")
+CLOCKS = ("calendar", "business")
 
 
 class IntervalEnds(serializers.Serializer[Any]):
@@ -139,6 +141,7 @@ class MetricBody(MetricFields):
     scale = serializers.IntegerField(required=False, help_text="csat: the points of the scale measured.")
     series = SeriesItem(many=True, required=False, help_text="With `interval`.")
     groups = GroupItem(many=True, required=False, help_text="With `group_by`.")
+    clock = serializers.ChoiceField(CLOCKS, required=False, help_text="ttr, where it was asked for.")
     comparison = Comparison(required=False, help_text="With `compare`, or `compare_from` and `compare_to`.")
     weighted = WeightedFields(required=False, help_text="With `weights`.")
     as_of = serializers.DateTimeField()
@@ -161,6 +164,10 @@ PARAMETERS = [
     OpenApiParameter("interval", OpenApiTypes.STR, enum=list(INTERVALS), description="Adds `series`."),
     OpenApiParameter("group_by", OpenApiTypes.STR, enum=list(DIMENSIONS), description="Adds `groups`."),
     OpenApiParameter("scale", OpenApiTypes.INT, enum=[5, 7], description="csat: 5 and 7 points are never pooled."),
+    OpenApiParameter(
+        "clock", OpenApiTypes.STR, enum=list(CLOCKS),
+        description="ttr: calendar time (default), or business time by the organisation's working hours; 400 where it has none.",
+    ),
     OpenApiParameter(
         "compare", OpenApiTypes.STR, enum=list(COMPARISONS),
         description="Adds `comparison`: with as many days directly before, or the same days a year before. Wants `from`.",
@@ -191,19 +198,24 @@ class MetricView(CxView):
         wanted = read_slice(request.query_params)
         interval, group_by = read_shape(request.query_params)
         organisation = Organisation.current()
+        clock = request.query_params.get("clock")
+        hours = organisation.work_calendar if clock == "business" else None
+        if wrong := _wrong_clock(clock, self.metric, organisation):
+            raise _refusal({"clock": wrong})
         days = read_comparison(request.query_params, wanted, organisation.day_of(now))
         weighed_by = _one_of("weights", WEIGHED_BY, request.query_params)
         catalogue = Catalogue.load()
+        asked: dict[str, Any] = {"now": now, "group_by": group_by, "hours": hours, "catalogue": catalogue}
         try:
-            found = measure(self.metric, wanted, now=now, interval=interval, group_by=group_by, catalogue=catalogue)
-            held = replace(
-                wanted, scale=found.total.points or None
-            )  # the scale that was measured is the one to compare
+            found = measure(self.metric, wanted, interval=interval, **asked)
+            # The scale that was measured is the one to compare.
+            held = replace(wanted, scale=found.total.points or None)
             before = None
             if days:
-                earlier = replace(held, day_from=days[0], day_to=days[1])
-                before = measure(self.metric, earlier, now=now, group_by=group_by, catalogue=catalogue)
-            weighted = self._weighted(weighed_by, held, organisation, catalogue) if weighed_by else None
+                before = measure(self.metric, replace(held, day_from=days[0], day_to=days[1]), **asked)
+            weighted = None
+            if weighed_by:
+                weighted = self._weighted(weighed_by, held, organisation, catalogue, hours)
         except UnusableSlice as error:
             raise _refusal({error.field: str(error)}) from None
         body: dict[str, Any] = {"metric": self.metric, **measured_fields(found.total)}
@@ -213,6 +225,8 @@ class MetricView(CxView):
             body["series"] = [{"start": start.isoformat(), **measured_fields(part)} for start, part in found.series]
         if group_by:
             body["groups"] = [{"key": key, **measured_fields(part)} for key, part in found.groups]
+        if clock:
+            body["clock"] = clock
         if days and before:
             told = compared_fields(found.total, before.total, organisation.min_n)
             body["comparison"] = {"from": days[0].isoformat(), "to": days[1].isoformat(), **told}
@@ -225,11 +239,14 @@ class MetricView(CxView):
         body["as_of"] = now.astimezone(organisation.zone).isoformat(timespec="seconds")
         return Response(body)
 
-    def _weighted(self, by: str, wanted: Slice, organisation: Organisation, catalogue: Catalogue) -> dict[str, Any]:
+    def _weighted(
+        self, by: str, wanted: Slice, organisation: Organisation, catalogue: Catalogue, hours: WorkCalendar | None
+    ) -> dict[str, Any]:
         touchpoints = Touchpoint.objects.select_related("instrument")
         weights = weights_of(by, organisation, touchpoints, self.metric, wanted.scale or 0)
-        minimum = organisation.min_n
-        found = measure_weighted(self.metric, wanted, by, weights, minimum=minimum, catalogue=catalogue).total
+        found = measure_weighted(
+            self.metric, wanted, by, weights, minimum=organisation.min_n, hours=hours, catalogue=catalogue
+        ).total
         return {
             "by": by,
             "value": found.value,
@@ -238,6 +255,19 @@ class MetricView(CxView):
             "missing": found.missing,
             "strata": [asdict(stratum) for stratum in found.strata],
         }
+
+
+def _wrong_clock(clock: str | None, metric: str, organisation: Organisation) -> str:
+    """What is wrong with `clock`; "" for nothing."""
+    if clock is None:
+        return ""
+    if clock not in CLOCKS:
+        return f"clock is one of {', '.join(CLOCKS)}."
+    if metric != "ttr":
+        return f"{metric} has no clock."
+    if clock == "business" and organisation.work_calendar is None:
+        return "The organisation has no working hours: there is no business time."
+    return ""
 
 
 def measured_fields(measured: Measured) -> dict[str, Any]:

@@ -4,16 +4,18 @@ Only cells are read, and of raw rows the tickets that are open now (through thei
 follows the number of cells and periods, never the number of answers. Which formula is right is not decided here.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
+from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
@@ -32,6 +34,7 @@ from metrics.slices import (
 from metrics.strata import Weighted, compare_weighted, weigh
 from surveys.models import Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
+from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
     "INTERVALS",
@@ -39,7 +42,9 @@ __all__ = [
     "OF_CELLS",
     "OF_TOUCHPOINTS",
     "WEIGHED_BY",
+    "Ages",
     "Catalogue",
+    "Durations",
     "Interval",
     "MatrixRow",
     "Measured",
@@ -48,13 +53,19 @@ __all__ = [
     "UnusableSlice",
     "WeightedMeasurement",
     "measure",
+    "measure_ages",
+    "measure_durations",
     "measure_matrix",
     "measure_trend",
+    "measure_waiting",
     "measure_weighted",
     "weights_of",
 ]  # fmt: skip
 
 WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
+
+T = TypeVar("T")
+SECOND = timedelta(seconds=1)
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -103,6 +114,7 @@ class _Asked:
     catalogue: Catalogue
     interval: Interval | None = None
     group_by: str | None = None
+    hours: WorkCalendar | None = None  # durations in business time by these; else in calendar time
 
     @property
     def slice(self) -> Slice:
@@ -136,16 +148,18 @@ def measure(
     now: datetime,
     interval: Interval | None = None,
     group_by: str | None = None,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> Measurement:
     """`metric` of the slice, with a series where an `interval` and with groups where a dimension to `group_by` is given.
 
-    `now` is the moment to which open tickets count. UnusableSlice where a filter names nothing that exists, where CSAT
+    `now` is the moment to which open tickets count; `hours`, which must be the organisation's, tell ttr in business time.
+    UnusableSlice where a filter names nothing that exists, where CSAT
     scales would be pooled, or where the series would have more than MAX_PERIODS periods.
     """
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, group_by, catalogue)
-    asked = _Asked([slice_], catalogue, interval, group_by)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
     return _measure_durations(asked, now) if metric == "ttr" else _measure_scores(metric, asked)
 
 
@@ -239,20 +253,22 @@ def measure_weighted(
     compare: tuple[date, date] | None = None,
     statistic: Statistic = "value",
     minimum: int = MINIMUM_N,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> WeightedMeasurement:
     """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
 
     `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
     `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
-    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    their median; in business time where `hours` are given, as in `measure`. UnusableSlice as `measure`; ValueError for another
+    `by`. What it means and when it is withheld: `strata.weigh`.
     """
     if by not in WEIGHED_BY:
         raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, by, catalogue)
     windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by, hours=hours))
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
     if compare is None:
         return WeightedMeasurement(total, None)
@@ -381,8 +397,11 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
     if not questions:
         return []
     sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
-    rows = _cell_rows(_score_cell, "question_id", sums, _Where().among("question_id", sorted(questions)), asked)
-    return [_ScoreRow(window, question, period, group, counts) for window, period, group, question, counts in rows]
+    common = _Where().among("question_id", sorted(questions))
+    rows = _fetch(*_select_cells(_score_cell, SCORE_CUTS, "question_id", sums, common, asked))
+    return [
+        _ScoreRow(window, question, period, asked.key(key), counts) for window, period, key, question, *counts in rows
+    ]
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
@@ -391,12 +410,17 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
 @dataclass(frozen=True, slots=True)
 class _DurationRow:
     window: int
-    bucket: int
     period: date | None
     group: str
-    n: int
+    buckets: Sequence[int]
+    counts: Sequence[int]
     sum_s: int
     reopened: int
+
+
+def _add_buckets(total: dict[int, int], row: _DurationRow) -> None:
+    for bucket, count in zip(row.buckets, row.counts, strict=True):
+        total[bucket] = total.get(bucket, 0) + count
 
 
 @dataclass
@@ -409,8 +433,8 @@ class _Durations:
     reopened: int = 0
 
     def add(self, row: _DurationRow) -> None:
-        self.buckets[row.bucket] = self.buckets.get(row.bucket, 0) + row.n
-        self.n += row.n
+        _add_buckets(self.buckets, row)
+        self.n += sum(row.counts)
         self.sum_s += row.sum_s
         self.reopened += row.reopened
 
@@ -485,7 +509,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
             tickets.resolved.add(row)
     for row in _duration_rows("opened", asked):
         for tickets in sums(row.group, row.period):
-            tickets.opened.resolved[row.bucket] = tickets.opened.resolved.get(row.bucket, 0) + row.n
+            _add_buckets(tickets.opened.resolved, row)
     for group, period, inside, bucket, count in _open_rows(asked, now):
         for tickets in sums(group, period if inside else None):
             if inside:
@@ -495,10 +519,15 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period, group and bucket."""
-    sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    rows = _cell_rows(_duration_cell, "bucket", sums, _Where().equal("basis", basis), asked)
-    return [_DurationRow(window, bucket, period, group, *counts) for window, period, group, bucket, counts in rows]
+    """One query: durations of a basis by window, period and group, with their buckets and counts as two lists of one length."""
+    basis = basis if asked.hours is None else f"{basis}-business"
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
+    common = _Where().equal("basis", basis)
+    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
+    return [
+        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
+        for window, period, key, _none, sum_s, reopened, histogram in rows
+    ]
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
@@ -510,14 +539,148 @@ def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, boo
     columns = (
         f"{_group_column(asked, 'coalesce(touchpoint_id, 0)')}, {_period_column(asked, 'day_opened')}, {inside.sql}"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {columns}, {age}, count(*) FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql} "
-            "GROUP BY 1, 2, 3, 4",
-            [*inside.params, now, *where.params],
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    if asked.hours is None:
+        rows = _fetch(
+            f"SELECT {columns}, {age}, count(*) {tickets} GROUP BY 1, 2, 3, 4", [*inside.params, now, *where.params]
         )
-        rows = cursor.fetchall()
+    else:
+        # Only the calendar knows how much of an age is working time, and it is no SQL.
+        counted: dict[tuple[Any, ...], int] = {}
+        for *place, opened_at in _fetch(f"SELECT {columns}, opened_at {tickets}", [*inside.params, *where.params]):
+            key = (*place, formulas.bucket_of(_age(opened_at, now, asked.hours)))
+            counted[key] = counted.get(key, 0) + 1
+        rows = [(*key, count) for key, count in counted.items()]
     return [(asked.key(key), start, held, bucket, count) for key, start, held, bucket, count in rows]
+
+
+def _age(opened_at: datetime, now: datetime, hours: WorkCalendar | None) -> int:
+    if opened_at >= now:
+        return 0
+    return (now - opened_at) // SECOND if hours is None else business_seconds(opened_at, now, hours)
+
+
+# --- Durations as such, for the page on tickets -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Durations of tickets per bucket; `sum_s` is exact; `reopened` of them were reopened (0 for first responses)."""
+
+    buckets: Mapping[int, int] = field(default_factory=dict)
+    n: int = 0
+    sum_s: int = 0
+    reopened: int = 0
+
+
+@dataclass(frozen=True)
+class Split(Generic[T]):
+    """A whole; by the start of its period, those that hold anything; by group, likewise."""
+
+    total: T
+    series: Mapping[date, T] = field(default_factory=dict)
+    groups: Mapping[str, T] = field(default_factory=dict)
+
+
+def measure_durations(
+    basis: str,
+    slice_: Slice,
+    *,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Durations]:
+    """Durations of one basis in one query: "resolved" by the day resolved, "opened" the same by the day opened, "answered" to the
+    first response by the day opened. In business time where `hours` are given, which must be the organisation's. Tickets that are
+    still open are not among them: `measure_waiting`. UnusableSlice as `measure`.
+    """
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = _Durations(), dict[date, _Durations](), dict[str, _Durations]()
+    for row in _duration_rows(basis, asked):
+        total.add(row)
+        if row.period:
+            series.setdefault(row.period, _Durations()).add(row)
+        if group_by:
+            groups.setdefault(row.group, _Durations()).add(row)
+    return Split(
+        _settled(total),
+        {start: _settled(held) for start, held in series.items() if held.n},
+        {key: _settled(held) for key, held in groups.items() if held.n},
+    )
+
+
+def _settled(held: _Durations) -> Durations:
+    return Durations({bucket: n for bucket, n in held.buckets.items() if n}, held.n, held.sum_s, held.reopened)
+
+
+def measure_waiting(
+    slice_: Slice,
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    interval: Interval | None = None,
+    group_by: str | None = None,
+    catalogue: Catalogue | None = None,
+) -> Split[Mapping[int, int]]:
+    """Tickets opened in the slice's days and open now, per bucket of their age, in one query: what Kaplan–Meier censors."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, group_by, catalogue)
+    asked = _Asked([slice_], catalogue, interval, group_by, hours)
+    total, series, groups = dict[int, int](), dict[date, dict[int, int]](), dict[str, dict[int, int]]()
+    for group, period, inside, bucket, count in _open_rows(asked, now):
+        if inside:
+            held = [total, *([series.setdefault(period, {})] if period else [])]
+            held += [groups.setdefault(group, {})] if group_by else []
+            for ages in held:
+                ages[bucket] = ages.get(bucket, 0) + count
+    return Split(total, series, groups)
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Tickets open now: how many per bin of age (below the first edge, …, from the last edge on); how many nobody has answered."""
+
+    bins: Sequence[int]
+    unanswered: int
+
+    @property
+    def n(self) -> int:
+        return sum(self.bins)
+
+
+def measure_ages(
+    slice_: Slice,
+    edges: Sequence[int],
+    *,
+    now: datetime,
+    hours: WorkCalendar | None = None,
+    catalogue: Catalogue | None = None,
+) -> Ages:
+    """All tickets of the slice that are open now, whatever its days, by exact age in seconds; in one query."""
+    catalogue = catalogue or Catalogue.load()
+    check("ttr", slice_, None, catalogue)
+    where = _Where().dimensions(slice_, catalogue)
+    tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
+    unanswered = "(first_response_at IS NULL OR first_response_at < opened_at)"
+    bins = [0] * (len(edges) + 1)
+    silent = 0
+    if hours is None:
+        age = "greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint"
+        rows = _fetch(
+            f"SELECT width_bucket({age}, %s::bigint[]), count(*), count(*) FILTER (WHERE {unanswered}) {tickets} GROUP BY 1",
+            [now, list(edges), *where.params],
+        )
+        for place, count, of_them in rows:
+            bins[place] += count
+            silent += of_them
+    else:
+        for opened_at, is_silent in _fetch(f"SELECT opened_at, {unanswered} {tickets}", where.params):
+            bins[bisect_right(edges, _age(opened_at, now, hours))] += 1
+            silent += is_silent
+    return Ages(bins, silent)
 
 
 # --- Cells ------------------------------------------------------------------------------------------------------------
@@ -562,24 +725,34 @@ class _Where:
         return self
 
 
-def _cell_rows(
-    table: str, head: str, sums: str, common: _Where, asked: _Asked
-) -> list[tuple[int, date | None, str, int, Sequence[int]]]:
-    """Sums of cells as (window, period, group, `head` column, sums), each window read at the coarsest grain that serves."""
+def _select_cells(
+    table: str, cuts: Sequence[Cut], head: str, sums: str, common: _Where, asked: _Asked
+) -> tuple[str, list[Any]]:
+    """SQL and parameters of sums of cells by (window, period, key of the group, `head` column).
+
+    Each window is read at the cheapest grains that serve it; one key may come more than once, from days and from months.
+    """
     columns = f"{_period_column(asked, 'day')}, {_group_column(asked, 'touchpoint_id')}, {head}"
     selects, params = [], []
     for number, window in enumerate(asked.windows):
+        cut = cheapest(cuts, window.needs(asked.group_by))
         where = _Where().dimensions(window, asked.catalogue)
-        full = asked.group_by in OF_CELLS or any(window.values_of(dimension) for dimension in OF_CELLS)
-        for grain, first, last in spans(window, asked.interval, full):
+        if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
+            # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
+                where.equal(column, value)
+        for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]
+    return " UNION ALL ".join(selects), params
+
+
+def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        rows = cursor.fetchall()
-    return [(window, period, asked.key(group), held, counts) for window, period, group, held, *counts in rows]
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _period_column(asked: _Asked, day: str) -> str:

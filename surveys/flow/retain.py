@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from surveys.flow.erase import erase_customer
+from surveys.flow.index import index_now
 from surveys.flow.locks import lock_people
 from surveys.models import (
     Answer,
@@ -50,9 +51,10 @@ class Kind:
 def _strip_responses(ids: Sequence[int]) -> None:
     Answer.objects.filter(response__in=ids).exclude(text="").update(text="")
     ResponseChange.objects.filter(response__in=ids).update(answers={})
-    Response.objects.filter(pk__in=ids).exclude(comment="", reference="", facts={}).update(
-        comment="", reference="", facts={}
-    )
+    told = Response.objects.filter(pk__in=ids).exclude(comment="", reference="", facts={})
+    stripped = list(told.values_list("pk", flat=True))
+    Response.objects.filter(pk__in=stripped).update(comment="", reference="", facts={})
+    index_now(ids)
 
 
 def _strip_events(ids: Sequence[int]) -> None:

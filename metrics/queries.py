@@ -74,6 +74,12 @@ class Measured:
     breakdown: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, float | int | None] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> Counts:
+        """What `significance.compare` takes."""
+        exact = self.value * self.n if self.metric == "ttr" and self.value is not None else None
+        return Counts(self.distribution, sum_s=exact)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -438,20 +444,22 @@ def measure_weighted(
     compare: tuple[date, date] | None = None,
     statistic: Statistic = "value",
     minimum: int = MINIMUM_N,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> WeightedMeasurement:
     """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
 
     `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
     `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
-    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    their median; in business time where `hours` are given, as in `measure`. UnusableSlice as `measure`; ValueError for another
+    `by`. What it means and when it is withheld: `strata.weigh`.
     """
     if by not in WEIGHED_BY:
         raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, by, catalogue)
     windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by, hours=hours))
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
     if compare is None:
         return WeightedMeasurement(total, None)

@@ -88,7 +88,7 @@ def make(request: Request) -> Report:
         "matrix": matrix,
         "touchpoint_query": carried_query(http),
         "newest": answers.show(http, answers.narrowed(request)[:NEWEST], frame),
-        "answers_url": list_url(Response) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http) if may_view(http, Response) else "",
         "new_touchpoint_url": _add_url(http),
         "has_touchpoints": bool(frame.touchpoints),
     }

@@ -227,7 +227,7 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
 def test_answers_lead_to_their_own_pages(delivery, path):
     client = login(SCORES, ANSWERS)
     page = client.get(path).content.decode()
-    links = {html.unescape(link) for link in re.findall(r'href="(/admin/surveys/response/[^"]*)"', page)}
+    links = {html.unescape(link) for link in re.findall(r'href="(/admin/(?:surveys/response|responses)/[^"]*)"', page)}
     assert len(links) > 1  # the list, and at least one answer
     for link in links:
         listed = client.get(link, follow=True)

@@ -40,6 +40,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 ANSWERS_LIST: Entry = {
@@ -60,6 +61,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            TTR,
             RESPONSE,
             QUALITY,
             ANSWERS_LIST,

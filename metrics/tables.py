@@ -1,4 +1,4 @@
-"""A table that a page shows and a CSV file holds: one and the same. In: cells with a text and a value. Out: lines of CSV.
+"""A table that a page shows and a file holds: one and the same. In: cells with a text and a value. Out: pieces of CSV or XLSX.
 
 No query, no request, and nothing is computed: what a cell says is decided before.
 """
@@ -10,7 +10,9 @@ from itertools import chain
 
 from django.utils.translation import gettext as _
 
-from metrics.sheets import BOM, Value, csv_line
+from metrics.sheets import BOM, Value, csv_line, xlsx_lines
+
+WIDE, NARROW = 28, 14  # columns of texts and of numbers in a workbook, in characters
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,40 @@ class Table:
     @property
     def shape(self) -> str:
         """On a phone: "wide" makes a card of each row, "tall" puts the numbers below a name that has a bar; "" stays a table."""
-        if len(self.columns) > 4 and any(column.kind == "rate" for column in self.columns):
+        texts = sum(column.is_text for column in self.columns)
+        if len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns)):
             return "wide"
         return "tall" if len(self.columns) == 4 and any(row.cells[0].bar is not None for row in self.rows) else ""
 
 
 def csv_lines(table: Table, says: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The file, line by line: what it is (`says` holds names and values), an empty line, heads, rows, and its notes.
+    """The file, line by line."""
+    return chain([BOM], map(csv_line, _lines(table, says)[1]))
+
+
+def xlsx_pieces(table: Table, says: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+    """The same as a workbook of one sheet."""
+    head, lines = _lines(table, says)
+    widths = [WIDE if column.is_text else NARROW for column in table.columns for _place in _places(column)]
+    return xlsx_lines(lines, title=table.title, bold=(0, head), widths=widths)
+
+
+def _lines(table: Table, says: Sequence[tuple[str, str]]) -> tuple[int, Iterator[Sequence[Value]]]:
+    """(which of them holds the heads, the lines): what it is (`says` holds names and values), an empty line, heads, rows, notes.
 
     Words are found before the first line is asked for: a response that streams outlives the reader's language.
     """
-    heads: list[Value] = []
-    for column in table.columns:
-        heads.append(column.title)
-        if column.kind == "rate":
-            told = {"column": column.title}
-            heads += [_("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
-    top = [[table.title], *([[table.about]] if table.about else []), *says, [], heads]
-    lines: Iterator[Sequence[Value]] = chain(
-        top, map(partial(_row, table), table.rows), ([note] for note in table.notes)
-    )
-    return chain([BOM], map(csv_line, lines))
+    heads = [told for column in table.columns for told in _places(column)]
+    top = [[table.title], *([[table.about]] if table.about else []), *says, []]
+    return len(top), chain([*top, heads], map(partial(_row, table), table.rows), ([note] for note in table.notes))
+
+
+def _places(column: Column) -> list[str]:
+    """The titles of a column's own columns in a file: a rate has those of its interval's ends beside it."""
+    if column.kind != "rate":
+        return [column.title]
+    told = {"column": column.title}
+    return [column.title, _("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
 
 
 def _row(table: Table, row: Row) -> list[Value]:

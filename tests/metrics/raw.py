@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db import transaction
 
-from surveys.models import Answer, DurationLedger, Question, Response, ScoreLedger, Ticket, Touchpoint
+from surveys.models import Answer, DurationLedger, Organisation, Question, Response, ScoreLedger, Ticket, Touchpoint
+from surveys.worktime import business_seconds
 from tests.factories import make_customer
 
 DAY = date(2026, 11, 18)
@@ -80,12 +81,14 @@ def _count(response: Response, question_id: int, score: int | None, delta: int) 
 def ticket(
     touchpoint: Touchpoint | None, opened: datetime, seconds: int | None = None, reopened: int = 0, **fields: Any
 ) -> Ticket:
-    """A ticket in TTR, resolved after `seconds` or open; days are UTC's. `fields` are segment, location."""
+    """A ticket in TTR, resolved after `seconds` or open; days are UTC's. `fields` are segment, location. In business time, too."""
     resolved = None if seconds is None else opened + timedelta(seconds=seconds)
+    hours = Organisation.current().work_calendar
+    business_s = business_seconds(opened, resolved, hours) if hours and resolved else None
     made = Ticket.objects.create(
         source="/test", reference=f"t-{next(_numbers)}", customer=make_customer(), touchpoint=touchpoint, in_ttr=True,
         opened_at=opened, resolved_at=resolved, day_opened=opened.date(), day_resolved=resolved and resolved.date(),
-        reopened_count=reopened, **fields,
+        reopened_count=reopened, business_s=business_s, **fields,
     )  # fmt: skip
     if resolved is not None:
         _count_ticket(made, +1)
@@ -98,7 +101,7 @@ def reopen(made: Ticket) -> None:
     if made.resolved_at is not None:
         _count_ticket(made, -1)
     Ticket.objects.filter(pk=made.pk).update(
-        resolved_at=None, day_resolved=None, reopened_count=made.reopened_count + 1
+        resolved_at=None, day_resolved=None, business_s=None, reopened_count=made.reopened_count + 1
     )
 
 
@@ -107,8 +110,11 @@ def _count_ticket(made: Ticket, delta: int) -> None:
     assert made.resolved_at is not None
     assert made.day_opened is not None
     assert made.day_resolved is not None
-    for basis, day in (("resolved", made.day_resolved), ("opened", made.day_opened)):
-        DurationLedger.objects.create(
-            basis=basis, day=day, touchpoint_id=made.touchpoint_id or 0, segment=made.segment, location=made.location,
-            seconds=int((made.resolved_at - made.opened_at).total_seconds()), reopened=made.reopened_count > 0, delta=delta,
-        )  # fmt: skip
+    seconds = int((made.resolved_at - made.opened_at).total_seconds())
+    for suffix, lasted in (("", seconds), ("-business", made.business_s)):
+        for basis, day in (("resolved", made.day_resolved), ("opened", made.day_opened)):
+            if lasted is not None:
+                DurationLedger.objects.create(
+                    basis=basis + suffix, day=day, touchpoint_id=made.touchpoint_id or 0, segment=made.segment,
+                    location=made.location, seconds=lasted, reopened=made.reopened_count > 0, delta=delta,
+                )  # fmt: skip

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from metrics import pages
+from metrics.decisions import markers
 from metrics.filters import carried_query
 from metrics.frame import list_url, may_view
 from metrics.queries import MatrixRow, measure_matrix, measure_trend
@@ -48,7 +49,7 @@ def make(request: Request) -> Report:
         context |= {
             "headline": pages.figure(column, total, before, {}, total.high or 0),
             "headline_meaning": pages.meaning(column),
-            "trend": pages.trend(column, series, interval, {}),
+            "trend": pages.trend(column, series, interval, {}, markers(frame, filters.slice())),
             "trend_tabs": trend_tabs(request, matrix.columns, column),
         }
     return Report(_("Overview"), context=context)

@@ -8,6 +8,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from metrics import pages
+from metrics.decisions import markers
 from metrics.filters import carried_query
 from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
 from metrics.queries import MatrixRow, Measured, measure, measure_matrix
@@ -51,7 +52,9 @@ def make(request: Request) -> Report:
         )
         context |= {
             "headline_meaning": pages.meaning(column),
-            "trend": pages.trend(column, measured.series, interval, touchpoint.targets),
+            "trend": pages.trend(
+                column, measured.series, interval, touchpoint.targets, markers(frame, filters.slice())
+            ),
             "trend_tabs": trend_tabs(request, columns, column),
             **_evidence(request, measured.total),
         }

@@ -15,7 +15,15 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
-from surveys.admin.fields import LanguagesField, PreferencesField, QuietHoursField, SpanField, TicketEventsField
+from surveys.admin.fields import (
+    LanguagesField,
+    PreferencesField,
+    QuietHoursField,
+    SpanField,
+    TicketEventsField,
+    WeightsField,
+    WholeField,
+)
 from surveys.admin.languages import languages_page
 from surveys.admin.letters import letters_page
 from surveys.admin.look import look_page
@@ -24,7 +32,7 @@ from surveys.admin.phrases import phrases_page
 from surveys.admin.texts import TextsField, languages_of
 from surveys.flow.programme.values import NOTICE, SENDER_NAME
 from surveys.models import Organisation, Response, Ticket
-from surveys.models.journeys import time_zone_names
+from surveys.models.journeys import LOW_N_AT_MOST, MIN_N_AT_LEAST, MIN_N_AT_MOST, time_zone_names
 
 SPAN = gettext_lazy("Such as 24h or 90d; 0s: none.")
 
@@ -99,6 +107,21 @@ class OrganisationAdmin(ConfigAdmin):
                 "does not list is never used. Where an address is missing or must not be written to, the next one is taken."
             ),
         ),
+        "min_n": made(
+            WholeField, low=MIN_N_AT_LEAST, high=MIN_N_AT_MOST, label=gettext_lazy("Fewest answers of a score"),
+            help_text=gettext_lazy("With fewer, pages show no score, and nothing is tested for significance."),
+        ),
+        "low_n": made(
+            WholeField, low=MIN_N_AT_LEAST, high=LOW_N_AT_MOST, label=gettext_lazy("“Low n” below"),
+            help_text=gettext_lazy("A score of fewer answers is marked “low n”: its interval is wide."),
+        ),
+        "segment_weights": made(
+            WeightsField, label=gettext_lazy("Weights of segments"), required=False,
+            help_text=gettext_lazy(
+                "How much each segment counts where scores are weighted by segment, such as its part of all customers. "
+                "Segments that are not listed are left out, and named. Answers themselves are never changed."
+            ),
+        ),
     }  # fmt: skip
 
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
@@ -108,6 +131,7 @@ class OrganisationAdmin(ConfigAdmin):
             (_("By which means"), ["preferences"]),
             (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
+            (_("How scores are told"), ["min_n", "low_n", "segment_weights"]),
         ]
 
     def get_urls(self) -> list[URLPattern]:

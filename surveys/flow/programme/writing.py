@@ -17,6 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
 from surveys.flow.programme.spans import span_of
+from surveys.flow.programme.values import as_number
 from surveys.letters import LETTER_TEXTS
 from surveys.models import Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
@@ -63,6 +64,9 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "time_zone": row.time_zone,
         "languages": list(row.languages),
         "segment_attribute": row.segment_attribute,
+        "minimum_n": row.min_n,
+        "low_n": row.low_n,
+        "segment_weights": dict(sorted(row.segment_weights.items())),
         "privacy": _texts(row.privacy),
         "accent": row.accent,
         "radius": row.radius,
@@ -99,6 +103,7 @@ def _touchpoint(row: Touchpoint) -> dict[str, Any]:
         "public_key": row.public_key,
         "allowed_origins": list(row.allowed_origins),
         "targets": {name: row.targets[name] for name in ("nps", "csat", "ces", "ttr_hours") if name in row.targets},
+        "weight": as_number(row.weight),
         "active": row.active,
     }
 

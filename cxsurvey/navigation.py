@@ -55,6 +55,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         (
             OVERVIEW,
             RESPONSE,
+            _measuring(_("Decisions"), "published_with_changes", "decisions"),
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),

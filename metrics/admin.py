@@ -1,5 +1,6 @@
 """Decisions as managers write them down. In: what they type. Out: rows, each change in the history. Nothing is measured here."""
 
+import re
 from typing import Any
 
 from django import forms
@@ -7,15 +8,19 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 
+from metrics.decision_pages import person
+from metrics.frame import SEES_SCORES
 from metrics.models import Decision, Expectation
+from metrics.pages import COLUMNS, column_key
 from surveys.admin.configuration import ConfigAdmin, ConfigInline
-from surveys.models import Organisation
+from surveys.models import Organisation, Touchpoint
 
 
 class ExpectationRows(BaseInlineFormSet):  # type: ignore[type-arg]
@@ -54,7 +59,7 @@ class DecisionForm(forms.ModelForm):  # type: ignore[type-arg]
         owner: Any = self.fields.get("owner")
         if owner is not None:
             owner.queryset = owner.queryset.filter(is_staff=True).order_by("username")
-            owner.label_from_instance = lambda user: user.get_full_name() or user.get_username()
+            owner.label_from_instance = person
             owner.empty_label = _("(nobody)")
 
 
@@ -81,6 +86,30 @@ class DecisionAdmin(ConfigAdmin):
         said: dict[str, Any] = super().get_changeform_initial_data(request)
         return {"day": today, "owner": request.user.pk, **said}
 
+    def get_formset_kwargs(self, request: HttpRequest, obj: Any, inline: Any, prefix: str) -> dict[str, Any]:
+        """A form that is begun for a touchpoint begins with its metric, going the way that is better."""
+        options: dict[str, Any] = super().get_formset_kwargs(request, obj, inline, prefix)
+        if request.method == "GET" and not obj.pk:
+            begun = [int(pk) for pk in request.GET.get("touchpoints", "").split(",") if re.fullmatch("[0-9]{1,18}", pk)]
+            asked = Touchpoint.objects.filter(pk__in=begun).values_list("instrument__metric", "instrument__points")
+            first = next((column_key(column) for column in COLUMNS if column in set(asked)), "") if begun else ""
+            if first:
+                options["initial"] = [{"metric": first}]
+        return options
+
+    def response_post_save_add(self, request: HttpRequest, obj: Decision) -> HttpResponse:
+        return self._to_its_page(request, obj)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Decision) -> HttpResponse:
+        return self._to_its_page(request, obj)
+
+    def _to_its_page(self, request: HttpRequest, obj: Decision) -> HttpResponse:
+        """Where it is told what became of it; the list, for whoever may not see scores."""
+        if request.user.has_perm(SEES_SCORES):
+            return HttpResponseRedirect(reverse("decision", args=[obj.pk]))
+        answer: HttpResponse = super().response_post_save_change(request, obj)
+        return answer
+
     def save_model(self, request: HttpRequest, obj: Decision, form: Any, change: bool) -> None:
         if not change:
             obj.created_by = request.user  # type: ignore[assignment]
@@ -100,4 +129,4 @@ class DecisionAdmin(ConfigAdmin):
 
     @admin.display(description=gettext_lazy("owner"))
     def owner_shown(self, row: Decision) -> str:
-        return (row.owner.get_full_name() or row.owner.get_username()) if row.owner else "–"
+        return person(row.owner) or "–"

@@ -126,7 +126,7 @@ def _file(page: Page, kind: str, http: HttpRequest, table: str, **args: str) -> 
     if found is None:
         raise Http404
     period = request.filters.period
-    name = "-".join([page.name.replace("_", "-"), *args.values(), table, f"{period.first}", f"{period.last}"])
+    name = "-".join([page.name.replace("_", "-"), *map(str, args.values()), table, f"{period.first}", f"{period.last}"])
     says = [*file_head(page, request), *report.head]
     response = StreamingHttpResponse(csv_lines(found, says), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'

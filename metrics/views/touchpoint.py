@@ -15,6 +15,7 @@ from metrics.queries import MatrixRow, Measured, measure, measure_matrix
 from metrics.reach import measure_reach, reach_interval
 from metrics.reports import NotThere, Page, Report, Request
 from metrics.views import answers
+from metrics.views.decisions import record_url
 from metrics.views.trends import asked_column, trend_tabs
 from surveys.flow import links
 from surveys.models import Mode, Response, Touchpoint
@@ -41,6 +42,7 @@ def make(request: Request) -> Report:
         "place": place_of(touchpoint),
         "figures": [_figure(found[column], touchpoint) for column in columns],
         "overview_query": carried_query(http),
+        "record_url": record_url(request, touchpoint),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
         "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
     }

@@ -31,10 +31,12 @@ app.conf.beat_schedule = {
     "invitations that are due": every(2, "surveys.tasks.deliver_due"),
     "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),
+    "answers that cannot be searched yet": every(2, "surveys.tasks.index_responses"),
     "people who are to hear bad news": every(15, "surveys.tasks.warn_watchers"),
     "replies to customers who texted back": every(5, "surveys.tasks.answer_texts"),
     "what became of messages": every(5, "surveys.tasks.settle_receipts"),
     "links whose time is over": every(600, "surveys.tasks.expire_due"),
+    "personal data whose time is over": every(900, "surveys.tasks.forget_old_data"),
     "sign of life of a worker": every(10, "surveys.tasks.heartbeat"),
 }
 

@@ -12,10 +12,11 @@ from typing import Any
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
+from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, Grain, ScoreCell
-from metrics.significance import Counts
+from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
     METRICS,
@@ -29,13 +30,34 @@ from metrics.slices import (
     spans,
     starts,
 )
-from surveys.models import Ticket
+from metrics.strata import Weighted, compare_weighted, weigh
+from surveys.models import Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 
 __all__ = [
-    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "Catalogue", "Interval", "MatrixRow", "Measured", "Measurement",
-    "Slice", "UnusableSlice", "Window", "measure", "measure_matrix", "measure_trend", "measure_windows",
+    "INTERVALS",
+    "METRICS",
+    "OF_CELLS",
+    "OF_TOUCHPOINTS",
+    "WEIGHED_BY",
+    "Catalogue",
+    "Interval",
+    "MatrixRow",
+    "Measured",
+    "Measurement",
+    "Slice",
+    "UnusableSlice",
+    "WeightedMeasurement",
+    "Window",
+    "measure",
+    "measure_matrix",
+    "measure_trend",
+    "measure_weighted",
+    "measure_windows",
+    "weights_of",
 ]  # fmt: skip
+
+WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -88,6 +110,14 @@ class _Asked:
 
     def whole(self) -> "_Asked":
         return replace(self, group_by=None)
+
+    def questions_of(self, metric: str) -> dict[int, Scale]:
+        """Those of the metric, on the scale asked for where one is."""
+        return {
+            pk: scale
+            for pk, scale in self.catalogue.questions.items()
+            if scale.metric == metric and self.slice.scale in (None, scale.points)
+        }
 
     def key(self, value: Any) -> str:
         """The group's key of what `_group_column` selected."""
@@ -189,6 +219,88 @@ def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:
     return rows
 
 
+@dataclass(frozen=True)
+class WeightedMeasurement:
+    """A weighted score, its own parts and weights beside it (`strata`), and whether it changed; `comparison` None without `compare`."""
+
+    total: Weighted
+    comparison: Comparison | None
+
+
+def measure_weighted(
+    metric: str,
+    slice_: Slice,
+    by: str,
+    weights: Mapping[str, float],
+    *,
+    compare: tuple[date, date] | None = None,
+    statistic: Statistic = "value",
+    minimum: int = MINIMUM_N,
+    catalogue: Catalogue | None = None,
+) -> WeightedMeasurement:
+    """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
+
+    `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
+    `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
+    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    """
+    if by not in WEIGHED_BY:
+        raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
+    catalogue = catalogue or Catalogue.load()
+    check(metric, slice_, by, catalogue)
+    windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
+    if compare is None:
+        return WeightedMeasurement(total, None)
+    now, before = sides
+    found = compare_weighted(metric, points, now, before, weights, statistic=statistic, minimum=minimum)
+    return WeightedMeasurement(total, found)
+
+
+def weights_of(
+    by: str, organisation: Organisation, touchpoints: Iterable[Touchpoint], metric: str, points: int = 0
+) -> dict[str, float]:
+    """The organisation's weights, by slug or by segment. `touchpoints` with their instruments.
+
+    Of touchpoints, those that are active and meant to measure the metric on this scale: by their instrument, and every one for ttr.
+    So the weight of one that should have answers and has none is missed, and one that asks something else is not.
+    """
+    if by == "segment":
+        return dict(organisation.segment_weights)
+    return {
+        row.slug: row.weight
+        for row in touchpoints
+        if row.active
+        and (
+            metric == "ttr"
+            or (row.instrument is not None and (row.instrument.metric, row.instrument.points) == (metric, points))
+        )
+    }
+
+
+def _strata(metric: str, asked: _Asked) -> tuple[int, list[dict[str, Counts]]]:
+    """The points of the scale, and for each window what each group holds."""
+    sides: list[dict[str, Counts]] = [{} for _window in asked.windows]
+    if metric == "ttr":
+        durations: dict[tuple[int, str], _Durations] = {}
+        for one in _duration_rows("resolved", asked):
+            durations.setdefault((one.window, one.group), _Durations()).add(one)
+        for (window, group), held in durations.items():
+            sides[window][group] = Counts(held.buckets, sum_s=held.sum_s)
+        return 0, sides
+    wanted = asked.questions_of(metric)
+    rows = _score_rows(wanted, asked)
+    scale = _only_scale(metric, rows, asked)
+    histograms: dict[tuple[int, str], list[int]] = {}
+    for row in rows:
+        if wanted[row.question] is scale:
+            _add(histograms.setdefault((row.window, row.group), [0] * scale.points), row.histogram(scale))
+    for (window, group), histogram in histograms.items():
+        sides[window][group] = Counts(dict(zip(scale.scores, histogram, strict=True)))
+    return scale.points, sides
+
+
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
 
@@ -205,11 +317,7 @@ class _ScoreRow:
 
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
-    wanted = {
-        pk: scale
-        for pk, scale in asked.catalogue.questions.items()
-        if scale.metric == metric and asked.slice.scale in (None, scale.points)
-    }
+    wanted = asked.questions_of(metric)
     rows = _score_rows(wanted, asked.whole())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points
@@ -270,8 +378,11 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
     if not questions:
         return []
     sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
-    rows = _cell_rows(_score_cell, "question_id", sums, _Where().among("question_id", sorted(questions)), asked)
-    return [_ScoreRow(window, question, period, group, counts) for window, period, group, question, counts in rows]
+    common = _Where().among("question_id", sorted(questions))
+    rows = _fetch(*_select_cells(_score_cell, SCORE_CUTS, "question_id", sums, common, asked))
+    return [
+        _ScoreRow(window, question, period, asked.key(key), counts) for window, period, key, question, *counts in rows
+    ]
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
@@ -280,12 +391,17 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
 @dataclass(frozen=True, slots=True)
 class _DurationRow:
     window: int
-    bucket: int
     period: date | None
     group: str
-    n: int
+    buckets: Sequence[int]
+    counts: Sequence[int]
     sum_s: int
     reopened: int
+
+
+def _add_buckets(total: dict[int, int], row: _DurationRow) -> None:
+    for bucket, count in zip(row.buckets, row.counts, strict=True):
+        total[bucket] = total.get(bucket, 0) + count
 
 
 @dataclass
@@ -298,8 +414,8 @@ class _Durations:
     reopened: int = 0
 
     def add(self, row: _DurationRow) -> None:
-        self.buckets[row.bucket] = self.buckets.get(row.bucket, 0) + row.n
-        self.n += row.n
+        _add_buckets(self.buckets, row)
+        self.n += sum(row.counts)
         self.sum_s += row.sum_s
         self.reopened += row.reopened
 
@@ -374,7 +490,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
             tickets.resolved.add(row)
     for row in _duration_rows("opened", asked):
         for tickets in sums(row.group, row.period):
-            tickets.opened.resolved[row.bucket] = tickets.opened.resolved.get(row.bucket, 0) + row.n
+            _add_buckets(tickets.opened.resolved, row)
     for group, period, inside, bucket, count in _open_rows(asked, now):
         for tickets in sums(group, period if inside else None):
             if inside:
@@ -384,10 +500,14 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period, group and bucket."""
-    sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    rows = _cell_rows(_duration_cell, "bucket", sums, _Where().equal("basis", basis), asked)
-    return [_DurationRow(window, bucket, period, group, *counts) for window, period, group, bucket, counts in rows]
+    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
+    common = _Where().equal("basis", basis)
+    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
+    return [
+        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
+        for window, period, key, _none, sum_s, reopened, histogram in rows
+    ]
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
@@ -451,24 +571,34 @@ class _Where:
         return self
 
 
-def _cell_rows(
-    table: str, head: str, sums: str, common: _Where, asked: _Asked
-) -> list[tuple[int, date | None, str, int, Sequence[int]]]:
-    """Sums of cells as (window, period, group, `head` column, sums), each window read at the coarsest grain that serves."""
+def _select_cells(
+    table: str, cuts: Sequence[Cut], head: str, sums: str, common: _Where, asked: _Asked
+) -> tuple[str, list[Any]]:
+    """SQL and parameters of sums of cells by (window, period, key of the group, `head` column).
+
+    Each window is read at the cheapest grains that serve it; one key may come more than once, from days and from months.
+    """
     columns = f"{_period_column(asked, 'day')}, {_group_column(asked, 'touchpoint_id')}, {head}"
     selects, params = [], []
     for number, window in enumerate(asked.windows):
+        cut = cheapest(cuts, window.needs(asked.group_by))
         where = _Where().dimensions(window, asked.catalogue)
-        full = asked.group_by in OF_CELLS or any(window.values_of(dimension) for dimension in OF_CELLS)
-        for grain, first, last in spans(window, asked.interval, full):
+        if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
+            # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
+                where.equal(column, value)
+        for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]
+    return " UNION ALL ".join(selects), params
+
+
+def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        rows = cursor.fetchall()
-    return [(window, period, asked.key(group), held, counts) for window, period, group, held, *counts in rows]
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _period_column(asked: _Asked, day: str) -> str:
@@ -537,11 +667,11 @@ def measure_windows(
                 for score in scale.scores:
                     counted[score] = counted.get(score, 0) + scores[score]
         cursor.execute(
-            f"SELECT w.number, bucket, sum(n)::bigint FROM {held} JOIN {_duration_cell} ON basis = 'opened' AND {inside} GROUP BY 1, 2",
+            f"SELECT w.number, sum(histogram)::text FROM {held} JOIN {_duration_cell} ON basis = 'opened' AND {inside} GROUP BY 1",
             [*params, Grain.DAY_TOTAL.value],
         )
-        for number, bucket, count in cursor.fetchall():
-            counts[number].setdefault(("ttr", 0), {})[bucket] = count
+        for number, packed in cursor.fetchall():
+            counts[number]["ttr", 0] = dict(zip(*unpack(packed), strict=True))
         cursor.execute(
             f"SELECT w.number, {age}, count(*) FROM {held} JOIN {_ticket} t ON t.touchpoint_id = w.touchpoint "
             "AND t.day_opened BETWEEN w.first AND w.last WHERE t.in_ttr AND t.resolved_at IS NULL GROUP BY 1, 2",

@@ -100,44 +100,44 @@ def compare(
     """
     if metric == "ttr" and points == 0 and statistic in ("value", "median", "median_with_open"):
         if statistic == "value":
-            return compare_means(_moments_of_tickets(now), _moments_of_tickets(before), minimum=minimum)
+            return compare_means(moments_of_tickets(now), moments_of_tickets(before), minimum=minimum)
         if statistic == "median":
             return compare_medians(_MedianOfResolved(now), _MedianOfResolved(before), minimum=minimum)
         return compare_medians(_MedianOfAll(now), _MedianOfAll(before), minimum=minimum)
     if (metric, points) not in SCALES:
         raise ValueError(f"{metric} on {points} points is not measured here")
     scale = scale_for(metric, points)
-    sides = [_histogram(scale, side) for side in (now, before)]
+    sides = [histogram_of(scale, side) for side in (now, before)]
     if scale is NPS and statistic == "value":
-        thirds = [_thirds(histogram) for histogram in sides]
+        thirds = [bands_of(histogram) for histogram in sides]
         return compare_nps(thirds[0], thirds[1], minimum=minimum)
     if statistic == {"csat": "value", "ces": "easy_share"}.get(metric):
         tops = [(scale.band_counts(histogram)[scale.highest_band], sum(histogram)) for histogram in sides]
         return compare_shares(*tops[0], *tops[1], minimum=minimum)
     if statistic == {"csat": "mean", "ces": "value"}.get(metric):
-        moments = [_moments_of_scores(scale, histogram) for histogram in sides]
+        moments = [moments_of_scores(scale, histogram) for histogram in sides]
         return compare_means(moments[0], moments[1], minimum=minimum, widest=scale.high - scale.low)
     raise ValueError(f"{metric} has no {statistic}")
 
 
-def _histogram(scale: Scale, side: Counts) -> list[int]:
+def histogram_of(scale: Scale, side: Counts) -> list[int]:
     return [side.distribution.get(score, 0) for score in scale.scores]
 
 
-def _thirds(histogram: Sequence[int]) -> Bands:
+def bands_of(histogram: Sequence[int]) -> Bands:
     bands = NPS.band_counts(histogram)
     return bands["detractors"], bands["passives"], bands["promoters"]
 
 
-_Side = tuple[float | None, int]  # a value and its n
+Side = tuple[float | None, int]  # a value and its n
 
 
 def _verdict(low: float, high: float) -> Verdict:
     return "higher" if low > 0 else "lower" if high < 0 else "not_significant"
 
 
-def _told_apart(
-    sides: tuple[_Side, _Side], minimum: int, find: Callable[[], tuple[float, float, float] | None]
+def tell_apart(
+    sides: tuple[Side, Side], minimum: int, find: Callable[[], tuple[float, float, float] | None]
 ) -> Comparison:
     """The Comparison of two sides; `find` gives (low, high, p), or None where there is no interval, and is asked of enough answers only."""
     (now, n_now), (before, n_before) = sides
@@ -174,7 +174,7 @@ def compare_nps(now: Bands, before: Bands, *, minimum: int = MINIMUM_N) -> Compa
         return max(-200.0, test.difference - half), min(200.0, test.difference + half), test.p
 
     sides = [(100 * (of[2] - of[0]) / sum(of) if sum(of) else None, round(sum(of))) for of in (now, before)]
-    return _told_apart((sides[0], sides[1]), minimum, find)
+    return tell_apart((sides[0], sides[1]), minimum, find)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +230,11 @@ def compare_shares(
 
     def find() -> tuple[float, float, float]:
         now, before = _Share(successes, n), _Share(other_successes, other_n)
-        low, high, p = _recovered(now.value, now, before.value, before)
+        low, high, p = recover(now.value, now, before.value, before)
         return 100 * low, 100 * high, p
 
     sides = [(100 * count / of if of else None, of) for count, of in ((successes, n), (other_successes, other_n))]
-    return _told_apart((sides[0], sides[1]), minimum, find)
+    return tell_apart((sides[0], sides[1]), minimum, find)
 
 
 class _Share:
@@ -289,12 +289,12 @@ class Moments:
     variance: float | None
 
 
-def _moments_of_scores(scale: Scale, histogram: Sequence[int]) -> Moments:
+def moments_of_scores(scale: Scale, histogram: Sequence[int]) -> Moments:
     counted = {float(score): count for score, count in zip(scale.scores, histogram, strict=True) if count}
     return _moments(counted, None)
 
 
-def _moments_of_tickets(side: Counts) -> Moments:
+def moments_of_tickets(side: Counts) -> Moments:
     """Each duration is taken for its bucket's middle, 0.5 % off at most; the mean is exact where the sum is given."""
     return _moments({bucket_value(bucket): count for bucket, count in side.distribution.items() if count}, side.sum_s)
 
@@ -322,16 +322,28 @@ def compare_means(now: Moments, before: Moments, *, minimum: int = MINIMUM_N, wi
     def find() -> tuple[float, float, float] | None:
         if now.variance is None or before.variance is None or now.mean is None or before.mean is None:
             return None
-        parts = (now.variance / now.n, before.variance / before.n)
-        square = sum(parts)
-        if square <= 0:
-            return None
-        freedom = square**2 / (parts[0] ** 2 / (now.n - 1) + parts[1] ** 2 / (before.n - 1))
-        change, error = now.mean - before.mean, math.sqrt(square)
-        half = t_quantile(0.975, freedom) * error
-        return max(-widest, change - half), min(widest, change + half), t_beyond(change / error, freedom)
+        parts = [(side.variance / side.n, side.n - 1) for side in (now, before) if side.variance is not None]
+        return t_test(now.mean - before.mean, parts, widest)
 
-    return _told_apart(((now.mean, now.n), (before.mean, before.n)), minimum, find)
+    return tell_apart(((now.mean, now.n), (before.mean, before.n)), minimum, find)
+
+
+def t_test(
+    value: float, parts: Sequence[tuple[float, int]], widest: float = math.inf
+) -> tuple[float, float, float] | None:
+    """(low, high, p) of a sum of independent means, such as a difference; None where nothing varies. Clamped to ±`widest`.
+
+    `parts`: the variance of each mean and its degrees of freedom, of which Satterthwaite makes those of the sum.
+    Source: Satterthwaite, as in `compare_means`.
+    """
+    square = sum(variance for variance, _freedom in parts)
+    if square <= 0:
+        return None
+    # Of shares of the variance, whose squares neither vanish nor overflow.
+    freedom = 1 / sum((variance / square) ** 2 / own for variance, own in parts)
+    error = math.sqrt(square)
+    half = t_quantile(0.975, freedom) * error
+    return max(-widest, value - half), min(widest, value + half), t_beyond(value / error, freedom)
 
 
 # --- Medians ----------------------------------------------------------------------------------------------------------
@@ -376,13 +388,13 @@ def compare_medians(now: Median, before: Median, *, minimum: int = MINIMUM_N) ->
     def find() -> tuple[float, float, float] | None:
         if now.value is None or before.value is None:
             return None
-        low, high, p = _recovered(now.value, now, before.value, before)
+        low, high, p = recover(now.value, now, before.value, before)
         return None if math.isinf(low) or math.isinf(high) else (low, high, p)
 
-    return _told_apart(((now.value, now.n), (before.value, before.n)), minimum, find)
+    return tell_apart(((now.value, now.n), (before.value, before.n)), minimum, find)
 
 
-class _Ends(Protocol):
+class Ends(Protocol):
     """The ends of a value's own interval at any z, which part as z grows; None is not reached."""
 
     def low(self, z: float) -> float | None: ...
@@ -390,7 +402,7 @@ class _Ends(Protocol):
     def high(self, z: float) -> float | None: ...
 
 
-def _recovered(value: float, now: _Ends, other: float, before: _Ends) -> tuple[float, float, float]:
+def recover(value: float, now: Ends, other: float, before: Ends) -> tuple[float, float, float]:
     """(low, high, p) of `value` less `other`, by MOVER; an end is infinite where one of those it is made of is not reached."""
 
     def down(z: float) -> float:

@@ -9,8 +9,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metrics', '0001_initial'),
-        ('surveys', '0015_consent'),
+        ('metrics', '0002_grains_of_one_dimension'),
+        ('surveys', '0021_retention'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

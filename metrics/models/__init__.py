@@ -1,6 +1,6 @@
 """Nouns of measuring, a file per group. Import them from here."""
 
-from metrics.models.cells import SCORES, DurationCell, Grain, ScoreCell
+from metrics.models.cells import SCORES, DurationCell, Grain, PackedHistogram, ScoreCell
 from metrics.models.decisions import Decision, Expectation
 
 __all__ = [
@@ -9,5 +9,6 @@ __all__ = [
     "DurationCell",
     "Expectation",
     "Grain",
+    "PackedHistogram",
     "ScoreCell",
 ]

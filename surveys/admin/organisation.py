@@ -96,6 +96,13 @@ class OrganisationAdmin(ConfigAdmin):
         ),
         "resting_same_s": made(SpanField, label=gettext_lazy("Resting, same touchpoint"), help_text=SPAN),
         "resting_any_s": made(SpanField, label=gettext_lazy("Resting, any touchpoint"), help_text=SPAN),
+        "retention_s": made(
+            SpanField, label=gettext_lazy("Personal data is kept for"),
+            help_text=gettext_lazy(
+                "Such as 730d; 0s: until it is erased by hand. Then comments, facts, addresses and messages go, and customers of "
+                "whom nothing was heard for that long are erased. Scores stay."
+            ),
+        ),
         "quiet_hours": made(
             QuietHoursField, label=gettext_lazy("Quiet hours"),
             help_text=gettext_lazy("No messages in these hours, by the customer’s clock. Empty: at any hour."),
@@ -132,6 +139,7 @@ class OrganisationAdmin(ConfigAdmin):
             (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
             (_("How scores are told"), ["min_n", "low_n", "segment_weights"]),
+            (_("How long data is kept"), ["retention_s"]),
         ]
 
     def get_urls(self) -> list[URLPattern]:

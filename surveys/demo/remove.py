@@ -38,11 +38,13 @@ from surveys.models import (
     Reminder,
     Response,
     ResponseChange,
+    ResponseTerms,
     ScoreLedger,
     Segment,
     SentMessage,
     Suppression,
     SuppressionLift,
+    TermsDue,
     Ticket,
     Touchpoint,
     Watcher,
@@ -126,6 +128,8 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
     _delete(removed, ResponseChange.objects.filter(response__in=responses))
+    TermsDue.objects.filter(response_id__in=responses).delete()
+    _delete(removed, ResponseTerms.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, Reminder.objects.filter(invitation__in=invitations))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0015_consent'),
+        ('surveys', '0021_retention'),
     ]
 
     operations = [

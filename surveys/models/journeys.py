@@ -2,7 +2,7 @@
 
 import secrets
 import zoneinfo
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +35,16 @@ def validate_texts(texts: Any) -> None:
     """A map of language to text, as the programme file has it."""
     if not isinstance(texts, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in texts.items()):
         raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
+
+
+RETENTION_DAYS = 30  # less, and people would be forgotten while their links still work
+
+
+def validate_retention(seconds: int) -> None:
+    if 0 < seconds < RETENTION_DAYS * DAY_S:
+        raise ValidationError(
+            _("Personal data is kept for at least %(days)d days, or for ever: 0s."), params={"days": RETENTION_DAYS}
+        )
 
 
 class Channel(models.TextChoices):
@@ -159,6 +169,10 @@ class Organisation(Named):
     segment_weights = models.JSONField(
         _("weights of segments"), default=dict, db_default=models.Value({}, models.JSONField()), blank=True
     )
+    # How long personal data is kept; 0 until it is erased by hand.
+    retention_s = models.PositiveIntegerField(
+        _("personal data is kept for (s)"), default=0, db_default=0, validators=[validate_retention]
+    )
     is_demo = models.BooleanField(default=False, editable=False)
 
     class Meta:
@@ -205,6 +219,12 @@ class Organisation(Named):
     def day_of(self, moment: datetime) -> date:
         """The calendar day of an aware moment in the organisation's time zone."""
         return moment.astimezone(self.zone).date()
+
+    def moments(self, first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
+        """Its days from `first` to `last`, both included: from the first moment to before the second; None where there is no end."""
+        begin = datetime.combine(first, time.min, self.zone) if first else None
+        after = last + timedelta(days=1) if last and last < date.max else None
+        return begin, datetime.combine(after, time.min, self.zone) if after else None
 
 
 class Journey(Named):

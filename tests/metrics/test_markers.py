@@ -107,6 +107,6 @@ def test_a_trend_shows_decisions_in_chart_list_and_table(path):
     made = decide("Parcels <b>by noon</b>", delivery, day=timezone.now().date() - timedelta(days=3))
     response = login(SCORES, ANSWERS).get(path)
     assert text_of(response).count("Parcels &lt;b&gt;by noon&lt;/b&gt;") == 2  # the list, and the row of its period
-    assert f'<a href="/admin/metrics/decision/{made.pk}/change/">' in response.content.decode()
+    assert f'<a href="/admin/decisions/{made.pk}/">' in response.content.decode()
     (mark,) = response.context_data["trend"].chart["marks"]
     assert (mark["number"], mark["text"].split(": ")[1]) == (1, "Parcels <b>by noon</b>")

@@ -121,7 +121,8 @@ def test_what_is_left_out_takes_its_default_when_new():
 
 
 RESPONDENTS = """\
-organisation: {radius: 4, scheme: dark, privacy: {en: Yours.}, phrases: {pt_BR: {send: Enviar já, too_long: "Até %(count)d."}}}
+organisation: {radius: 4, scheme: dark, retention: 730d, privacy: {en: Yours.},
+               phrases: {pt_BR: {send: Enviar já, too_long: "Até %(count)d."}}}
 instruments:
   - slug: visit
     metric: csat
@@ -166,6 +167,7 @@ def test_what_respondents_see_is_part_of_the_file():
     ("old", "new", "message"),
     [
         ("radius: 4", "radius: 25", "A number from 0 to 24 is wanted here."),
+        ("retention: 730d", "retention: 29d", "Personal data is kept for at least 30d, or for ever: 0s."),
         ("scheme: dark", "scheme: night", "“night” is not known here; it is one of auto, light, dark."),
         ("pt_BR: {", "xx: {", "There are no phrases in “xx”"),
         ("send: Enviar", "sent: Enviar", "The key “sent” is not known here. Do you mean “send”?"),

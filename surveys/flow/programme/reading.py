@@ -67,6 +67,7 @@ from surveys.models.journeys import (
     LOW_N_AT_MOST,
     MIN_N_AT_LEAST,
     MIN_N_AT_MOST,
+    RETENTION_DAYS,
     WEIGHT_AT_MOST,
     Scheme,
     time_zone_names,
@@ -199,6 +200,7 @@ class _Import:
             "minimum_n",
             "low_n",
             "segment_weights",
+            "retention",
         )
         keys = place.keys(known)
         if keys is None:
@@ -216,6 +218,7 @@ class _Import:
         if "logo" in keys:
             values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
+        _read(keys, "retention", _retention, values, "retention_s")
         if "sender" in keys:
             values |= _sender(keys["sender"], first)
         _read(keys, "minimum_n", lambda at: _whole(at, MIN_N_AT_LEAST, MIN_N_AT_MOST), values, "min_n")
@@ -875,6 +878,14 @@ def _address(place: Place) -> str | None:
             place.fail(f"“{value}” is not an email address.")
         return None
     return value
+
+
+def _retention(place: Place) -> int | None:
+    seconds = place.span()
+    if seconds is not None and 0 < seconds < RETENTION_DAYS * DAY_S:
+        place.fail(f"Personal data is kept for at least {RETENTION_DAYS}d, or for ever: 0s.")
+        return None
+    return seconds
 
 
 def _quiet_hours(place: Place) -> dict[str, str] | None:

@@ -74,6 +74,7 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "logo": _picture(row.logo) if row.logo else None,
         "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
         "sender": {"name": _texts(row.sender_name), "address": row.sender_address, "reply_to": row.reply_to},
+        "retention": span_of(row.retention_s),
     }
 
 

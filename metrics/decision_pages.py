@@ -465,7 +465,11 @@ def summary(judged: Sequence[Judged]) -> str:
 
 
 def rivals_text(judged: Judged) -> str:
-    told = {"names": listed([f"{other.title} ({_day(other.day)})" for other in judged.rivals])}
+    told = {
+        "names": listed(
+            [_("%(title)s (%(day)s)") % {"title": other.title, "day": _day(other.day)} for other in judged.rivals]
+        )
+    }
     return (
         _("Within the same days and at the same touchpoints: %(names)s. What came of which cannot be told apart.")
         % told

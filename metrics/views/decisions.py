@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metrics import decision_pages, pages
 from metrics.decision_pages import Group
@@ -58,7 +59,7 @@ def _list(request: Request) -> Report:
         "longest_query": request.query_with(period="365d", **{"from": "", "to": ""}),
     }
     return Report(
-        _("Decisions"),
+        pgettext("changes that were decided", "Decisions"),
         [decision_pages.decisions_table(judged, request.frame)],
         context,
         not judged,

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from metrics.decisions import Decisions, Judged
+from metrics.demo import MENU, remove_decisions, write_decisions
 from metrics.frame import Frame
 from metrics.models import Decision, Expectation
 from metrics.models.decisions import Metric
@@ -357,3 +358,19 @@ def test_whoever_sees_scores_sees_decisions_and_only_managers_write_them(story):
     manager = login(*WRITES)
     assert "Record a decision" in manager.get("/admin/touchpoints/delivery/").content.decode()
     assert login("surveys.view_response").get("/admin/decisions/").status_code == 403
+
+
+# --- The demo ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_demos_decisions_come_once_and_go_with_it_and_a_managers_own_stays(delivery):
+    other = make_touchpoint("hotline", instrument=Instrument.objects.get(slug="csat5"))
+    now = timezone.now()
+    write_decisions(now, 90)
+    young = next(row for row in write_decisions(now, 90) if row.title == MENU.title)
+    assert Decision.objects.count() == 3
+    assert list(young.touchpoints.all()) == [other]
+    assert young.day == make_organisation().day_of(now) - timedelta(days=10)
+    own = decide(MENU.title, other, created_by=User.objects.create_user("li"))
+    assert remove_decisions() == 3
+    assert list(Decision.objects.all()) == [own]

@@ -42,7 +42,8 @@ class Page:
 PAGES = (
     Page("overview", "/admin/", b"cx-is-value"),
     Page("touchpoint", "/admin/touchpoints/place-0/", b"cx-is-value"),
-    Page("journey", "/bench/journey/", b'"n"'),
+    Page("journey", "/admin/journeys/j0/", b"cx-is-value"),
+    Page("channels", "/admin/channels/", b"cx-is-value"),
     Page("ttr", "/bench/ttr/", b'"n"', ("segment=gold", "location=branch-7")),  # a ticket has no mode
 )
 AFTER_LOGIN = PAGES[0]

@@ -10,7 +10,7 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 from django.utils import timezone
 
-from metrics.queries import Catalogue, Measured, Slice, measure, measure_matrix
+from metrics.queries import Catalogue, Measured, Slice, measure
 
 
 def _slice(request: HttpRequest, **fixed: frozenset[str]) -> Slice:
@@ -25,16 +25,6 @@ def _shown(measured: Measured) -> dict[str, Any]:
     return {"n": measured.n, "value": measured.value, "low": measured.low, "high": measured.high, **measured.extra}
 
 
-def journey(request: HttpRequest) -> JsonResponse:
-    """Its touchpoints with every metric, now and before."""
-    asked = _slice(request, journeys=frozenset(["j0"]))
-    assert asked.day_from is not None
-    assert asked.day_to is not None
-    before = (asked.day_from - (asked.day_to - asked.day_from), asked.day_from)
-    rows = measure_matrix(asked, before, now=timezone.now())
-    return JsonResponse({"rows": [{"touchpoint": row.touchpoint, **_shown(row.now)} for row in rows]})
-
-
 def ttr(request: HttpRequest) -> JsonResponse:
     """By month, by channel and by segment; the curve comes from the same cells as its median."""
     catalogue, now, asked = Catalogue.load(), timezone.now(), _slice(request)
@@ -45,7 +35,6 @@ def ttr(request: HttpRequest) -> JsonResponse:
 
 
 urlpatterns = [
-    path("bench/journey/", journey),
     path("bench/ttr/", ttr),
     path("", include("cxsurvey.urls")),
 ]

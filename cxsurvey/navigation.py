@@ -41,6 +41,9 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
+TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
@@ -56,6 +59,9 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
+            TTR,
             RESPONSE,
             _measuring(pgettext_lazy("changes that were decided", "Decisions"), "published_with_changes", "decisions"),
             QUALITY,

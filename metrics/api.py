@@ -21,7 +21,8 @@ from surveys.api.documents import problems
 from surveys.models import Channel, Mode, Organisation
 
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
-SINGLE = ("from", "to", "interval", "group_by", "scale")
+SINGLE = ("from", "to", "interval", "group_by", "scale", "clock")
+CLOCKS = ("calendar", "business")
 LEVEL = 0.95
 
 
@@ -71,6 +72,7 @@ class MetricBody(MetricFields):
     scale = serializers.IntegerField(required=False, help_text="csat: the points of the scale measured.")
     series = SeriesItem(many=True, required=False, help_text="With `interval`.")
     groups = GroupItem(many=True, required=False, help_text="With `group_by`.")
+    clock = serializers.ChoiceField(CLOCKS, required=False, help_text="ttr, where it was asked for.")
     as_of = serializers.DateTimeField()
 
 
@@ -91,7 +93,11 @@ PARAMETERS = [
     OpenApiParameter("interval", OpenApiTypes.STR, enum=list(INTERVALS), description="Adds `series`."),
     OpenApiParameter("group_by", OpenApiTypes.STR, enum=list(DIMENSIONS), description="Adds `groups`."),
     OpenApiParameter("scale", OpenApiTypes.INT, enum=[5, 7], description="csat: 5 and 7 points are never pooled."),
-]
+    OpenApiParameter(
+        "clock", OpenApiTypes.STR, enum=list(CLOCKS),
+        description="ttr: calendar time (default), or business time by the organisation's working hours; 400 where it has none.",
+    ),
+]  # fmt: skip
 
 
 class MetricView(CxView):
@@ -108,8 +114,13 @@ class MetricView(CxView):
         now = timezone.now()
         wanted = read_slice(request.query_params)
         interval, group_by = read_shape(request.query_params)
+        organisation = Organisation.current()
+        clock = request.query_params.get("clock")
+        hours = organisation.work_calendar if clock == "business" else None
+        if wrong := _wrong_clock(clock, self.metric, organisation):
+            raise _refusal({"clock": wrong})
         try:
-            found = measure(self.metric, wanted, now=now, interval=interval, group_by=group_by)
+            found = measure(self.metric, wanted, now=now, interval=interval, group_by=group_by, hours=hours)
         except UnusableSlice as error:
             raise _refusal({error.field: str(error)}) from None
         body: dict[str, Any] = {"metric": self.metric, **measured_fields(found.total)}
@@ -119,8 +130,23 @@ class MetricView(CxView):
             body["series"] = [{"start": start.isoformat(), **measured_fields(part)} for start, part in found.series]
         if group_by:
             body["groups"] = [{"key": key, **measured_fields(part)} for key, part in found.groups]
-        body["as_of"] = now.astimezone(Organisation.current().zone).isoformat(timespec="seconds")
+        if clock:
+            body["clock"] = clock
+        body["as_of"] = now.astimezone(organisation.zone).isoformat(timespec="seconds")
         return Response(body)
+
+
+def _wrong_clock(clock: str | None, metric: str, organisation: Organisation) -> str:
+    """What is wrong with `clock`; "" for nothing."""
+    if clock is None:
+        return ""
+    if clock not in CLOCKS:
+        return f"clock is one of {', '.join(CLOCKS)}."
+    if metric != "ttr":
+        return f"{metric} has no clock."
+    if clock == "business" and organisation.work_calendar is None:
+        return "The organisation has no working hours: there is no business time."
+    return ""
 
 
 def measured_fields(measured: Measured) -> dict[str, Any]:

@@ -134,6 +134,11 @@ def _percent(successes: int, n: int) -> Estimate:
     return Estimate(100 * successes / n, 100 * low, 100 * high, n)
 
 
+def share_of(part: int, whole: int) -> Estimate:
+    """Percent of a whole, with Wilson's interval; n is the whole. Nothing of nobody; ValueError where the part is not within it."""
+    return _percent(part, whole)
+
+
 def web_response_rate(answered: int, shown: int) -> Estimate:
     """Percent of a widget's views that were answered, with Wilson's interval; n is how often it was shown.
 
@@ -398,6 +403,17 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     share = position - below
     low = _value_at(counted, below)
     return low if share == 0 else low + share * (_value_at(counted, below + 1) - low)
+
+
+def within_share(buckets: Mapping[int, int], seconds: float) -> Estimate:
+    """Percent of the durations that are at most so long, with Wilson's interval; n is all of them. As exact as `count_within`."""
+    return _percent(count_within(buckets, seconds), sum(buckets.values()))
+
+
+def count_within(buckets: Mapping[int, int], seconds: float) -> int:
+    """How many durations are at most so long; what is up to 1 % longer counts as within. ValueError below 0."""
+    last = bucket_of(seconds)
+    return sum(count for bucket, count in buckets.items() if bucket <= last)
 
 
 def ttr_median(buckets: Mapping[int, int]) -> Estimate:

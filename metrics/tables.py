@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`key` is its name in addresses and files; `about` says what it is, in a sentence."""
+    """`key` is its name in addresses and files; `about` says what it is, in a sentence. `cards`: on a phone, whatever its width."""
 
     key: str
     title: str
@@ -75,6 +75,7 @@ class Table:
     rows: Sequence[Row]
     about: str = ""
     notes: Sequence[str] = ()
+    cards: bool = False
 
     @property
     def lines(self) -> list[tuple[str, list[tuple[Column, Cell]]]]:
@@ -84,7 +85,9 @@ class Table:
     @property
     def shape(self) -> str:
         """On a phone: "wide" makes a card of each row, "tall" puts the numbers below a name that has a bar; "" stays a table."""
-        if len(self.columns) > 4 and any(column.kind == "rate" for column in self.columns):
+        texts = sum(column.is_text for column in self.columns)
+        is_wide = len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns))
+        if self.cards or is_wide:
             return "wide"
         return "tall" if len(self.columns) == 4 and any(row.cells[0].bar is not None for row in self.rows) else ""
 

@@ -1,7 +1,16 @@
 """Staff pages under /admin/ that stand before the admin's own; the first of them takes the place of its index."""
 
-from metrics.views import decisions, invitations, overview, quality, touchpoint
+from metrics.views import channels, decisions, invitations, journey, overview, quality, touchpoint, ttr
 
-PAGES = (overview.PAGE, touchpoint.PAGE, *decisions.PAGES, *invitations.PAGES, quality.PAGE)
+PAGES = (
+    overview.PAGE,
+    touchpoint.PAGE,
+    *journey.PAGES,
+    channels.PAGE,
+    *ttr.PAGES,
+    *decisions.PAGES,
+    *invitations.PAGES,
+    quality.PAGE,
+)
 
 urlpatterns = [pattern for page in PAGES for pattern in page.urls]

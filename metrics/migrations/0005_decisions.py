@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metrics', '0002_grains_of_one_dimension'),
+        ('metrics', '0003_business_time'),
         ('surveys', '0021_retention'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -69,13 +69,13 @@ class PackedHistogram(models.Field):  # type: ignore[type-arg]
 
 
 class DurationCell(models.Model):
-    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of resolved tickets.
+    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of tickets' durations.
 
     Only the full grains have a row per bucket; in all others `bucket` is −1, and `histogram` holds the count of each.
     """
 
     pk = models.CompositePrimaryKey("basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket")
-    basis = models.CharField(max_length=8)  # "resolved": by the day resolved; "opened": by the day opened
+    basis = models.CharField(max_length=20)  # DurationLedger.Basis: which duration, by which day, on which clock
     grain = models.SmallIntegerField(choices=Grain.choices)
     day = models.DateField()
     touchpoint_id = models.BigIntegerField()  # 0: tickets that name none

@@ -275,7 +275,7 @@ def _event(row: InteractionEvent) -> dict[str, Any]:
 
 def _ticket(row: Ticket) -> dict[str, Any]:
     times = ("opened_at", "first_response_at", "resolved_at", "closed_at", "reopened_count")
-    plain = ("source", "reference", "segment", "location", *times)
+    plain = ("source", "reference", "segment", "location", *times, "business_s", "first_business_s")
     return {"touchpoint": _slug(row.touchpoint), **{name: getattr(row, name) for name in plain}}
 
 

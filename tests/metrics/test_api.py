@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from metrics.rollup import roll_up
+from surveys.worktime import WEEKDAYS
 from tests.factories import make_api_key, make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import DAY, answer, noon, ticket
 
@@ -130,6 +131,27 @@ def test_ttr_has_its_quantiles_and_counts_open_tickets_whatever_the_days() -> No
     assert body["open"] == 1
     assert body["series"][0]["start"] == str(DAY)
     assert body["series"][0]["median"] == body["median"]
+
+
+def test_ttr_is_told_in_business_time_where_the_organisation_has_hours() -> None:
+    assert get("ttr/?clock=business", status=400)["errors"][0]["pointer"] == "/clock"
+    make_organisation(time_zone="UTC", working_hours={day: ["10:00-14:00"] for day in WEEKDAYS})
+    touchpoint = make_touchpoint("helpdesk")
+    for days in (1, 1, 2):
+        ticket(touchpoint, noon(DAY), seconds=days * 86_400)  # four working hours a day
+    ticket(touchpoint, noon(DAY - timedelta(days=3)))
+    roll_up()
+    body = get("ttr/?clock=business&interval=day&group_by=touchpoint")
+    assert (body["value"], body["n"], body["open"], body["clock"]) == (4 * 4 * 3600 / 3, 3, 1, "business")
+    assert body["median"] == pytest.approx(4 * 3600, rel=0.01)
+    assert [item["n"] for item in body["groups"]] == [3]
+    calendar = get("ttr/?clock=calendar")
+    assert (calendar["value"], calendar["clock"]) == (4 * 86_400 / 3, "calendar")
+    assert {name: value for name, value in get("ttr/").items() if name != "as_of"} == {
+        name: value for name, value in calendar.items() if name not in ("as_of", "clock")
+    }
+    for query in ("ttr/?clock=sundial", "nps/?clock=calendar", "ttr/?clock=business&clock=calendar"):
+        assert get(query, status=400)["errors"][0]["pointer"] == "/clock"
 
 
 @pytest.mark.parametrize(

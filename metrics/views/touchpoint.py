@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from metrics import attention, charts, funnel_pages, pages, score_tables
 from metrics.filters import carried_query
 from metrics.formulas import NOTHING, Estimate, response_rate
-from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
+from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
 from metrics.funnel import Asked, Segments, Sent, measure_halves
 from metrics.languages import MAX_DAYS, measure_languages
 from metrics.pages import Column
@@ -57,7 +57,9 @@ def make(request: Request) -> Report:
         "figures": _figures(found, touchpoint),
         "overview_query": carried_query(http),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
-        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http, touchpoint=touchpoint.slug)
+        if may_view(http, Response)
+        else "",
         **_invited(touchpoint, request),
     }
     tables: list[Table] = []

@@ -40,9 +40,16 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
 TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
+ANSWERS_LIST: Entry = {
+    **_measuring(_("Answers"), "reviews", "answers"),
+    "permission": lambda request: request.user.has_perm("surveys.view_response"),
+    "below": reverse_lazy("admin:surveys_response_changelist"),  # the pages of each
+}
 WHY: Entry = {
     "title": _("Why?"),
     "icon": "help",
@@ -56,10 +63,12 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
             TTR,
             RESPONSE,
             QUALITY,
-            _list(_("Answers"), "reviews", "surveys.response"),
+            ANSWERS_LIST,
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),
     ),
@@ -119,7 +128,7 @@ def sidebar(request: HttpRequest) -> list[Entry]:
 def _with_state(entry: Entry, request: HttpRequest) -> Entry:
     link = str(entry["link"])
     is_here: Callable[[str], bool] = request.path.startswith
-    active = request.path == link or (entry is not OVERVIEW and is_here(link))
+    active = request.path == link or (entry is not OVERVIEW and is_here(link)) or is_here(str(entry.get("below", "\n")))
     here = active or (entry is OVERVIEW and is_here(f"{link}touchpoints/"))
     return {**entry, "link": link + (carried_query(request) if entry.get("carries") else ""), "active": here}
 

@@ -350,8 +350,14 @@ class Matrix:
         return 1 + len(self.columns)
 
 
-def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
+def matrix(
+    rows: Sequence[MatrixRow],
+    places: Sequence[Place],
+    changes: Mapping[tuple[str, Column], Comparison] | None = None,
+) -> Matrix:
     """Touchpoints by journey, in the order of `places`; a column only where it holds anything now.
+
+    `changes` by touchpoint and column where they are judged together; without them each is judged by itself.
 
     A touchpoint that is switched off is listed as long as it holds something.
     """
@@ -364,7 +370,9 @@ def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
         figures = []
         for column in columns:
             row = found.get((place.slug, column))
-            before = of(row.before) if row and row.before else None
+            before: Counted | Comparison | None = of(row.before) if row and row.before else None
+            if changes is not None:
+                before = changes.get((place.slug, column))
             figures.append(figure(column, of(row.now) if row else NOTHING, before, place.targets, longest))
         line = Line(place, figures)
         if place.active or line.holds_anything:

@@ -29,35 +29,19 @@ from metrics.slices import (
     UnusableSlice,
     check,
     spans,
+    start_of,
     starts,
 )
 from metrics.strata import Weighted, compare_weighted, weigh
-from surveys.models import Organisation, Ticket, Touchpoint
+from surveys.models import Mode, Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
-    "INTERVALS",
-    "METRICS",
-    "OF_CELLS",
-    "OF_TOUCHPOINTS",
-    "WEIGHED_BY",
-    "Ages",
-    "Catalogue",
-    "Durations",
-    "Interval",
-    "MatrixRow",
-    "Measured",
-    "Measurement",
-    "Slice",
-    "UnusableSlice",
-    "WeightedMeasurement",
-    "measure",
-    "measure_ages",
-    "measure_durations",
-    "measure_matrix",
-    "measure_trend",
-    "measure_waiting",
+    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
+    "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
+    "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
+    "measure_modes", "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting",
     "measure_weighted",
     "weights_of",
 ]  # fmt: skip
@@ -123,8 +107,9 @@ class _Asked:
     def grouped(self) -> "_Asked":
         return replace(self, interval=None)
 
-    def whole(self) -> "_Asked":
-        return replace(self, group_by=None)
+    def first(self) -> "_Asked":
+        """What has the whole in it: its periods, else its groups. Both at once are asked for one after the other."""
+        return replace(self, group_by=None) if self.interval else self
 
     def questions_of(self, metric: str) -> dict[int, Scale]:
         """Those of the metric, on the scale asked for where one is."""
@@ -137,7 +122,7 @@ class _Asked:
     def key(self, value: Any) -> str:
         """The group's key of what `_group_column` selected."""
         if self.group_by in OF_TOUCHPOINTS:
-            return str(getattr(self.catalogue.place(value), self.group_by))
+            return str(getattr(self.catalogue.place(int(value)), self.group_by))
         return value or ""
 
 
@@ -202,38 +187,244 @@ def measure_matrix(
     """
     catalogue = catalogue or Catalogue.load()
     check("nps", replace(slice_, scale=None), None, catalogue)
-    windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    asked = _Asked(windows, catalogue, group_by="touchpoint")
-    scores = _score_rows(catalogue.questions, asked)
+    asked = _Asked(_windows(slice_, compare), catalogue, group_by="touchpoint")
+    rows = _score_matrix(_score_rows(catalogue.questions, asked), asked)
+    return rows if slice_.modes else rows + _ttr_matrix(asked, now)  # a ticket has no mode
+
+
+def _windows(slice_: Slice, compare: tuple[date, date] | None) -> list[Slice]:
+    return [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
+
+
+def _score_matrix(scores: Sequence["_ScoreRow"], asked: _Asked) -> list[MatrixRow]:
     rows = []
     for scale in SCALES.values():
         counts: dict[tuple[str, int], list[int]] = {}
         for row in scores:
-            if catalogue.questions[row.question] is scale:
+            if asked.catalogue.questions[row.question] is scale:
                 _add(counts.setdefault((row.group, row.window), [0] * scale.points), row.histogram(scale))
         for touchpoint in sorted({key for (key, _window), histogram in counts.items() if any(histogram)}):
             pair = [
-                _measured_scores(scale, counts.get((touchpoint, at), [0] * scale.points)) for at in range(len(windows))
+                _measured_scores(scale, counts.get((touchpoint, at), [0] * scale.points))
+                for at in range(len(asked.windows))
             ]
-            rows.append(MatrixRow(touchpoint, scale.metric, scale.points, pair[0], pair[1] if compare else None))
-    return rows if slice_.modes else rows + _ttr_matrix(asked, now)  # a ticket has no mode
+            rows.append(MatrixRow(touchpoint, scale.metric, scale.points, pair[0], pair[1] if len(pair) > 1 else None))
+    return rows
+
+
+@dataclass(frozen=True)
+class ModeRow:
+    """One touchpoint × mode × metric (CSAT per scale)."""
+
+    touchpoint: str
+    mode: str
+    now: Measured
+
+
+def measure_modes(slice_: Slice, *, catalogue: Catalogue | None = None) -> list[ModeRow]:
+    """Every touchpoint × mode × metric of answers that holds anything, in one query; tickets have no mode."""
+    catalogue = catalogue or Catalogue.load()
+    check("nps", replace(slice_, scale=None), None, catalogue)
+    modes = sorted(slice_.modes) or list(Mode.values)
+    asked = _Asked([replace(slice_, modes=frozenset([mode])) for mode in modes], catalogue, group_by="touchpoint")
+    counts: dict[tuple[str, int, str, int], list[int]] = {}
+    for row in _score_rows(catalogue.questions, asked):
+        scale = catalogue.questions[row.question]
+        key = (row.group, row.window, scale.metric, scale.points)
+        _add(counts.setdefault(key, [0] * scale.points), row.histogram(scale))
+    return [
+        ModeRow(touchpoint, modes[at], _measured_scores(SCALES[metric, points], histogram))
+        for (touchpoint, at, metric, points), histogram in sorted(counts.items())
+        if any(histogram)
+    ]
 
 
 def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:
-    resolved: dict[tuple[str, int], _Durations] = {}
-    for row in _duration_rows("resolved", asked):
-        resolved.setdefault((row.group, row.window), _Durations()).add(row)
     waiting: dict[str, int] = {}
-    for group, _period, _inside, _bucket, count in _open_rows(asked, now):
+    for group, _period, _inside, _bucket, count, _oldest in _open_rows(asked, now):
         waiting[group] = waiting.get(group, 0) + count
-    rows = []
+    return _matrix_of_tickets(_duration_rows("resolved", asked), waiting, asked)
+
+
+def _matrix_of_tickets(rows: Iterable["_DurationRow"], waiting: Mapping[str, int], asked: _Asked) -> list[MatrixRow]:
+    resolved: dict[tuple[str, int], _Durations] = {}
+    for row in rows:
+        resolved.setdefault((row.group, row.window), _Durations()).add(row)
+    found = []
     for touchpoint in sorted({key for (key, _window), durations in resolved.items() if durations.n} | set(waiting)):
         pair = [
             resolved.get((touchpoint, at), _Durations()).measured(waiting.get(touchpoint, 0))
             for at in range(len(asked.windows))
         ]
-        rows.append(MatrixRow(touchpoint, "ttr", 0, pair[0], pair[1] if len(pair) > 1 else None))
-    return rows
+        found.append(MatrixRow(touchpoint, "ttr", 0, pair[0], pair[1] if len(pair) > 1 else None))
+    return found
+
+
+# --- What one page asks, together -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one slice: a row per touchpoint × metric, and by metric and scale its periods and groups."""
+
+    rows: Sequence[MatrixRow]
+    _slice: Slice
+    _periods: Mapping[tuple[str, int], Mapping[date, Sequence[int]]]
+    _groups: Mapping[tuple[str, int], Mapping[tuple[str, int], Mapping[str, Sequence[int]]]]
+
+    def series(self, column: tuple[str, int], interval: Interval) -> list[tuple[date, Measured]]:
+        """Every period, from the first to the last; `interval` as it was asked for or coarser (a week is no part of a month)."""
+        scale = SCALES[column]
+        periods: dict[date, list[int]] = {}
+        for start, histogram in self._periods.get(column, {}).items():
+            _add(periods.setdefault(start_of(interval, start), [0] * scale.points), histogram)
+        return [
+            (start, _measured_scores(scale, periods.get(start, [0] * scale.points)))
+            for start in starts(interval, self._slice, (start for start, held in periods.items() if any(held)))
+        ]
+
+    def groups(self, column: tuple[str, int], dimension: str, window: int = 0) -> list[tuple[str, Measured]]:
+        """Those that hold anything, by key; of window 1 those of the days to compare with."""
+        found = self._groups.get((dimension, window), {}).get(column, {})
+        return [(key, _measured_scores(SCALES[column], held)) for key, held in sorted(found.items()) if any(held)]
+
+
+def measure_scores(
+    slice_: Slice,
+    compare: tuple[date, date] | None,
+    interval: Interval,
+    dimensions: Sequence[str] = (),
+    *,
+    catalogue: Catalogue,
+) -> Scores:
+    """`measure_matrix`'s scores with their periods, and their groups by each of the `dimensions`: one query for all of it."""
+    check("nps", replace(slice_, scale=None), None, catalogue)
+    asked = _Asked(_windows(slice_, compare), catalogue, group_by="touchpoint")
+    alone = _Asked([slice_], catalogue)
+    parts = [asked, replace(alone, interval=interval), *(replace(asked, group_by=name) for name in dimensions)]
+    matrix, by_period, *by_group = _score_parts(catalogue.questions, parts)
+
+    def histograms(rows: Iterable[_ScoreRow], part: str) -> dict[tuple[str, int], dict[Any, list[int]]]:
+        found: dict[tuple[str, int], dict[Any, list[int]]] = {}
+        for row in rows:
+            scale = catalogue.questions[row.question]
+            held = found.setdefault((scale.metric, scale.points), {})
+            _add(held.setdefault(getattr(row, part), [0] * scale.points), row.histogram(scale))
+        return found
+
+    return Scores(
+        _score_matrix(matrix, asked),
+        slice_,
+        histograms(by_period, "period"),
+        {
+            (name, window): histograms((row for row in rows if row.window == window), "group")
+            for name, rows in zip(dimensions, by_group, strict=True)
+            for window in range(len(asked.windows))
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """TTR of one slice: a row per touchpoint; the whole, its periods, its groups; since when the oldest open ticket is."""
+
+    rows: Sequence[MatrixRow]
+    total: Measured
+    _slice: Slice
+    _periods: Mapping[date, "_Durations"]
+    _groups: Mapping[tuple[str, int], Mapping[str, "_Durations"]]
+    oldest: datetime | None = None
+
+    def series(self, interval: Interval) -> list[tuple[date, Measured]]:
+        """As `Scores.series`; `open` is 0 and `median_with_open` null."""
+        periods: dict[date, _Durations] = {}
+        for start, held in self._periods.items():
+            periods.setdefault(start_of(interval, start), _Durations()).merge(held)
+        return [
+            (start, periods.get(start, _Durations()).measured(0))
+            for start in starts(interval, self._slice, (start for start, held in periods.items() if held.n))
+        ]
+
+    def groups(self, dimension: str, window: int = 0) -> list[tuple[str, Measured]]:
+        found = self._groups.get((dimension, window), {})
+        return [(key, held.measured(0)) for key, held in sorted(found.items()) if held.n]
+
+
+def measure_tickets(
+    slice_: Slice,
+    compare: tuple[date, date] | None,
+    interval: Interval,
+    dimensions: Sequence[str] = (),
+    *,
+    now: datetime | None = None,
+    waiting: Mapping[str, int] | None = None,
+    catalogue: Catalogue,
+) -> Tickets:
+    """`measure_matrix`'s TTR with its periods and groups: one query.
+
+    With `now`, two: the whole then has `open` and `median_with_open`, and `oldest` is known. `waiting`: how many are open, by
+    touchpoint, where that is known already.
+    """
+    check("ttr", slice_, None, catalogue)
+    asked = _Asked(_windows(slice_, compare), catalogue, group_by="touchpoint")
+    alone = _Asked([slice_], catalogue)
+    parts = [
+        ("resolved", asked),
+        ("resolved", replace(alone, interval=interval)),
+        *(("resolved", replace(asked, group_by=name)) for name in dimensions),
+        *([("opened", alone)] if now else []),
+    ]
+    rows = _duration_parts(parts)
+    by_touchpoint, by_period = rows[0], rows[1]
+    by_group = dict(zip(dimensions, rows[2:], strict=False))
+    opened, held_open, since = _Opened(), dict(waiting or {}), []
+    for row in rows[-1] if now else ():
+        _add_buckets(opened.resolved, row)
+    by_age = _open_rows(replace(alone, group_by="touchpoint"), now) if now else ()
+    for group, _period, inside, bucket, count, oldest in by_age:
+        held_open[group] = held_open.get(group, 0) + count
+        since.append(oldest)
+        if inside:
+            opened.waiting[bucket] = opened.waiting.get(bucket, 0) + count
+
+    def durations(rows: Iterable[_DurationRow], part: str) -> dict[Any, _Durations]:
+        found: dict[Any, _Durations] = {}
+        for row in rows:
+            found.setdefault(getattr(row, part), _Durations()).add(row)
+        return found
+
+    whole = durations(by_period, "window").get(0, _Durations())
+    return Tickets(
+        _matrix_of_tickets(by_touchpoint, held_open, asked),
+        whole.measured(sum(held_open.values()), opened if now else None),
+        slice_,
+        durations(by_period, "period"),
+        {
+            (name, window): durations((row for row in held if row.window == window), "group")
+            for name, held in by_group.items()
+            for window in range(len(asked.windows))
+        },
+        min(since, default=None),
+    )
+
+
+@dataclass(frozen=True)
+class OpenTickets:
+    """How many tickets of a touchpoint are open now, and since when the oldest is."""
+
+    count: int
+    oldest: datetime
+
+
+def measure_open(slice_: Slice, *, catalogue: Catalogue) -> dict[str, OpenTickets]:
+    """By touchpoint ("" for none), those that have any: one query, whatever the days of the slice."""
+    where = _Where().dimensions(slice_, catalogue)
+    rows = _fetch(
+        f"SELECT coalesce(touchpoint_id, 0), count(*), min(opened_at) FROM {_ticket} "
+        f"WHERE in_ttr AND resolved_at IS NULL AND {where.sql} GROUP BY 1",
+        where.params,
+    )
+    return {catalogue.place(pk).touchpoint: OpenTickets(count, oldest) for pk, count, oldest in rows}
 
 
 @dataclass(frozen=True)
@@ -337,7 +528,7 @@ class _ScoreRow:
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
     wanted = asked.questions_of(metric)
-    rows = _score_rows(wanted, asked.whole())
+    rows = _score_rows(wanted, asked.first())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points
     total = list(nothing)
@@ -354,7 +545,7 @@ def _measure_scores(metric: str, asked: _Asked) -> Measurement:
         )
     ]
     groups: dict[str, list[int]] = {}
-    for row in _score_rows(wanted, asked.grouped()) if asked.group_by else ():
+    for row in (_score_rows(wanted, asked.grouped()) if asked.interval else rows) if asked.group_by else ():
         if wanted[row.question] is scale:
             _add(groups.setdefault(row.group, list(nothing)), row.histogram(scale))
     keys = _group_keys(asked, (key for key, histogram in groups.items() if any(histogram)))
@@ -376,6 +567,11 @@ def _only_scale(metric: str, rows: Iterable[_ScoreRow], asked: _Asked) -> Scale:
     return next(scale for scale in SCALES.values() if scale.metric == metric and points in (None, scale.points))
 
 
+def measure_histogram(column: tuple[str, int], histogram: Sequence[int]) -> Measured:
+    """Counts per score that were summed up elsewhere, measured. KeyError for what is no metric of a scale."""
+    return _measured_scores(SCALES[column], histogram)
+
+
 def _measured_scores(scale: Scale, histogram: Sequence[int]) -> Measured:
     extra: dict[str, float | int | None] = {}
     if scale.metric == "nps":
@@ -394,14 +590,23 @@ def _measured_scores(scale: Scale, histogram: Sequence[int]) -> Measured:
 
 def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow]:
     """One query: histograms of the questions by window, period and group."""
+    return _score_parts(questions, [asked])[0]
+
+
+def _score_parts(questions: Mapping[int, Scale], parts: Sequence[_Asked]) -> list[list[_ScoreRow]]:
+    """The same of several questions about one set of answers, in one query."""
     if not questions:
-        return []
-    sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
+        return [[] for _asked in parts]
+    names = [f"s{score}" for score in SCORES]
+    sums = ", ".join(f"sum({name})::bigint" for name in names)
     common = _Where().among("question_id", sorted(questions))
-    rows = _fetch(*_select_cells(_score_cell, SCORE_CUTS, "question_id", sums, common, asked))
-    return [
-        _ScoreRow(window, question, period, asked.key(key), counts) for window, period, key, question, *counts in rows
-    ]
+    cells, params = _select_parts(
+        _score_cell, SCORE_CUTS, "question_id", sums, names, [(common, asked) for asked in parts]
+    )
+    found: list[list[_ScoreRow]] = [[] for _asked in parts]
+    for part, window, period, key, question, *counts in _fetch(cells, params):
+        found[part].append(_ScoreRow(window, question, period, parts[part].key(key), counts))
+    return found
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
@@ -438,18 +643,24 @@ class _Durations:
         self.sum_s += row.sum_s
         self.reopened += row.reopened
 
+    def merge(self, other: "_Durations") -> None:
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        self.n += other.n
+        self.sum_s += other.sum_s
+        self.reopened += other.reopened
+
     def measured(self, waiting: int, opened: "_Opened | None" = None) -> Measured:
-        estimate: Estimate = formulas.ttr_mean(self.buckets, self.sum_s)
+        buckets = dict(sorted(self.buckets.items()))  # floats are summed in one order, however the rows came
+        estimate: Estimate = formulas.ttr_mean(buckets, self.sum_s)
         extra: dict[str, float | int | None] = {
-            "median": formulas.ttr_quantile(self.buckets, 0.5),
-            "p90": formulas.ttr_quantile(self.buckets, 0.9),
+            "median": formulas.ttr_quantile(buckets, 0.5),
+            "p90": formulas.ttr_quantile(buckets, 0.9),
             "reopened_share": self.reopened / self.n if self.n else None,
             "median_with_open": opened.median() if opened else None,
             "open": waiting,
         }
-        return Measured(
-            "ttr", 0, estimate.value, estimate.n, estimate.low, estimate.high, dict(self.buckets), extra=extra
-        )
+        return Measured("ttr", 0, estimate.value, estimate.n, estimate.low, estimate.high, buckets, extra=extra)
 
 
 @dataclass
@@ -467,15 +678,15 @@ class _Opened:
 
 
 def _measure_durations(asked: _Asked, now: datetime) -> Measurement:
-    total, periods = _sum_durations(asked.whole(), now)
-    everything = total.get("", _Tickets())
+    everything, groups, periods = _sum_durations(asked.first(), now)
     held = (start for start, tickets in periods.items() if tickets.any())
     # `open` is a count of now, whatever the days asked for: it is the slice's in every period.
     series = [
         (start, periods.get(start, _Tickets()).measured(everything.open))
         for start in starts(asked.interval, asked.slice, held)
     ]
-    groups = _sum_durations(asked.grouped(), now)[0] if asked.group_by else {}
+    if asked.group_by and asked.interval:
+        groups = _sum_durations(asked.grouped(), now)[1]
     keys = _group_keys(asked, (key for key, tickets in groups.items() if tickets.any()))
     return Measurement(everything.measured(), series, [(key, groups.get(key, _Tickets()).measured()) for key in keys])
 
@@ -495,14 +706,17 @@ class _Tickets:
         return self.resolved.measured(self.open if waiting is None else waiting, self.opened)
 
 
-def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], dict[date, _Tickets]]:
-    """Three queries: tickets by group ("" where there is no grouping) and by the start of the period."""
+def _sum_durations(asked: _Asked, now: datetime) -> tuple[_Tickets, dict[str, _Tickets], dict[date, _Tickets]]:
+    """Three queries: all tickets, those of each group where there is a grouping, and by the start of the period."""
+    everything = _Tickets()
     groups: dict[str, _Tickets] = {}
     periods: dict[date, _Tickets] = {}
 
     def sums(group: str, period: date | None) -> list[_Tickets]:
-        both = [groups.setdefault(group, _Tickets())]
-        return [*both, periods.setdefault(period, _Tickets())] if period else both
+        held = [everything]
+        if asked.group_by:
+            held.append(groups.setdefault(group, _Tickets()))
+        return [*held, periods.setdefault(period, _Tickets())] if period else held
 
     for row in _duration_rows("resolved", asked):
         for tickets in sums(row.group, row.period):
@@ -510,28 +724,41 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
     for row in _duration_rows("opened", asked):
         for tickets in sums(row.group, row.period):
             _add_buckets(tickets.opened.resolved, row)
-    for group, period, inside, bucket, count in _open_rows(asked, now):
+    for group, period, inside, bucket, count, _oldest in _open_rows(asked, now):
         for tickets in sums(group, period if inside else None):
             if inside:
                 tickets.opened.waiting[bucket] = tickets.opened.waiting.get(bucket, 0) + count
-        groups[group].open += count
-    return groups, periods
+        for tickets in sums(group, None):
+            tickets.open += count
+    return everything, groups, periods
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
     """One query: durations of a basis by window, period and group, with their buckets and counts as two lists of one length."""
-    basis = basis if asked.hours is None else f"{basis}-business"
+    return _duration_parts([(basis, asked)])[0]
+
+
+def _duration_parts(parts: Sequence[tuple[str, _Asked]]) -> list[list[_DurationRow]]:
+    """The same of several questions, each with its basis, in one query."""
+    names = ["sum_s", "reopened", "histogram"]
     sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
-    common = _Where().equal("basis", basis)
-    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
-    return [
-        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
-        for window, period, key, _none, sum_s, reopened, histogram in rows
-    ]
+    cells, params = _select_parts(
+        _duration_cell, DURATION_CUTS, "NULL::int", sums, names,
+        [(_Where().equal("basis", _basis_of(basis, asked)), asked) for basis, asked in parts],
+    )  # fmt: skip
+    found: list[list[_DurationRow]] = [[] for _part in parts]
+    for part, window, period, key, _none, sum_s, reopened, histogram in _fetch(cells, params):
+        found[part].append(_DurationRow(window, period, parts[part][1].key(key), *unpack(histogram), sum_s, reopened))
+    return found
 
 
-def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
-    """One query: tickets open now as (group, period opened, opened in the days asked for, bucket of age, count)."""
+def _basis_of(basis: str, asked: _Asked) -> str:
+    """As cells name it: with its clock."""
+    return basis if asked.hours is None else f"{basis}-business"
+
+
+def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int, datetime]]:
+    """One query: tickets open now as (group, period opened, opened in the days asked for, bucket of age, count, oldest's opening)."""
     where = _Where().dimensions(asked.slice, asked.catalogue)
     inside = _Where().days("day_opened", asked.slice.day_from, asked.slice.day_to)
     # A clock that runs ahead opens tickets in the future: they are 0 s old.
@@ -542,16 +769,18 @@ def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, boo
     tickets = f"FROM {_ticket} WHERE in_ttr AND resolved_at IS NULL AND {where.sql}"
     if asked.hours is None:
         rows = _fetch(
-            f"SELECT {columns}, {age}, count(*) {tickets} GROUP BY 1, 2, 3, 4", [*inside.params, now, *where.params]
+            f"SELECT {columns}, {age}, count(*), min(opened_at) {tickets} GROUP BY 1, 2, 3, 4",
+            [*inside.params, now, *where.params],
         )
     else:
         # Only the calendar knows how much of an age is working time, and it is no SQL.
-        counted: dict[tuple[Any, ...], int] = {}
+        counted: dict[tuple[Any, ...], tuple[int, datetime]] = {}
         for *place, opened_at in _fetch(f"SELECT {columns}, opened_at {tickets}", [*inside.params, *where.params]):
             key = (*place, formulas.bucket_of(_age(opened_at, now, asked.hours)))
-            counted[key] = counted.get(key, 0) + 1
-        rows = [(*key, count) for key, count in counted.items()]
-    return [(asked.key(key), start, held, bucket, count) for key, start, held, bucket, count in rows]
+            count, oldest = counted.get(key, (0, opened_at))
+            counted[key] = count + 1, min(oldest, opened_at)
+        rows = [(*key, *held) for key, held in counted.items()]
+    return [(asked.key(key), *held) for key, *held in rows]
 
 
 def _age(opened_at: datetime, now: datetime, hours: WorkCalendar | None) -> int:
@@ -630,7 +859,7 @@ def measure_waiting(
     check("ttr", slice_, group_by, catalogue)
     asked = _Asked([slice_], catalogue, interval, group_by, hours)
     total, series, groups = dict[int, int](), dict[date, dict[int, int]](), dict[str, dict[int, int]]()
-    for group, period, inside, bucket, count in _open_rows(asked, now):
+    for group, period, inside, bucket, count, _oldest in _open_rows(asked, now):
         if inside:
             held = [total, *([series.setdefault(period, {})] if period else [])]
             held += [groups.setdefault(group, {})] if group_by else []
@@ -746,6 +975,25 @@ def _select_cells(
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]
+    return " UNION ALL ".join(selects), params
+
+
+def _select_parts(
+    table: str, cuts: Sequence[Cut], head: str, sums: str, names: Sequence[str], parts: Sequence[tuple[_Where, _Asked]]
+) -> tuple[str, list[Any]]:
+    """`_select_cells` of several questions at once, each row led by the number of its question: part, at, period, key, head, `names`.
+
+    A key is a touchpoint's number in one and a segment's name in the next, so here all are text.
+    """
+    columns = ", ".join(names)
+    selects, params = [], []
+    for number, (common, asked) in enumerate(parts):
+        cells, own = _select_cells(table, cuts, head, sums, common, asked)
+        selects.append(
+            f"SELECT {number} AS part, at, period, key::text AS key, head, {columns} "
+            f"FROM ({cells}) AS cells (at, period, key, head, {columns})"
+        )
+        params += own
     return " UNION ALL ".join(selects), params
 
 

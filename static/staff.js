@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const charts = [];
+  const root = document.documentElement;
+  const onPaper = () => root.classList.contains("cx-printing");
 
   // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
   const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -45,13 +47,14 @@
     }
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
     return new Chart(canvas, {
       type: "line",
       data: { labels: data.labels, datasets },
       options: {
         animation: false,
         maintainAspectRatio: false,
+        ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
         layout: { padding: { top: 8 } },
         scales: {
@@ -133,9 +136,49 @@
     });
   };
 
+  // Bands over time: each period is a whole, cut into its bands, the best at the bottom.
+  const drawBands = (canvas) => {
+    const data = JSON.parse(document.getElementById(canvas.dataset.bands).textContent);
+    const holder = canvas.parentElement;
+    const quiet = colour(holder, "--quiet");
+    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const ground = colour(holder, "--ground");
+    const datasets = data.sets.map((set) => ({
+      label: set.label, data: set.values, backgroundColor: colour(holder, `--${set.tone}`), borderColor: ground, borderWidth: { top: 1 },
+      borderSkipped: false, categoryPercentage: 0.96, barPercentage: 0.96, maxBarThickness: 48,
+    }));
+    return new Chart(canvas, {
+      type: "bar",
+      data: { labels: data.labels, datasets },
+      options: {
+        animation: false,
+        maintainAspectRatio: false,
+        interaction: { mode: "index", intersect: false },
+        scales: {
+          x: { stacked: true, grid: { display: false }, border: { color: colour(holder, "--line") }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
+          y: {
+            stacked: true, min: 0, max: 100, grid: { color: colour(holder, "--line") }, border: { display: false },
+            ticks: { color: quiet, font, stepSize: 25, callback: (value) => `${value}%` },
+          },
+        },
+        plugins: {
+          legend: { align: "end", labels: { color: quiet, font, boxWidth: 14, boxHeight: 8 }, onClick: () => {} },
+          tooltip: {
+            callbacks: {
+              title: (items) => `${items[0].label} · ${data.counts[items[0].dataIndex]}`,
+              label: (item) => `${item.dataset.label} ${Math.round(item.raw)}%`,
+            },
+            backgroundColor: colour(holder, "--ink"), titleColor: ground, bodyColor: ground, titleFont: font, bodyFont: font,
+          },
+        },
+      },
+    });
+  };
+
   const drawAll = () => {
     charts.splice(0).forEach((chart) => chart.destroy());
     document.querySelectorAll("canvas[data-curve]").forEach((canvas) => charts.push(drawCurve(canvas)));
+    document.querySelectorAll("canvas[data-bands]").forEach((canvas) => charts.push(drawBands(canvas)));
     document.querySelectorAll("canvas[data-trend]").forEach((canvas) => charts.push(draw(canvas)));
   };
 
@@ -166,7 +209,17 @@
   };
   addEventListener("pageshow", () => busy(false));
 
+  // A canvas is a picture: for paper it is drawn in paper's colours, sharp, and as wide as a page; afterwards as it was.
+  const print = (is) => {
+    if (onPaper() === is) return;
+    root.classList.toggle("cx-printing", is);
+    drawAll();
+  };
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
+  matchMedia("print").addEventListener("change", (event) => print(event.matches));
+
   drawAll();
   // The theme is a class of the root element, set by the switch and, at first, by Alpine after this script.
-  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  new MutationObserver(drawAll).observe(root, { attributes: true, attributeFilter: ["class"] });
 })();

@@ -23,6 +23,7 @@ from surveys.models import (
     Response,
     Segment,
     Touchpoint,
+    WidgetCount,
 )
 from tests.factories import make_invitation, make_organisation, make_touchpoint
 from tests.metrics.raw import answer, ticket
@@ -209,11 +210,11 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
     manager = login(SCORES, *WAITING)
     response = manager.get("/admin/")
     shown = text_of(response)
-    assert "1 Events in quarantine" in shown
-    assert "1 Messages not delivered in the last 7 days" in shown
-    assert "1 Messages being tried again" in shown
-    assert "What waits" not in text_of(login(SCORES).get("/admin/"))
-    links = re.findall(r'class="cx-due">.*?href="([^"]+)"', response.content.decode())
+    assert "Waits Events in quarantine: 1" in shown
+    assert "Waits Messages not delivered in the last 7 days: 1" in shown
+    assert "Waits Messages being tried again: 1" in shown
+    assert "Waits" not in text_of(login(SCORES).get("/admin/"))
+    links = re.findall(r'cx-item-waits">.*?href="([^"]+)"', response.content.decode())
     assert len(links) == 3
     for link in links:
         listed = manager.get(html.unescape(link), follow=True)
@@ -225,7 +226,7 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
 def test_answers_lead_to_their_own_pages(delivery, path):
     client = login(SCORES, ANSWERS)
     page = client.get(path).content.decode()
-    links = {html.unescape(link) for link in re.findall(r'href="(/admin/surveys/response/[^"]*)"', page)}
+    links = {html.unescape(link) for link in re.findall(r'href="(/admin/(?:surveys/response|responses)/[^"]*)"', page)}
     assert len(links) > 1  # the list, and at least one answer
     for link in links:
         listed = client.get(link, follow=True)
@@ -340,10 +341,11 @@ def test_a_touchpoint_is_compared_by_mode_segment_and_location(delivery):
     answers(delivery, [10], mode="qr")
     roll_up()
     shown = text_of(login(SCORES).get("/admin/touchpoints/delivery/"))
-    assert "By how it was collected NPS Email +60 n = 10" in shown
-    assert "SMS −100 n = 5" in shown
-    assert "QR code n = 1, too few" in shown
-    assert "sh-014 −100 n = 5" in shown
+    # Each against all others: email's 7 of 10 against one promoter and five detractors.
+    assert "Email +60 10 +127 better than the rest" in shown
+    assert "SMS −100 5 −164 worse than the rest" in shown
+    assert "QR code n = 1, too few 1 – too few to tell" in shown
+    assert "sh-014 −100 5 −164 worse than the rest" in shown
     narrowed = text_of(login(SCORES).get("/admin/touchpoints/delivery/?mode=sms"))
     assert "−100 n = 5" in narrowed
     assert "+60" not in narrowed
@@ -424,6 +426,33 @@ def test_the_overview_stays_within_fifteen_queries(delivery, django_assert_max_n
         assert client.get(f"/admin/{query}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "query", ["", "?trend=ttr", "?by=language", "?segment=gold&interval=quarter", "?period=365d&trend=csat5"]
+)
+@pytest.mark.parametrize("superuser", [True, False])
+def test_a_touchpoints_page_stays_within_fifteen_queries(delivery, django_assert_max_num_queries, query, superuser):
+    opened = timezone.now().astimezone(UTC) - timedelta(days=3)
+    for number, slug in enumerate(("csat5", "csat7", "ces", "nps")):
+        question = Instrument.objects.get(slug=slug).questions.get(key="score")
+        for mode in ("web", "email"):
+            answers(delivery, [5] * 6, question=question, mode=mode, segment="gold", location=f"sh-{number}")
+    for _ticket in range(6):
+        ticket(delivery, opened, 600, segment="gold")
+    ticket(delivery, opened, segment="gold")
+    WidgetCount.objects.create(
+        touchpoint=delivery, day=make_organisation().day_of(timezone.now()), event="shown", count=9
+    )
+    for _invitation in range(3):
+        make_invitation(delivery, status="sent", sent_at=timezone.now(), decided_at=timezone.now())
+    Customer.objects.update(segment="gold")
+    roll_up()
+    client = login(is_superuser=True) if superuser else login(SCORES, ANSWERS, "surveys.view_touchpoint", *WAITING)
+    with django_assert_max_num_queries(15):
+        shown = text_of(client.get(f"/admin/touchpoints/delivery/{query}"))
+    assert "Response rate" in shown
+    assert ("The widget" in shown) == ("segment" not in query)
+
+
 def test_the_cost_of_a_touchpoints_page_does_not_follow_its_answers(delivery):
     client = login(SCORES, ANSWERS)
 
@@ -435,4 +464,4 @@ def test_the_cost_of_a_touchpoints_page_does_not_follow_its_answers(delivery):
     before = count()
     answers(delivery, [10] * 30, segment="silver", mode="sms", location="sh-014")
     roll_up()
-    assert count() == before <= 21
+    assert count() == before <= 15

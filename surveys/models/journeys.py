@@ -142,6 +142,8 @@ class Organisation(Named):
     quiet_hours = models.JSONField(
         _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
     )
+    # {"website": {"nps": 40}}: what all touchpoints of a channel together are held against, in the units of Touchpoint.targets.
+    channel_targets = models.JSONField(_("targets by channel"), default=dict, blank=True)
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
     preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
     is_demo = models.BooleanField(default=False, editable=False)

@@ -181,6 +181,7 @@ class _Import:
             "time_zone",
             "languages",
             "segment_attribute",
+            "channel_targets",
             "privacy",
             "accent",
             "radius",
@@ -199,6 +200,7 @@ class _Import:
         _read(keys, "privacy", lambda at: {} if _is_nothing(at) else at.texts(first, NOTICE), values)
         _read(keys, "time_zone", _time_zone, values)
         _read(keys, "segment_attribute", lambda at: "" if at.is_null else at.text(100, empty=True), values)
+        _read(keys, "channel_targets", _channel_targets, values)
         _read(keys, "accent", _colour, values)
         _read(keys, "radius", lambda at: at.number(0, RADIUS), values)
         _read(keys, "scheme", lambda at: at.choice(Scheme.values), values)
@@ -959,6 +961,15 @@ def _targets(place: Place) -> dict[str, int | float] | None:
         return None
     read = {name: at.number(*TARGETS[name]) for name, at in keys.items()}
     return {name: value for name, value in read.items() if value is not None}
+
+
+def _channel_targets(place: Place) -> dict[str, dict[str, int | float]] | None:
+    """Channel to its targets; a channel without any is left out."""
+    keys = {} if place.is_null else place.keys(tuple(Channel.values))
+    if keys is None:
+        return None
+    read = {channel: _targets(at) for channel, at in keys.items()}
+    return {channel: targets for channel, targets in read.items() if targets}
 
 
 def _when(place: Place) -> str | None:

@@ -17,8 +17,9 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
 from surveys.flow.programme.spans import span_of
+from surveys.flow.programme.values import TARGETS
 from surveys.letters import LETTER_TEXTS
-from surveys.models import Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
+from surveys.models import Channel, Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
 
 # Plain texts to us, something else to readers of YAML 1.1.
@@ -63,6 +64,11 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "time_zone": row.time_zone,
         "languages": list(row.languages),
         "segment_attribute": row.segment_attribute,
+        "channel_targets": {
+            channel: _targets(row.channel_targets[channel])
+            for channel in Channel.values
+            if row.channel_targets.get(channel)
+        },
         "privacy": _texts(row.privacy),
         "accent": row.accent,
         "radius": row.radius,
@@ -98,9 +104,13 @@ def _touchpoint(row: Touchpoint) -> dict[str, Any]:
         "public": row.public,
         "public_key": row.public_key,
         "allowed_origins": list(row.allowed_origins),
-        "targets": {name: row.targets[name] for name in ("nps", "csat", "ces", "ttr_hours") if name in row.targets},
+        "targets": _targets(row.targets),
         "active": row.active,
     }
+
+
+def _targets(held: Mapping[str, float]) -> dict[str, float]:
+    return {name: held[name] for name in TARGETS if name in held}
 
 
 def _is_standard(row: Instrument) -> bool:

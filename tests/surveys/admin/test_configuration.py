@@ -49,7 +49,7 @@ def make_everything() -> list:
     organisation = make_organisation(
         languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
         quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
-        preferences={"gold": ["sms", "email"], "blue": ["ivr"]},
+        preferences={"gold": ["sms", "email"], "blue": ["ivr"]}, channel_targets={"website": {"nps": 40, "ttr_hours": 1.5}},
     )  # fmt: skip
     journey = make_journey()
     touchpoint = make_touchpoint(
@@ -423,6 +423,16 @@ def test_an_organisation_that_cannot_be_is_refused(manager, field, value, said):
 def test_quiet_hours_may_be_written_as_in_chinese(manager):
     assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
     assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
+
+
+def test_a_channel_has_targets_in_a_table_of_its_own(manager):
+    here = page(Organisation.current())
+    assert send(manager, here, channel_targets_website_nps="40", channel_targets_app_ttr_hours="1,5").status_code == 302
+    assert Organisation.current().channel_targets == {"website": {"nps": 40}, "app": {"ttr_hours": 1.5}}
+    assert send(manager, here, channel_targets_website_nps="").status_code == 302
+    assert Organisation.current().channel_targets == {"app": {"ttr_hours": 1.5}}
+    assert "-100 to 100" in errors_in(send(manager, here, channel_targets_website_nps="101"))
+    assert Organisation.current().channel_targets == {"app": {"ttr_hours": 1.5}}
 
 
 def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):

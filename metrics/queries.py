@@ -14,7 +14,7 @@ from django.db import connection
 from metrics import formulas
 from metrics.buckets import bucket_sql
 from metrics.formulas import Estimate
-from metrics.models import SCORES, DurationCell, ScoreCell
+from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from metrics.slices import (
     INTERVALS,
     METRICS,
@@ -488,3 +488,131 @@ def _group_keys(asked: _Asked, held: Iterable[str]) -> list[str]:
 def _add(total: list[int], counts: Sequence[int]) -> None:
     for place, count in enumerate(counts):
         total[place] += count
+
+
+# --- Many slices at once ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One metric on one scale over closed days of one slice, by ids: what `count_many` is asked, thousands at a time.
+
+    `touchpoints` None is everything; `mode`, `segment` and `location` "" do not narrow. `points` is 0 for ttr.
+    """
+
+    metric: str
+    points: int
+    touchpoints: tuple[int, ...] | None
+    mode: str
+    segment: str
+    location: str
+    first: date
+    last: date
+
+
+@dataclass(slots=True)
+class Counted:
+    """What the cells of an Ask hold: counts per score from the scale's lowest, or per bucket of resolved tickets."""
+
+    ask: Ask
+    histogram: Sequence[int] = ()
+    durations: _Durations = field(default_factory=_Durations)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The metric, for ttr the median of what was resolved."""
+        if self.ask.metric == "ttr":
+            return formulas.ttr_median(self.durations.buckets)
+        if self.ask.metric == "nps":
+            return formulas.nps(self.histogram)
+        if self.ask.metric == "ces":
+            return formulas.ces_mean(self.histogram)
+        return formulas.csat_top_box(self.histogram, SCALES[self.ask.metric, self.ask.points])
+
+    @property
+    def measured(self) -> Measured:
+        """As `measure` gives the slice's total, for ttr without what is open."""
+        if self.ask.metric == "ttr":
+            return self.durations.measured(0)
+        return _measured_scores(SCALES[self.ask.metric, self.ask.points], self.histogram)
+
+
+def count_many(asks: Sequence[Ask], catalogue: Catalogue) -> list[Counted]:
+    """What each Ask holds, in their order, by one statement however many there are."""
+    found = [Counted(ask, [0] * ask.points) for ask in asks]
+    if not asks:
+        return found
+    statement, params = many_statement(asks, catalogue)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        rows = cursor.fetchall()
+    for number, bucket, *counts in rows:
+        held = found[number]
+        if bucket is None:
+            scale = SCALES[held.ask.metric, held.ask.points]
+            held.histogram = counts[scale.low : scale.high + 1]
+        else:
+            held.durations.add(_DurationRow(0, bucket, None, "", *counts[:3]))
+    return found
+
+
+def many_statement(asks: Sequence[Ask], catalogue: Catalogue) -> tuple[str, list[Any]]:
+    """The statement of `count_many`: rows of (number of the Ask, bucket, eleven counters); of durations n, sum and reopened.
+
+    An Ask of certain touchpoints finds its cells by the index that begins with them; one of everything by the days.
+    """
+    scales = list(SCALES)
+    spans_of: dict[tuple[date, date, bool], list[tuple[Grain, date | None, date | None]]] = {}
+    pieces: dict[tuple[bool, bool], list[tuple[Any, ...]]] = {}
+    for number, ask in enumerate(asks):
+        full = bool(ask.mode or ask.segment or ask.location)
+        days = (ask.first, ask.last, full)
+        if days not in spans_of:
+            spans_of[days] = spans(Slice(day_from=ask.first, day_to=ask.last), None, full)
+        is_ttr = ask.metric == "ttr"
+        scale = -1 if is_ttr else scales.index((ask.metric, ask.points))
+        narrowed = (ask.mode or None, ask.segment or None, ask.location or None)
+        for grain, first, last in spans_of[days]:
+            if ask.touchpoints is None:
+                pieces.setdefault((is_ttr, True), []).append((number, grain.value, first, last, scale, 0, *narrowed))
+            else:
+                pieces.setdefault((is_ttr, False), []).extend(
+                    (number, grain.value, first, last, scale, touchpoint, *narrowed) for touchpoint in ask.touchpoints
+                )
+    selects, params = [], []
+    for (is_ttr, everywhere), rows in pieces.items():
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        selects.append(_many_durations(everywhere) if is_ttr else _many_scores(everywhere))
+        params += columns
+        if not is_ttr:
+            questions = [(scales.index((one.metric, one.points)), pk) for pk, one in catalogue.questions.items()]
+            params += [[place for place, _pk in questions], [pk for _place, pk in questions]]
+    return " UNION ALL ".join(selects), params
+
+
+_ASKED = """unnest(%s::int[], %s::smallint[], %s::date[], %s::date[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+    AS a (number, grain, first, last, scale, touchpoint, mode, segment, location)"""
+_NARROWED = """c.grain = a.grain AND c.day BETWEEN a.first AND a.last
+    AND (a.segment IS NULL OR c.segment = a.segment) AND (a.location IS NULL OR c.location = a.location)"""
+
+
+def _many_scores(everywhere: bool) -> str:
+    """One row per Ask that holds anything."""
+    sums = ", ".join(f"sum(c.s{score})::bigint" for score in SCORES)
+    where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
+    return (
+        f"SELECT a.number, NULL::smallint, {sums} FROM {_ASKED} "
+        "JOIN unnest(%s::int[], %s::bigint[]) AS q (scale, question) ON q.scale = a.scale "
+        f"JOIN {_score_cell} c ON c.question_id = q.question AND {where} AND {_NARROWED} "
+        "AND (a.mode IS NULL OR c.mode = a.mode) GROUP BY 1"
+    )
+
+
+def _many_durations(everywhere: bool) -> str:
+    """One row per Ask and bucket."""
+    where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
+    nothing = ", NULL::bigint" * (len(SCORES) - 3)
+    return (
+        f"SELECT a.number, c.bucket, sum(c.n)::bigint, sum(c.sum_s)::bigint, sum(c.reopened)::bigint{nothing} FROM {_ASKED} "
+        f"JOIN {_duration_cell} c ON c.basis = 'resolved' AND {where} AND {_NARROWED} GROUP BY 1, 2"
+    )

@@ -358,7 +358,9 @@ def test_an_absent_key_keeps_its_value_and_a_map_that_is_given_replaces_the_whol
 
 
 def test_channels_have_targets_of_their_own():
-    import_programme("organisation: {channel_targets: {website: {nps: 40}, app: {csat: 85, ttr_hours: 1.5}, on_site: {}}}")
+    import_programme(
+        "organisation: {channel_targets: {website: {nps: 40}, app: {csat: 85, ttr_hours: 1.5}, on_site: {}}}"
+    )
     assert Organisation.current().channel_targets == {"website": {"nps": 40}, "app": {"csat": 85, "ttr_hours": 1.5}}
     exported = export_programme()
     import_programme("organisation: {channel_targets: }")

@@ -1,0 +1,17 @@
+"""Nouns of measuring, a file per group. Import them from here."""
+
+from metrics.models.alerts import Alert, AlertLook, AlertNotice, AlertRule, Team, TeamAddress
+from metrics.models.cells import SCORES, DurationCell, Grain, ScoreCell
+
+__all__ = [
+    "SCORES",
+    "Alert",
+    "AlertLook",
+    "AlertNotice",
+    "AlertRule",
+    "DurationCell",
+    "Grain",
+    "ScoreCell",
+    "Team",
+    "TeamAddress",
+]

@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
+from metrics.filters import carried_query
+
 Entry = dict[str, Any]
 
 
@@ -26,18 +28,19 @@ def _list(title: Any, icon: str, model: str, *needs: str) -> Entry:
     }
 
 
-OVERVIEW: Entry = {
-    "title": _("Overview"),
-    "icon": "space_dashboard",
-    "link": reverse_lazy("admin:index"),
-    "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
-}
-RESPONSE: Entry = {
-    "title": _("Invitations & response"),
-    "icon": "filter_alt",
-    "link": reverse_lazy("response"),
-    "permission": OVERVIEW["permission"],
-}
+def _measuring(title: Any, icon: str, name: str) -> Entry:
+    """An entry that leads to a page on scores and takes this page's filters there."""
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(name),
+        "permission": lambda request: request.user.has_perm("metrics.view_scorecell"),
+        "carries": True,
+    }
+
+
+OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
     "title": _("Why?"),
     "icon": "help",
@@ -113,7 +116,8 @@ def _with_state(entry: Entry, request: HttpRequest) -> Entry:
     link = str(entry["link"])
     is_here: Callable[[str], bool] = request.path.startswith
     active = request.path == link or (entry is not OVERVIEW and is_here(link))
-    return {**entry, "active": active or (entry is OVERVIEW and is_here(f"{link}touchpoints/"))}
+    here = active or (entry is OVERVIEW and is_here(f"{link}touchpoints/"))
+    return {**entry, "link": link + (carried_query(request) if entry.get("carries") else ""), "active": here}
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:

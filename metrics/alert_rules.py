@@ -12,13 +12,13 @@ from typing import Any
 
 from metrics.formulas import NOTHING, Estimate, Z
 from metrics.models.alerts import Cleared, LookState
+from metrics.periods import Period
 from metrics.significance import difference, holm
 
 SURE = 0.05  # two-sided, as everywhere: a drop by chance alone is found in 2.5 % of looks
 LEAST = 5  # no rule asks for fewer answers on a side, whatever it says
 QUIET_LOOKS = 2  # a condition that has not held so often in a row is over
 UNKNOWN_LOOKS = 14  # and one of which nothing is known for so long, too
-YEAR = timedelta(days=364)  # the same weekdays
 CLEAR_SHARE = 0.8  # tickets count towards clearing from this share of the age that makes them count towards firing
 
 
@@ -126,8 +126,8 @@ def window_of(day: date, days: int) -> tuple[date, date]:
 
 
 def days_before(day: date, days: int, *, year: bool, baseline_days: int | None) -> tuple[date, date]:
-    """What that window is compared with: as many days, or `baseline_days`, directly before; or the same weekdays a year ago."""
-    first, last = window_of(day, days)
+    """What that window is compared with: as many days, or `baseline_days`, directly before; or the same days a year ago."""
+    window = Period("custom", *window_of(day, days))
     if year:
-        return first - YEAR, last - YEAR
-    return first - timedelta(days=baseline_days or days), first - timedelta(days=1)
+        return window.year_before
+    return window.first - timedelta(days=baseline_days or days), window.first - timedelta(days=1)

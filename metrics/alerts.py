@@ -51,9 +51,20 @@ HOUR_S = 3600
 
 _look, _response, _ticket = AlertLook._meta.db_table, Response._meta.db_table, Ticket._meta.db_table
 _FIELDS = (
-    "pk", "kind", "metric", "points", "touchpoint_id", "journey__slug", "channel", "mode", "segment", "location", "window_days",
-    "target", "baseline", "baseline_days", "longer_than_s", "at_least", "alone", "since", "touchpoint__targets",
-)  # fmt: skip
+    *(
+        "pk",
+        "kind",
+        "metric",
+        "points",
+        "touchpoint_id",
+        "journey__slug",
+        "stage__journey__slug",
+        "stage__slug",
+        "channel",
+    ),
+    *("mode", "segment", "location", "window_days", "target", "baseline", "baseline_days", "longer_than_s", "at_least"),
+    *("alone", "since", "touchpoint__targets"),
+)
 
 
 @dataclass(slots=True)
@@ -66,6 +77,8 @@ class Watched:
     points: int
     touchpoint: int | None
     journey: str | None
+    stage_of: str | None
+    stage: str | None
     channel: str
     mode: str
     segment: str
@@ -110,11 +123,11 @@ class Places:
     """Which touchpoints a rule watches, each answer found once."""
 
     catalogue: Catalogue
-    _found: dict[tuple[int | None, str | None, str], tuple[int, ...] | None] = field(default_factory=dict)
+    _found: dict[tuple[int | None, str, str, str], tuple[int, ...] | None] = field(default_factory=dict)
 
     def of(self, rule: Watched) -> tuple[int, ...] | None:
         """None for everything, tickets without a touchpoint too."""
-        key = (rule.touchpoint, rule.journey, rule.channel)
+        key = (rule.touchpoint, rule.journey or "", f"{rule.stage_of}/{rule.stage}" if rule.stage else "", rule.channel)
         if key not in self._found:
             self._found[key] = self._look_up(*key)
         return self._found[key]
@@ -123,13 +136,16 @@ class Places:
         found = self.of(rule)
         return tuple(self.catalogue.places) if found is None else found
 
-    def _look_up(self, touchpoint: int | None, journey: str | None, channel: str) -> tuple[int, ...] | None:
-        if touchpoint is None and not journey and not channel:
+    def _look_up(self, touchpoint: int | None, journey: str, stage: str, channel: str) -> tuple[int, ...] | None:
+        if touchpoint is None and not (journey or stage or channel):
             return None
         return tuple(
             pk
             for pk, place in self.catalogue.places.items()
-            if touchpoint in (None, pk) and journey in (None, "", place.journey) and channel in ("", place.channel)
+            if touchpoint in (None, pk)
+            and journey in ("", place.journey)
+            and stage in ("", place.stage)
+            and channel in ("", place.channel)
         )
 
 

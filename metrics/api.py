@@ -81,6 +81,7 @@ def _many(name: str, text: str, choices: list[str] | None = None) -> OpenApiPara
 PARAMETERS = [
     _many("touchpoint", "Slugs of touchpoints."),
     _many("journey", "Slugs of journeys."),
+    _many("stage", "Stages of journeys, as journey/stage."),
     _many("channel", "Where the interaction happened.", Channel.values),
     _many("mode", "How the answer was collected; not for ttr.", Mode.values),
     _many("segment", "Customer segments; empty for none."),

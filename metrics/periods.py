@@ -10,8 +10,9 @@ from datetime import date, timedelta
 from metrics.slices import FIRST_DAY, LAST_DAY, Interval
 
 DEFAULT = "30d"
-DAYS = {"7d": 7, "30d": 30, "90d": 90}
-KEYS = (*DAYS, "month", "quarter", "custom")
+DAYS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
+KEYS = ("7d", "30d", "90d", "month", "quarter", "365d", "custom")
+COMPARISONS = ("previous", "year", "none")  # the days directly before, the same days a year before, nothing
 ANSWERS_PER_POINT = 20  # fewer, and a trend is mostly chance
 POINTS_AT_LEAST = 3
 
@@ -33,6 +34,15 @@ class Period:
     def before(self) -> tuple[date, date]:
         """As many days, directly before."""
         return self.first - timedelta(days=self.days), self.first - timedelta(days=1)
+
+    @property
+    def year_before(self) -> tuple[date, date]:
+        """The same days of the year before; 29 February becomes the 28th."""
+        return _year_before(self.first), _year_before(self.last)
+
+    def against(self, comparison: str) -> tuple[date, date] | None:
+        """The days that a `comparison` names, one of COMPARISONS; None for "none"."""
+        return {"previous": self.before, "year": self.year_before}.get(comparison)
 
     def interval(self, n: int) -> Interval:
         """How to cut a trend of `n` answers: as finely as leaves enough of them at each point and more than a few points."""
@@ -60,6 +70,14 @@ def read_period(query: Mapping[str, str], today: date) -> Period:
     return Period(
         "custom" if key == "custom" else DEFAULT, today - timedelta(days=DAYS[DEFAULT] - 1), today, wrong=True
     )
+
+
+def read_comparison(key: str) -> str:
+    return key if key in COMPARISONS else COMPARISONS[0]
+
+
+def _year_before(day: date) -> date:
+    return day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
 
 
 def _day(text: str) -> date | None:

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from metrics.models import Grain
-from surveys.models import Channel, Journey, Mode, Question, Touchpoint
+from surveys.models import Channel, Journey, Mode, Question, Stage, Touchpoint
 from surveys.scales import SCALES, Scale
 
 METRICS = ("nps", "csat", "ces", "ttr")
@@ -18,7 +18,7 @@ Interval = Literal["day", "week", "month", "quarter"]
 INTERVALS: tuple[Interval, ...] = ("day", "week", "month", "quarter")
 # Dimensions that cells hold themselves, and those that a touchpoint stands for.
 OF_CELLS = ("mode", "segment", "location")
-OF_TOUCHPOINTS = ("touchpoint", "journey", "channel")
+OF_TOUCHPOINTS = ("touchpoint", "journey", "stage", "channel")
 MAX_PERIODS = 4_000  # eleven years of days: more is a mistyped year
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2999, 12, 31)
 
@@ -35,11 +35,12 @@ class UnusableSlice(ValueError):
 class Slice:
     """What is measured. Values of one dimension are alternatives, dimensions narrow each other; empty does not narrow.
 
-    Touchpoints and journeys are slugs; `day_from` and `day_to` are inclusive; `scale` is the number of points.
+    Touchpoints and journeys are slugs, a stage is "journey/stage"; `day_from` and `day_to` are inclusive; `scale` is the number of points.
     """
 
     touchpoints: frozenset[str] = frozenset()
     journeys: frozenset[str] = frozenset()
+    stages: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
     modes: frozenset[str] = frozenset()
     segments: frozenset[str] = frozenset()
@@ -60,24 +61,36 @@ class Place:
     touchpoint: str
     journey: str
     channel: str
+    stage: str = ""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What ids mean: read once per page or request, in three queries."""
+    """What ids mean: read once per page or request, in four queries."""
 
     places: Mapping[int, Place]
     questions: Mapping[int, Scale]
     journeys: frozenset[str]
+    stages: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls) -> "Catalogue":
         journeys = dict(Journey.objects.order_by().values_list("pk", "slug"))
-        touchpoints = Touchpoint.objects.order_by().values_list("pk", "slug", "journey_id", "channel")
-        places = {pk: Place(slug, journeys.get(journey, ""), channel) for pk, slug, journey, channel in touchpoints}
+        stages = {
+            pk: f"{journeys[journey]}/{slug}"
+            for pk, journey, slug in Stage.objects.order_by().values_list("pk", "journey_id", "slug")
+        }
+        touchpoints = Touchpoint.objects.order_by().values_list("pk", "slug", "journey_id", "channel", "stage_id")
+        places = {
+            pk: Place(slug, journeys.get(journey, ""), channel, stages.get(stage, ""))
+            for pk, slug, journey, channel, stage in touchpoints
+        }
         questions = Question.objects.filter(kind="scale").order_by().values_list("pk", "metric", "points")
         return cls(
-            places, {pk: SCALES[metric, points] for pk, metric, points in questions}, frozenset(journeys.values())
+            places,
+            {pk: SCALES[metric, points] for pk, metric, points in questions},
+            frozenset(journeys.values()),
+            frozenset(stages.values()),
         )
 
     def place(self, touchpoint_id: int) -> Place:
@@ -85,7 +98,7 @@ class Catalogue:
         return self.places.get(touchpoint_id, Place("", "", ""))
 
     def touchpoint_ids(self, slice_: Slice) -> list[int] | None:
-        """The touchpoints that the slice's touchpoints, journeys and channels leave; None where it names none of them."""
+        """The touchpoints that the slice's touchpoints, journeys, stages and channels leave; None where it names none of them."""
         named = {dimension: values for dimension in OF_TOUCHPOINTS if (values := slice_.values_of(dimension))}
         if not named:
             return None
@@ -104,6 +117,7 @@ def check(metric: str, slice_: Slice, group_by: str | None, catalogue: Catalogue
     known = {
         "touchpoint": {place.touchpoint for place in catalogue.places.values()},
         "journey": catalogue.journeys | {""},
+        "stage": catalogue.stages | {""},
         "channel": set(Channel.values),
         "mode": set(Mode.values),
     }

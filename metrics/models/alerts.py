@@ -65,7 +65,7 @@ METRICS = (*Metric.choices, (TTR, "TTR"))
 
 class Baseline(models.TextChoices):
     BEFORE = "before", _("The days directly before")
-    YEAR = "year", _("The same weekdays a year ago")
+    YEAR = "year", _("The same days a year ago")
 
 
 class AlertRule(Named):
@@ -85,6 +85,14 @@ class AlertRule(Named):
         "surveys.Journey", on_delete=models.CASCADE, null=True, blank=True, related_name="alert_rules",
         verbose_name=_("journey"),
     )  # fmt: skip
+    stage = models.ForeignKey(
+        "surveys.Stage",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="alert_rules",
+        verbose_name=_("stage"),
+    )
     channel = models.CharField(_("channel"), max_length=20, choices=Channel.choices, blank=True, default="")
     mode = models.CharField(_("mode"), max_length=10, choices=Mode.choices, blank=True, default="")
     segment = models.CharField(_("segment"), max_length=100, blank=True, default="")

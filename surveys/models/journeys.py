@@ -218,6 +218,11 @@ class Stage(Named):
             models.UniqueConstraint(fields=["journey", "slug"], name="stage_slug_once_per_journey"),
         ]
 
+    @property
+    def key(self) -> str:
+        """As addresses and slices name it: a stage's slug is its journey's own."""
+        return f"{self.journey.slug}/{self.slug}"
+
 
 def make_public_key() -> str:
     return secrets.token_urlsafe(12)

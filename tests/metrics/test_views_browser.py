@@ -141,6 +141,7 @@ def test_a_chart_has_its_table_and_a_filter_its_address(browser, measured):
     assert not rows.first.is_visible()
     watched.page.click("text=The same as a table")
     assert rows.first.is_visible()
+    watched.page.click(".cx-more summary")
     watched.page.select_option("[name=mode]", "qr")
     watched.page.click("text=Show")
     watched.page.wait_for_load_state("networkidle")

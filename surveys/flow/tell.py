@@ -92,7 +92,7 @@ def _tell(post: Post, recipient: Any, notices: list[Any], mail: Any) -> str:
     shown = match_language(recipient.language, [code for code, _name in settings.LANGUAGES]) or "en"
     with translation.override(shown):
         subject, body = post.compose(recipient, notices)
-    return send_to(recipient.address, subject, body, mail)
+    return send_to(recipient.address, " ".join(subject.split()), body, mail)
 
 
 def send_to(address: str, subject: str, body: str, mail: Any = None) -> str:

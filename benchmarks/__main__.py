@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.stage import Stage
 
-NAMES = ("ingest", "decide", "dispatch", "form_view", "respond", "rollup", "dashboard", "widget")
+NAMES = ("ingest", "decide", "dispatch", "form_view", "respond", "rollup", "dashboard", "alerts", "widget")
 
 
 def main(arguments: list[str]) -> int:

@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),
     "closed days that nobody looked at": every(60, "metrics.tasks.look_at_days"),
+    "looks of long ago": every(3600, "metrics.tasks.forget_looks"),
     "old tickets, and silence": every(30, "metrics.tasks.look_at_counts"),
     "teams that are to hear of an alert": every(15, "metrics.tasks.tell_teams"),
     "people who are to hear bad news": every(15, "surveys.tasks.warn_watchers"),

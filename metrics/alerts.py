@@ -4,13 +4,14 @@ One evaluator at a time (an advisory lock), one transaction: one that is killed 
 work. Cells of all rules come by one statement. Nothing is sent here, and no number is computed that a page would compute otherwise.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, OuterRef, Q, Subquery
+from django.db.models import Exists, Max, OuterRef, Q, Subquery
 
 from metrics import formulas
 from metrics.alert_rules import (
@@ -46,6 +47,7 @@ EVALUATOR_LOCK = 0x6378_616C_7274  # any number that nothing else in this databa
 CATCH_UP = 7  # closed days that are looked at afterwards where nobody was there to look
 COOL_DOWN = timedelta(days=1)  # one notice per rule and day, unless it is worse than what was told
 OFF_FOR = timedelta(minutes=10)
+KEEP = timedelta(days=400)  # a year of looks, and the one of the year before that a rule compares with
 ONE_DAY = timedelta(days=1)
 HOUR_S = 3600
 
@@ -63,7 +65,7 @@ _FIELDS = (
         "channel",
     ),
     *("mode", "segment", "location", "window_days", "target", "baseline", "baseline_days", "longer_than_s", "at_least"),
-    *("alone", "since", "touchpoint__targets"),
+    *("alone", "since"),
 )
 
 
@@ -91,7 +93,6 @@ class Watched:
     own_at_least: int | None
     alone: bool
     since: datetime
-    touchpoint_targets: Mapping[str, float] | None
     looked: date | None = None
 
     @property
@@ -109,13 +110,30 @@ class Watched:
             return 0
         return self.points or next(scale.points for scale in SCALES.values() if scale.metric == self.metric)
 
-    def target(self, of_channels: Mapping[str, Mapping[str, float]]) -> float | None:
+    def target(self, targets: "Targets") -> float | None:
         """In the metric's own unit: the rule's, else the touchpoint's, else the channel's."""
-        name = "ttr_hours" if self.metric == TTR else self.metric
         found = self.own_target
         if found is None:
-            found = (self.touchpoint_targets if self.touchpoint else of_channels.get(self.channel, {}) or {}).get(name)  # type: ignore[union-attr]
+            held = (
+                targets.of_touchpoints.get(self.touchpoint)
+                if self.touchpoint
+                else targets.of_channels.get(self.channel)
+            )
+            found = (held or {}).get("ttr_hours" if self.metric == TTR else self.metric)
         return found * HOUR_S if found is not None and self.metric == TTR else found
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Those that touchpoints and channels have, in the units of Touchpoint.targets."""
+
+    of_touchpoints: Mapping[int, Mapping[str, float]]
+    of_channels: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def load(cls, organisation: Organisation) -> "Targets":
+        rows = Touchpoint.objects.exclude(targets={}).order_by().values_list("pk", "targets")
+        return cls(dict(rows), organisation.channel_targets)
 
 
 @dataclass
@@ -163,7 +181,7 @@ def look_at_days(now: datetime) -> int:
             return 0
         organisation = Organisation.current()
         closed = organisation.day_of(now) - ONE_DAY
-        rules = _due(closed)
+        rules = due_rules(closed)
         # Asked before any cell is read: what has left the ledger by now is in the cells that are read later.
         if not rules or _is_undrained(closed):
             return 0
@@ -179,7 +197,7 @@ def look_at_days(now: datetime) -> int:
             for at, found in zip(places, settled, strict=True):
                 findings[at] = found
         _write_looks(looks, findings, now)
-        board = _Board(now, [rule.pk for rule in rules])
+        board = _Board(now, {rule.pk for rule in rules})
         for at in sorted(range(len(looks)), key=lambda at: looks[at][1]):
             rule, day = looks[at]
             board.see_day(rule, day, findings[at])
@@ -188,13 +206,20 @@ def look_at_days(now: datetime) -> int:
 
 
 def _alone() -> bool:
-    """Whether this evaluator is the only one until its transaction ends. Compiling a plan would cost more than running it."""
+    """Whether this evaluator is the only one until its transaction ends.
+
+    Compiling a plan would cost more than running it. And what a crash of the database takes back is looked at again: no commit
+    need wait for the disk.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s), set_config('jit', 'off', true)", [EVALUATOR_LOCK])
+        cursor.execute(
+            "SELECT pg_try_advisory_xact_lock(%s), set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)",
+            [EVALUATOR_LOCK],
+        )
         return bool(cursor.fetchone()[0])
 
 
-def _due(closed: date) -> list[Watched]:
+def due_rules(closed: date) -> list[Watched]:
     """Active rules that no look at `closed`, or at a later day, stands for."""
     looks = (
         AlertLook.objects.filter(rule=OuterRef("pk")).order_by().values("rule").annotate(last=Max("day")).values("last")
@@ -218,24 +243,25 @@ def _is_undrained(day: date) -> bool:
 def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisation, places: Places) -> list[Finding]:
     """What each rule sees on each day, before chance is judged (`settle`); one statement for all cells, one per day for invitations."""
     asks: dict[Ask, int] = {}
+    spans: dict[tuple[Any, ...], list[tuple[date, date]]] = {}
     wanted: dict[int, tuple[int, int | None]] = {}
     invited: dict[date, list[int]] = {}
     for at, (rule, day) in enumerate(looks):
         if rule.kind == AlertKind.RESPONSE_DROP:
             invited.setdefault(day, []).append(at)
             continue
-        now = _ask(rule, window_of(day, rule.window_days), places)
-        before = _ask(rule, _baseline(rule, day), places) if rule.kind == AlertKind.DROP else None
-        wanted[at] = (
-            asks.setdefault(now, len(asks)), None if before is None else asks.setdefault(before, len(asks)),
-        )  # fmt: skip
+        cut = (day, rule.kind, rule.window_days, rule.baseline, rule.baseline_days)
+        windows = spans.get(cut) or spans.setdefault(cut, windows_of(rule, day))
+        numbers = [asks.setdefault(ask_of(rule, window, places), len(asks)) for window in windows]
+        wanted[at] = numbers[0], numbers[1] if len(numbers) > 1 else None
     counted = count_many(list(asks), places.catalogue)
+    targets = Targets.load(organisation)
     found: dict[int, Finding] = {}
     for at, (first, second) in wanted.items():
         rule = looks[at][0]
         now_is, fewer = counted[first].estimate, rule.lower_is_better
         if second is None:
-            target = rule.target(organisation.channel_targets)
+            target = rule.target(targets)
             found[at] = hold_against_target(now_is, target, lower_is_better=fewer, at_least=rule.at_least)
         else:
             before_was = counted[second].estimate
@@ -246,7 +272,13 @@ def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisati
     return [found[at] for at in range(len(looks))]
 
 
-def _ask(rule: Watched, days: tuple[date, date], places: Places) -> Ask:
+def windows_of(rule: Watched, day: date) -> list[tuple[date, date]]:
+    """The days looked at, and those they are compared with where they are."""
+    window = window_of(day, rule.window_days)
+    return [window, _baseline(rule, day)] if rule.kind == AlertKind.DROP else [window]
+
+
+def ask_of(rule: Watched, days: tuple[date, date], places: Places) -> Ask:
     mode = "" if rule.metric == TTR else rule.mode
     return Ask(rule.metric, rule.scale_points, places.of(rule), mode, rule.segment, rule.location, *days)
 
@@ -283,20 +315,23 @@ def _rates_of(rules: Sequence[Watched], day: date, organisation: Organisation, p
 
 
 def _write_looks(looks: Sequence[tuple[Watched, date]], findings: Sequence[Finding], now: datetime) -> None:
-    """One statement. The constraint refuses a second look at the same day, and with it all that would follow."""
-    columns = zip(
-        *(
-            (rule.pk, day, found.state.value, found.now.value, found.now.low, found.now.high, found.now.n, found.mark)
-            for (rule, day), found in zip(looks, findings, strict=True)
-        ),
-        strict=True,
-    )
+    """By COPY, the quickest way in. The key refuses a second look at the same day, and with it all that would follow."""
+    moment = now.isoformat()
+    lines = io.StringIO()
+    for (rule, day), found in zip(looks, findings, strict=True):
+        seen = found.now
+        values = (rule.pk, day, moment, found.state.value, seen.value, seen.low, seen.high, seen.n, found.mark)
+        lines.write("\t".join(["\\N" if value is None else str(value) for value in values]) + "\n")
+    lines.seek(0)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {_look} (at, rule_id, day, state, value, low, high, n, mark) SELECT %s, * FROM unnest("
-            "%s::bigint[], %s::date[], %s::text[], %s::float8[], %s::float8[], %s::float8[], %s::int[], %s::float8[])",
-            [now, *map(list, columns)],
-        )
+        cursor.copy_expert(f"COPY {_look} (rule_id, day, at, state, value, low, high, n, mark) FROM STDIN", lines)
+
+
+def forget_looks(now: datetime) -> int:
+    """Looks that are older than KEEP, and those of rules that are no more; how many."""
+    day = Organisation.current().day_of(now) - KEEP
+    old = AlertLook.objects.filter(Q(day__lt=day) | ~Exists(AlertRule.objects.filter(pk=OuterRef("rule_id"))))
+    return int(old.delete()[0])
 
 
 # --- What counts, as things are now -----------------------------------------------------------------------------------
@@ -313,7 +348,7 @@ def look_at_counts(now: datetime) -> int:
         AlertRule.objects.filter(active=False, since__lt=now - OFF_FOR).update(since=now)
         rows = AlertRule.objects.filter(active=True, kind__in=COUNTING).order_by("pk").values_list(*_FIELDS)
         rules = [Watched(*row) for row in rows]
-        board = _Board(now, [rule.pk for rule in rules], and_off=True)
+        board = _Board(now, {rule.pk for rule in rules}, and_off=True)
         if rules:
             places = Places(Catalogue.load())
             slow = [rule for rule in rules if rule.kind == AlertKind.OPEN_LONGER]
@@ -408,12 +443,11 @@ def _newest_answers(
 class _Board:
     """The alerts that stand, and what one evaluation makes of them; written at its end."""
 
-    def __init__(self, now: datetime, rules: Sequence[int], *, and_off: bool = False) -> None:
+    def __init__(self, now: datetime, rules: Collection[int], *, and_off: bool = False) -> None:
         self.now = now
-        standing = Alert.objects.filter(cleared_at__isnull=True)
-        which = Q(rule__in=rules) | Q(rule__active=False) if and_off else Q(rule__in=rules)
+        standing = {alert.rule_id: alert for alert in Alert.objects.filter(cleared_at__isnull=True)}
         off = set(AlertRule.objects.filter(active=False).values_list("pk", flat=True)) if and_off else set()
-        self.standing = {alert.rule_id: alert for alert in standing.filter(which)}
+        self.standing = {rule: alert for rule, alert in standing.items() if rule in off or rule in rules}
         self.fresh: list[Alert] = []
         self.touched: dict[int, Alert] = {}
         self.changed = 0
@@ -421,19 +455,15 @@ class _Board:
             self._clear(alert, Cleared.OFF, {})
 
     def see_day(self, rule: Watched, day: date, found: Finding) -> None:
-        last = day - timedelta(days=PROMPT_DAYS) if rule.kind == AlertKind.RESPONSE_DROP else day
-        numbers = found.numbers() | _told_days("", window_of(last, rule.window_days))
-        if rule.kind in AGAINST_BASELINE:
-            numbers |= _told_days("before_", _baseline(rule, last))
         alert = self.standing.get(rule.pk)
-        severity = severity_of(found, lower_is_better=rule.lower_is_better)
         if alert is None:
             if found.state == LookState.HELD:
-                self._fire(rule, numbers, severity, day)
+                severity = severity_of(found, lower_is_better=rule.lower_is_better)
+                self._fire(rule, _numbers(rule, day, found), severity, day)
             return
-        quiet, unknown, why = after_look(found.state, alert.quiet_looks, alert.unknown_looks)
-        alert.quiet_looks, alert.unknown_looks = quiet, unknown
-        self._update(alert, numbers, severity)
+        numbers = _numbers(rule, day, found)
+        alert.quiet_looks, alert.unknown_looks, why = after_look(found.state, alert.quiet_looks, alert.unknown_looks)
+        self._update(alert, numbers, severity_of(found, lower_is_better=rule.lower_is_better))
         if why is not None:
             self._clear(alert, why, numbers)
 
@@ -504,6 +534,15 @@ class _Board:
             if alert.told
             for address in addresses[alert.rule_id]
         )
+
+
+def _numbers(rule: Watched, day: date, found: Finding) -> dict[str, Any]:
+    """What one look saw, with its days, as an alert keeps it."""
+    last = day - timedelta(days=PROMPT_DAYS) if rule.kind == AlertKind.RESPONSE_DROP else day
+    numbers = found.numbers() | _told_days("", window_of(last, rule.window_days))
+    if rule.kind in AGAINST_BASELINE:
+        numbers |= _told_days("before_", _baseline(rule, last))
+    return numbers
 
 
 def _told_days(what: str, days: tuple[date, date]) -> dict[str, str]:

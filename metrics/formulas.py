@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, repeat, takewhile
+from operator import itemgetter
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -400,8 +401,15 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     """
     if not 0 <= probability <= 1:
         raise ValueError("a probability lies in 0…1")
-    counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
-    n = sum(count for _bucket, count in counted)
+    counted = _in_order(buckets)
+    return _quantile(counted, sum(map(itemgetter(1), counted)), probability)
+
+
+def _in_order(buckets: Mapping[int, int]) -> list[tuple[int, int]]:
+    return [(bucket, count) for bucket in sorted(buckets) if (count := buckets[bucket]) > 0]
+
+
+def _quantile(counted: Sequence[tuple[int, int]], n: int, probability: float) -> float | None:
     if n == 0:
         return None
     position = probability * (n - 1)
@@ -417,11 +425,11 @@ def ttr_median(buckets: Mapping[int, int]) -> Estimate:
     The interval is None where n < 6: fewer tickets have none. Open tickets are not in it: `kaplan_meier_median` counts them.
     Source: Campbell and Gardner, "Calculating Confidence Intervals for Some Non-parametric Analyses", BMJ 296, 1988.
     """
-    median = ttr_quantile(buckets, 0.5)
+    counted = _in_order(buckets)
+    n = sum(map(itemgetter(1), counted))
+    median = _quantile(counted, n, 0.5)
     if median is None:
         return NOTHING
-    counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
-    n = sum(count for _bucket, count in counted)
     reach = Z * math.sqrt(n) / 2
     lower, upper = round(n / 2 - reach), round(1 + n / 2 + reach)  # ranks, from 1
     if lower < 1 or upper > n:

@@ -7,7 +7,8 @@ follows the number of cells and periods, never the number of answers. Which form
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -493,8 +494,7 @@ def _add(total: list[int], counts: Sequence[int]) -> None:
 # --- Many slices at once ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One metric on one scale over closed days of one slice, by ids: what `count_many` is asked, thousands at a time.
 
     `touchpoints` None is everything; `mode`, `segment` and `location` "" do not narrow. `points` is 0 for ttr.
@@ -510,7 +510,7 @@ class Ask:
     last: date
 
 
-@dataclass(slots=True)
+@dataclass
 class Counted:
     """What the cells of an Ask hold: counts per score from the scale's lowest, or per bucket of resolved tickets."""
 
@@ -518,7 +518,7 @@ class Counted:
     histogram: Sequence[int] = ()
     durations: _Durations = field(default_factory=_Durations)
 
-    @property
+    @cached_property
     def estimate(self) -> Estimate:
         """The metric, for ttr the median of what was resolved."""
         if self.ask.metric == "ttr":
@@ -543,22 +543,25 @@ def count_many(asks: Sequence[Ask], catalogue: Catalogue) -> list[Counted]:
     if not asks:
         return found
     statement, params = many_statement(asks, catalogue)
+    if not statement:  # of no touchpoint at all
+        return found
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         rows = cursor.fetchall()
-    for number, bucket, *counts in rows:
+    for number, buckets, counts, sum_s, reopened in rows:
         held = found[number]
-        if bucket is None:
+        if buckets is None:
             scale = SCALES[held.ask.metric, held.ask.points]
             held.histogram = counts[scale.low : scale.high + 1]
         else:
-            held.durations.add(_DurationRow(0, bucket, None, "", *counts[:3]))
+            held.durations = _Durations(dict(zip(buckets, counts, strict=True)), sum(counts), sum_s, reopened)
     return found
 
 
 def many_statement(asks: Sequence[Ask], catalogue: Catalogue) -> tuple[str, list[Any]]:
-    """The statement of `count_many`: rows of (number of the Ask, bucket, eleven counters); of durations n, sum and reopened.
+    """The statement of `count_many`: a row per Ask that holds anything, (its number, buckets, counts, sum of seconds, reopened).
 
+    Of scores there are the eleven counters alone. A row per bucket would take longer to read than all the rest.
     An Ask of certain touchpoints finds its cells by the index that begins with them; one of everything by the days.
     """
     scales = list(SCALES)
@@ -597,11 +600,10 @@ _NARROWED = """c.grain = a.grain AND c.day BETWEEN a.first AND a.last
 
 
 def _many_scores(everywhere: bool) -> str:
-    """One row per Ask that holds anything."""
     sums = ", ".join(f"sum(c.s{score})::bigint" for score in SCORES)
     where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
     return (
-        f"SELECT a.number, NULL::smallint, {sums} FROM {_ASKED} "
+        f"SELECT a.number, NULL::int[], ARRAY[{sums}], 0::bigint, 0::bigint FROM {_ASKED} "
         "JOIN unnest(%s::int[], %s::bigint[]) AS q (scale, question) ON q.scale = a.scale "
         f"JOIN {_score_cell} c ON c.question_id = q.question AND {where} AND {_NARROWED} "
         "AND (a.mode IS NULL OR c.mode = a.mode) GROUP BY 1"
@@ -609,10 +611,10 @@ def _many_scores(everywhere: bool) -> str:
 
 
 def _many_durations(everywhere: bool) -> str:
-    """One row per Ask and bucket."""
     where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
-    nothing = ", NULL::bigint" * (len(SCORES) - 3)
     return (
-        f"SELECT a.number, c.bucket, sum(c.n)::bigint, sum(c.sum_s)::bigint, sum(c.reopened)::bigint{nothing} FROM {_ASKED} "
-        f"JOIN {_duration_cell} c ON c.basis = 'resolved' AND {where} AND {_NARROWED} GROUP BY 1, 2"
+        "SELECT number, array_agg(bucket::int), array_agg(n), sum(sum_s)::bigint, sum(reopened)::bigint FROM ("
+        "SELECT a.number, c.bucket, sum(c.n)::bigint AS n, sum(c.sum_s)::bigint AS sum_s, sum(c.reopened)::bigint AS reopened "
+        f"FROM {_ASKED} JOIN {_duration_cell} c ON c.basis = 'resolved' AND {where} AND {_NARROWED} "
+        "GROUP BY 1, 2) AS found WHERE n > 0 GROUP BY 1"
     )

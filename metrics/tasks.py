@@ -38,3 +38,9 @@ def look_at_counts() -> None:
 def tell_teams() -> None:
     """Tell teams of alerts. Safe to repeat: notices are leased before they are sent."""
     alert_notices.tell_teams(timezone.now(), over=Shift().is_over)
+
+
+@shared_task(ignore_result=True)
+def forget_looks() -> None:
+    """Delete what alert rules saw long ago. Safe to repeat."""
+    alerts.forget_looks(timezone.now())

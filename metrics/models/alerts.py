@@ -193,7 +193,11 @@ class LookState(models.TextChoices):
 class AlertLook(models.Model):
     """One row per rule and closed day: it was looked at, once, whatever restarts. What was seen stands beside it."""
 
-    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="looks", db_index=False)
+    pk = models.CompositePrimaryKey("rule_id", "day")
+    # The database does not check it: that would lock a thousand rules for a thousand looks. Those of rules that are no more are swept.
+    rule = models.ForeignKey(
+        AlertRule, on_delete=models.CASCADE, related_name="looks", db_index=False, db_constraint=False
+    )
     day = models.DateField(_("day"))
     at = models.DateTimeField(_("looked at"))
     state = models.CharField(_("found"), max_length=8, choices=LookState.choices)
@@ -207,7 +211,6 @@ class AlertLook(models.Model):
         verbose_name = _("look of an alert rule")
         verbose_name_plural = _("looks of alert rules")
         default_permissions = ()
-        constraints = [models.UniqueConstraint(fields=["rule", "day"], name="alert_looks_once_a_day")]
 
     def __str__(self) -> str:
         return f"{self.rule_id} {self.day}"

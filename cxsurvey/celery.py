@@ -39,6 +39,7 @@ app.conf.beat_schedule = {
     "replies to customers who texted back": every(5, "surveys.tasks.answer_texts"),
     "what became of messages": every(5, "surveys.tasks.settle_receipts"),
     "links whose time is over": every(600, "surveys.tasks.expire_due"),
+    "personal data whose time is over": every(900, "surveys.tasks.forget_old_data"),
     "sign of life of a worker": every(10, "surveys.tasks.heartbeat"),
 }
 

@@ -40,6 +40,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
     "title": _("Why?"),
@@ -55,6 +56,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         (
             OVERVIEW,
             RESPONSE,
+            QUALITY,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),

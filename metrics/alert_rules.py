@@ -4,19 +4,17 @@ No database and no clock. A rule of this kind is looked at once per closed day; 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from statistics import NormalDist
 from typing import Any
 
-from metrics.formulas import NOTHING, Estimate, Z
+from metrics.formulas import NOTHING, Estimate
 from metrics.models.alerts import Cleared, LookState
 from metrics.periods import Period
-from metrics.significance import difference, holm
+from metrics.significance import Comparison, difference, holm, is_significant
 
 SURE = 0.05  # two-sided, as everywhere: a drop by chance alone is found in 2.5 % of looks
-LEAST = 5  # no rule asks for fewer answers on a side, whatever it says
 QUIET_LOOKS = 2  # a condition that has not held so often in a row is over
 UNKNOWN_LOOKS = 14  # and one of which nothing is known for so long, too
 CLEAR_SHARE = 0.8  # tickets count towards clearing from this share of the age that makes them count towards firing
@@ -52,36 +50,38 @@ class Finding:
 
 def hold_against_target(now: Estimate, target: float | None, *, lower_is_better: bool, at_least: int) -> Finding:
     """HELD where the whole interval lies on the wrong side of the target, BACK where it lies on the right one."""
-    if target is None or now.n < max(at_least, LEAST) or now.value is None or now.low is None or now.high is None:
+    if target is None or now.n < at_least or now.value is None or now.low is None or now.high is None:
         return Finding(LookState.UNKNOWN, now, target=target)
     missed, met = (now.low > target, now.high <= target) if lower_is_better else (now.high < target, now.low >= target)
     state = LookState.HELD if missed else LookState.BACK if met else LookState.NOT
     return Finding(state, now, target=target, worse=now.value > target if lower_is_better else now.value < target)
 
 
-def hold_against_baseline(now: Estimate, before: Estimate, *, lower_is_better: bool, at_least: int) -> Finding:
-    """With its p, of which `settle` makes the state: BACK where it is not worse at all, UNKNOWN where a side has too few."""
-    change = difference(now, before) if min(now.n, before.n) >= max(at_least, LEAST) else None
-    if change is None or change.value is None or change.low is None or change.high is None:
-        return Finding(LookState.UNKNOWN, now, before)
-    worse = change.value > 0 if lower_is_better else change.value < 0
-    if not worse:
-        return Finding(LookState.BACK, now, before, p=p_of(change))
-    return Finding(LookState.NOT, now, before, p=p_of(change), worse=True)
+def hold_against_baseline(
+    now: Estimate,
+    before: Estimate,
+    compare: Callable[[], Comparison],
+    *,
+    lower_is_better: bool,
+    at_least: int,
+    quick: bool,
+) -> Finding:
+    """With its p, of which `settle` makes the state: BACK where it is not worse at all, UNKNOWN where that cannot be told.
 
-
-def p_of(change: Estimate) -> float:
-    """The two-sided p of no difference that belongs to a difference's own interval: below 0.05 exactly where 0 lies outside it.
-
-    Taken from the end that is nearer to 0, as if that half were a normal one. 1 where there is no difference at all.
+    `compare` is asked only where it can matter: what is better counts as p = 1 among those tested together, and so does what the
+    intervals alone already say is no significant change, where that is the same method (`quick`: shares and medians).
     """
-    assert change.value is not None
-    assert change.low is not None
-    assert change.high is not None
-    half = change.high - change.value if change.value < 0 else change.value - change.low
-    if change.value == 0:
-        return 1.0
-    return 2 * NormalDist().cdf(-Z * abs(change.value) / half) if half > 0 else 0.0
+    if min(now.n, before.n) < at_least or now.value is None or before.value is None:
+        return Finding(LookState.UNKNOWN, now, before)
+    if not (now.value > before.value if lower_is_better else now.value < before.value):
+        return Finding(LookState.BACK, now, before, p=1.0)
+    change = difference(now, before) if quick else None
+    if change is not None and not is_significant(change):
+        return Finding(LookState.NOT, now, before, p=1.0, worse=True)
+    found = compare()
+    if found.p is None:
+        return Finding(LookState.UNKNOWN, now, before)
+    return Finding(LookState.NOT, now, before, p=found.p, worse=True)
 
 
 def settle(findings: Sequence[Finding], alone: Sequence[bool]) -> list[Finding]:

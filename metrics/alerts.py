@@ -25,7 +25,6 @@ from metrics.alert_rules import (
     severity_of,
     window_of,
 )
-from metrics.formulas import Estimate
 from metrics.funnel import PROMPT_DAYS, Prompt, count_prompt_answers
 from metrics.models import Alert, AlertLook, AlertNotice, AlertRule, TeamAddress
 from metrics.models.alerts import (
@@ -39,7 +38,8 @@ from metrics.models.alerts import (
     Cleared,
     LookState,
 )
-from metrics.queries import Ask, Catalogue, count_many
+from metrics.queries import Ask, Catalogue, Found, count_many
+from metrics.significance import Comparison, Statistic, compare, compare_shares
 from surveys.models import DurationLedger, Organisation, Response, ScoreLedger, Ticket, Touchpoint
 from surveys.scales import SCALES
 
@@ -259,17 +259,27 @@ def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisati
     found: dict[int, Finding] = {}
     for at, (first, second) in wanted.items():
         rule = looks[at][0]
-        now_is, fewer = counted[first].estimate, rule.lower_is_better
+        now_is, fewer, at_least = counted[first], rule.lower_is_better, max(rule.at_least, organisation.min_n)
         if second is None:
             target = rule.target(targets)
-            found[at] = hold_against_target(now_is, target, lower_is_better=fewer, at_least=rule.at_least)
+            found[at] = hold_against_target(now_is.estimate, target, lower_is_better=fewer, at_least=at_least)
         else:
-            before_was = counted[second].estimate
-            found[at] = hold_against_baseline(now_is, before_was, lower_is_better=fewer, at_least=rule.at_least)
+            found[at] = _hold(rule, now_is, counted[second], at_least)
     for day, at_once in invited.items():
         rates = _rates_of([looks[at][0] for at in at_once], day, organisation, places)
         found |= dict(zip(at_once, rates, strict=True))
     return [found[at] for at in range(len(looks))]
+
+
+def _hold(rule: Watched, now: Found, before: Found, at_least: int) -> Finding:
+    def compared() -> Comparison:
+        statistic: Statistic = "median" if rule.metric == TTR else "value"
+        return compare(rule.metric, rule.scale_points, now.side, before.side, statistic=statistic, minimum=at_least)
+
+    return hold_against_baseline(
+        now.estimate, before.estimate, compared, lower_is_better=rule.lower_is_better, at_least=at_least,
+        quick=rule.metric in (TTR, "csat"),
+    )  # fmt: skip
 
 
 def windows_of(rule: Watched, day: date) -> list[tuple[date, date]]:
@@ -300,18 +310,27 @@ def _rates_of(rules: Sequence[Watched], day: date, organisation: Organisation, p
     spans = sorted({(begin(first), begin(last + ONE_DAY)) for pair in windows for first, last in pair})
     counts = count_prompt_answers(spans, touchpoints, begin(final + ONE_DAY), organisation.time_zone)
 
-    def rate(rule: Watched, days: tuple[date, date]) -> Estimate:
+    def count(rule: Watched, days: tuple[date, date]) -> Prompt:
         among = set(places.every(rule))
-        total = Prompt()
-        for (decided, touchpoint, mode), part in counts.items():
-            if days[0] <= decided <= days[1] and touchpoint in among and rule.mode in ("", mode):
-                total = Prompt(total.sent + part.sent, total.answered + part.answered)
-        return formulas.response_rate(total.answered, total.sent)
+        parts = [
+            part
+            for (decided, touchpoint, mode), part in counts.items()
+            if days[0] <= decided <= days[1] and touchpoint in among and rule.mode in ("", mode)
+        ]
+        return Prompt(sum(part.sent for part in parts), sum(part.answered for part in parts))
 
     return [
-        hold_against_baseline(rate(rule, now), rate(rule, before), lower_is_better=False, at_least=rule.at_least)
+        _hold_rates(rule, count(rule, now), count(rule, before), max(rule.at_least, organisation.min_n))
         for rule, (now, before) in zip(rules, windows, strict=True)
     ]
+
+
+def _hold_rates(rule: Watched, now: Prompt, before: Prompt, at_least: int) -> Finding:
+    def compared() -> Comparison:
+        return compare_shares(now.answered, now.sent, before.answered, before.sent, minimum=at_least)
+
+    rate_now, rate_before = (formulas.response_rate(side.answered, side.sent) for side in (now, before))
+    return hold_against_baseline(rate_now, rate_before, compared, lower_is_better=False, at_least=at_least, quick=True)
 
 
 def _write_looks(looks: Sequence[tuple[Watched, date]], findings: Sequence[Finding], now: datetime) -> None:

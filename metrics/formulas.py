@@ -2,7 +2,7 @@
 
 A histogram has shape (points,): counts of the scores of a Scale from its lowest upward. Who skipped the question is in no
 histogram, so in no denominator. Nobody's score is None, never 0. No Django, no database, no rounding; docs/metrics.md says the
-same to people.
+same to people. How many answers an interval wants stands in surveys/planning.py.
 """
 
 import bisect
@@ -11,16 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, repeat, takewhile
-from operator import itemgetter
 from statistics import NormalDist
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from surveys.planning import LEVEL, NPS_PRIOR, Z, t_expansion
 from surveys.scales import CES, CSAT5, NPS, Scale
 
 T = TypeVar("T", int, float)  # a duration in any unit, or the number of its bucket
-
-LEVEL = 0.95
-Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +63,6 @@ def _thirds(histogram: Sequence[int]) -> tuple[int, int, int]:
     return bands["detractors"], bands["passives"], bands["promoters"]
 
 
-NPS_PRIOR = (0.75, 1.5, 0.75)  # Rocks' three answers, (detractors, passives, promoters): see `adjusted_wald_nps`
-
-
 def nps_variance(detractors: float, passives: float, promoters: float) -> float:
     """Variance V of one answer, as −1, 0 or 1: p + d − (p − d)². √(V / n) is the standard error, where 1 is 100 points.
 
@@ -99,18 +93,6 @@ def adjusted_wald_nps(detractors: int, passives: int, promoters: int) -> tuple[f
     return max(-100.0, 100 * (centre - half)), min(100.0, 100 * (centre + half))
 
 
-def nps_sample_size(half_width: float, variance: float = 1.0) -> int:
-    """How many answers give an interval of at most ±`half_width` points: (100 z / half_width)² V − 3, rounded up, at least 1.
-
-    `variance` is `nps_variance` of what is expected; 1, the greatest, serves where nothing is known. The 3 are the answers that the
-    adjusted interval brings itself. ValueError for a half-width outside 0…100 (0 excluded) or a variance outside 0…1.
-    Answers, not invitations: divide by the response rate. Source: Rocks 2016, as above, solved for n.
-    """
-    if not 0 < half_width <= 100 or not 0 <= variance <= 1:
-        raise ValueError("nps_sample_size wants 0 < half_width <= 100 and 0 <= variance <= 1")
-    return max(1, math.ceil((100 * Z / half_width) ** 2 * variance - sum(NPS_PRIOR)))
-
-
 def nps(histogram: Sequence[int]) -> Estimate:
     """Net Promoter Score in points −100…100 of a histogram of shape (11,), with Rocks' adjusted Wald interval.
 
@@ -128,17 +110,18 @@ def nps(histogram: Sequence[int]) -> Estimate:
 # --- Shares -----------------------------------------------------------------------------------------------------------
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Both ends of the 95 % interval of a share, 0…1. ValueError where n < 1 or successes do not lie in 0…n.
+def wilson(successes: int, n: int, z: float = Z) -> tuple[float, float]:
+    """Both ends of the interval of a share, 0…1, of 95 % unless another `z` is given.
 
-    Keeps its level for few answers and for shares near 0 and 1, where Wald's does not.
+    ValueError where n < 1 or successes do not lie in 0…n. Keeps its level for few answers and for shares near 0 and 1, where
+    Wald's does not.
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22, 1927.
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"{successes} of {n} is not a share")
-    share = successes / n
-    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    share, square = successes / n, z * z / n
+    centre = (share + square / 2) / (1 + square)
+    half = math.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return max(0.0, low), min(1.0, high)
@@ -284,40 +267,45 @@ def ces_mean(histogram: Sequence[int]) -> Estimate:
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(probability: float, freedom: int) -> float:
+def t_quantile(probability: float, freedom: float) -> float:
     """Quantile of Student's t, to 1e-10 of itself, for 0.5 <= probability <= 0.9999 and freedom >= 1; ValueError otherwise.
 
-    Many degrees of freedom: by the expansion about the normal quantile (Fisher and Cornish, "The Percentile Points of
-    Distributions Having Known Cumulants", Technometrics 2, 1960), whose error is of order freedom⁻⁴. Few: by bisection on the
-    distribution function, a regularised incomplete beta function, which loses digits where there are many.
+    Degrees of freedom may be fractions, as Satterthwaite's are. Many of them: by the expansion about the normal quantile (Fisher
+    and Cornish, "The Percentile Points of Distributions Having Known Cumulants", Technometrics 2, 1960), whose error is of order
+    freedom⁻⁴. Few: from there by Newton's steps on the distribution function, a regularised incomplete beta function, which loses
+    digits where there are many. Each step is held inside what is known of the quantile, so that one degree of freedom converges, too.
     """
-    if not 0.5 <= probability <= 0.9999 or freedom < 1:
+    if not 0.5 <= probability <= 0.9999 or not freedom >= 1:
         raise ValueError("t_quantile wants 0.5 <= probability <= 0.9999 and freedom >= 1")
+    t = t_expansion(NormalDist().inv_cdf(probability), freedom)
     if freedom > 2000:
-        z = NormalDist().inv_cdf(probability)
-        return (
-            z
-            + (z**3 + z) / (4 * freedom)
-            + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-        )
-    low, high = 0.0, 1.0
-    while t_distribution(high, freedom) < probability:
-        high *= 2
+        return t
+    low, high = 0.0, math.inf
     for _step in range(200):
-        middle = (low + high) / 2
-        if t_distribution(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-13 * high:
-            break
-    return (low + high) / 2
+        excess = t_distribution(t, freedom) - probability
+        low, high = (low, t) if excess > 0 else (t, high)
+        following = t - excess / _t_density(t, freedom)
+        if not low <= following <= high:
+            following = (low + high) / 2 if high < math.inf else 2 * t + 1
+        if abs(following - t) <= 1e-13 * following:
+            return following
+        t = following
+    return t
 
 
-def t_distribution(t: float, freedom: int) -> float:
+def t_distribution(t: float, freedom: float) -> float:
     """P(T <= t) for t >= 0."""
-    return 1 - 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return 1 - t_beyond(t, freedom) / 2
+
+
+def t_beyond(t: float, freedom: float) -> float:
+    """P(|T| >= |t|), the two-sided p of a t test."""
+    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+
+
+def _t_density(t: float, freedom: float) -> float:
+    front = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
+    return math.exp(front - (freedom + 1) / 2 * math.log1p(t * t / freedom))
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
@@ -401,22 +389,7 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     """
     if not 0 <= probability <= 1:
         raise ValueError("a probability lies in 0…1")
-    counted = _in_order(buckets)
-    return _quantile(counted, sum(map(itemgetter(1), counted)), probability)
-
-
-def _in_order(buckets: Mapping[int, int]) -> list[tuple[int, int]]:
-    return [(bucket, count) for bucket in sorted(buckets) if (count := buckets[bucket]) > 0]
-
-
-def _quantile(counted: Sequence[tuple[int, int]], n: int, probability: float) -> float | None:
-    if n == 0:
-        return None
-    position = probability * (n - 1)
-    below = math.floor(position)
-    share = position - below
-    low = _value_at(counted, below)
-    return low if share == 0 else low + share * (_value_at(counted, below + 1) - low)
+    return Ranks(buckets).quantile(probability)
 
 
 def ttr_median(buckets: Mapping[int, int]) -> Estimate:
@@ -425,25 +398,43 @@ def ttr_median(buckets: Mapping[int, int]) -> Estimate:
     The interval is None where n < 6: fewer tickets have none. Open tickets are not in it: `kaplan_meier_median` counts them.
     Source: Campbell and Gardner, "Calculating Confidence Intervals for Some Non-parametric Analyses", BMJ 296, 1988.
     """
-    counted = _in_order(buckets)
-    n = sum(map(itemgetter(1), counted))
-    median = _quantile(counted, n, 0.5)
+    ranks = Ranks(buckets)
+    median = ranks.quantile(0.5)
     if median is None:
         return NOTHING
-    reach = Z * math.sqrt(n) / 2
-    lower, upper = round(n / 2 - reach), round(1 + n / 2 + reach)  # ranks, from 1
-    if lower < 1 or upper > n:
-        return Estimate(median, None, None, n)
-    return Estimate(median, _value_at(counted, lower - 1), _value_at(counted, upper - 1), n)
+    low, high = ranks.median_ends()
+    return Estimate(median, low, high, ranks.n)
 
 
-def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
-    seen = 0
-    for bucket, count in counted:
-        seen += count
-        if index < seen:
-            return bucket_value(bucket)
-    raise IndexError(index)
+class Ranks:
+    """Resolved tickets in the order of their durations, for order statistics. `buckets`: bucket to count."""
+
+    def __init__(self, buckets: Mapping[int, int]) -> None:
+        self._buckets = [bucket for bucket in sorted(buckets) if buckets[bucket] > 0]
+        self._seen = list(accumulate([buckets[bucket] for bucket in self._buckets]))
+        self.n = self._seen[-1] if self._seen else 0
+
+    def value(self, rank: int) -> float:
+        """The duration in seconds of the ticket of this rank, from 1."""
+        return bucket_value(self._buckets[bisect.bisect_left(self._seen, rank)])
+
+    def quantile(self, probability: float) -> float | None:
+        """As `ttr_quantile`."""
+        if self.n == 0:
+            return None
+        position = probability * (self.n - 1)
+        below = math.floor(position)
+        share = position - below
+        low = self.value(below + 1)
+        return low if share == 0 else low + share * (self.value(below + 2) - low)
+
+    def median_ends(self, z: float = Z) -> tuple[float | None, float | None]:
+        """The order statistics that enclose the median, by Campbell and Gardner (see `ttr_median`); None for both where there are none."""
+        reach = z * math.sqrt(self.n) / 2
+        lower, upper = round(self.n / 2 - reach), round(1 + self.n / 2 + reach)  # ranks, from 1
+        if lower < 1 or upper > self.n:
+            return None, None
+        return self.value(lower), self.value(upper)
 
 
 def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tuple[T, float]]:
@@ -456,18 +447,56 @@ def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tu
     Source: Kaplan and Meier, "Nonparametric Estimation from Incomplete Observations", JASA 53, 1958.
     Not valid where tickets are left open because they are hopeless: censoring must not depend on the duration.
     """
+    return [(step.duration, step.share) for step in kaplan_meier_steps(resolved, waiting)]
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """One step of a Kaplan–Meier curve: of `at_risk` tickets `resolved` were resolved at `duration`; `share` of all is still open.
+
+    `error` is the standard error of ln(−ln share), by Greenwood's formula; None where nothing is left, which it cannot tell.
+    """
+
+    duration: T
+    at_risk: int
+    resolved: int
+    share: float
+    error: float | None
+
+    def interval(self, z: float = Z) -> tuple[float, float] | None:
+        """Both ends of the share's own interval, 0…1, of 95 % unless another `z` is given; None where no error is known.
+
+        On the scale of ln(−ln share), so that it stays within 0…1. It holds for this duration alone, not for the whole curve at
+        once. Not valid where few are still at risk: then it is far too sure.
+        Source: Greenwood, "The Natural Duration of Cancer", Reports on Public Health and Medical Subjects 33, 1926; Kalbfleisch
+        and Prentice, "The Statistical Analysis of Failure Time Data", 1980, for the scale.
+        """
+        if self.error is None:
+            return None
+        spread = math.exp(z * self.error)
+        return self.share**spread, self.share ** (1 / spread)
+
+
+def kaplan_meier_steps(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[Step[T]]:
+    """The curve of `kaplan_meier` with what its intervals need, ascending."""
     at_risk = sum(resolved.values()) + sum(waiting.values())
     ages = sorted(waiting.items())
-    curve: list[tuple[T, float]] = []
-    surviving, left = 1.0, 0
+    steps: list[Step[T]] = []
+    surviving, greenwood, left = 1.0, 0.0, 0
     for duration in sorted(duration for duration, count in resolved.items() if count > 0):
         while left < len(ages) and ages[left][0] < duration:
             at_risk -= ages[left][1]
             left += 1
-        surviving *= 1 - resolved[duration] / at_risk
-        at_risk -= resolved[duration]
-        curve.append((duration, surviving))
-    return curve
+        done = resolved[duration]
+        if done < at_risk:
+            surviving *= 1 - done / at_risk
+            greenwood += done / (at_risk * (at_risk - done))
+            steps.append(Step(duration, at_risk, done, surviving, math.sqrt(greenwood) / -math.log(surviving)))
+        else:
+            surviving = 0.0
+            steps.append(Step(duration, at_risk, done, surviving, None))
+        at_risk -= done
+    return steps
 
 
 def curve_median(curve: Iterable[tuple[T, float]]) -> T | None:
@@ -483,3 +512,42 @@ def kaplan_meier_median(resolved: Mapping[int, int], waiting: Mapping[int, int])
     """The median duration in seconds with open tickets counted, from buckets, within 1 %; None where it is not reached."""
     bucket = curve_median(kaplan_meier(resolved, waiting))
     return None if bucket is None else bucket_value(bucket)
+
+
+class MedianOfSteps:
+    """The median of a Kaplan–Meier curve of buckets, in seconds, and its ends at any z, each within 1 %.
+
+    The ends are those durations at which the curve's own interval, on the scale of ln(−ln S), holds one half: `low` the first one
+    whose lower end has come down to it, `high` the first one whose upper end has. None is not reached.
+    Source: Brookmeyer and Crowley, "A Confidence Interval for the Median Survival Time", Biometrics 38, 1982.
+    """
+
+    def __init__(self, steps: Sequence[Step[int]]) -> None:
+        bucket = curve_median((step.duration, step.share) for step in steps)
+        self.value = None if bucket is None else bucket_value(bucket)
+        half = math.log(math.log(2))
+        # How many errors the curve lies below one half at each step. What was below once counts as below: ends never turn back.
+        below = [(step.duration, (math.log(-math.log(step.share)) - half) / step.error) for step in steps if step.error]
+        self._durations = [duration for duration, _errors in below]
+        self._deepest = list(accumulate((errors for _duration, errors in below), max))
+
+    def low(self, z: float = Z) -> float | None:
+        return self._first(-z)
+
+    def high(self, z: float = Z) -> float | None:
+        return self._first(z)
+
+    def _first(self, errors: float) -> float | None:
+        # A half that was reached by products of fractions may miss it by a few ulps.
+        place = bisect.bisect_left(self._deepest, errors - 1e-12)
+        return bucket_value(self._durations[place]) if place < len(self._durations) else None
+
+
+def kaplan_meier_median_estimate(resolved: Mapping[int, int], waiting: Mapping[int, int]) -> Estimate:
+    """The median with open tickets counted and its 95 % interval, in seconds, from buckets; n is all tickets.
+
+    An end that is not reached is None; by Brookmeyer and Crowley, see `MedianOfSteps`. Not valid where Kaplan–Meier is not.
+    """
+    median = MedianOfSteps(kaplan_meier_steps(resolved, waiting))
+    n = sum(resolved.values()) + sum(waiting.values())
+    return Estimate(median.value, median.low(), median.high(), n)

@@ -15,14 +15,13 @@ from metrics import formulas
 from metrics.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spared, Wearing
 from metrics.formulas import Estimate
 from metrics.funnel import Cases, Passage, whole
-from metrics.pages import DASH, MIN_N, count_text, period_label, too_few
+from metrics.pages import DASH, is_enough, marked_count, period_label, too_few
 from metrics.significance import holm, share_z_test
 from metrics.slices import Interval
 from metrics.tables import Cell, Column, Line, Row, Table
 from surveys.models import Invitation
 from surveys.words import MINUS, rounded
 
-LOW_N = 30  # below it a rate is shown, and called weak
 SURE = 0.05
 MAX_ROWS = 100
 
@@ -73,17 +72,17 @@ def rate(title: str, found: Estimate | None) -> Rate:
 
 
 def rate_cell(found: Estimate | None, longest: float = 100.0, unit: str = "%") -> Cell:
-    """`longest` is the right end of its line. None is not known; under MIN_N nothing is said, under LOW_N it is called weak."""
+    """`longest` is the right end of its line. None is not known; of too few nothing is said, of few it is marked."""
     if found is None:
         return Cell(unknown(), state="unknown")
-    if found.n and found.n < MIN_N:
+    if found.n and not is_enough(found.n):
         return Cell(too_few(found.n), state="few")
     if found.value is None or found.low is None or found.high is None:
         return Cell(DASH, state="nothing")
     low, high = (f"{rounded(end, 1)}{unit}" for end in (found.low, found.high))
     said = _("95%% interval: %(low)s to %(high)s") % {"low": low, "high": high}
     places = [round(100 * min(1.0, place / (longest or 1.0)), 2) for place in (found.low, found.high, found.value)]
-    note = count_text(found.n) if found.n >= LOW_N else _("%(n)s, low n") % {"n": count_text(found.n)}
+    note = marked_count(found.n)
     return Cell(
         f"{rounded(found.value, 1)}{unit}", found.value, (found.low, found.high),
         Line(places[0], places[1], places[2], said), note=note,
@@ -92,7 +91,7 @@ def rate_cell(found: Estimate | None, longest: float = 100.0, unit: str = "%") -
 
 def longest_of(rates: Sequence[Estimate | None]) -> float:
     """So that neighbours' lines share one scale."""
-    return max((found.high or 0 for found in rates if found is not None and found.n >= MIN_N), default=0) or 100.0
+    return max((found.high or 0 for found in rates if found is not None and is_enough(found.n)), default=0) or 100.0
 
 
 def number(value: int, **fields: Any) -> Cell:
@@ -288,7 +287,7 @@ def holding_back(passage: Passage) -> list[str]:
             "all": f"{passage.decided:,}",
         }
         said.append(_("Most often withheld: %(reason)s – %(n)s of %(all)s decisions (%(share)s).") % told)
-    if passage.sent >= MIN_N:
+    if is_enough(passage.sent):
         losses = (
             (passage.sent - passage.opened, _("Of %(sent)s sent, %(n)s were never opened (%(share)s).")),
             (passage.opened - passage.started, _("Of %(sent)s sent, %(n)s were opened and not started (%(share)s).")),
@@ -353,7 +352,7 @@ def rates_chart(periods: Sequence[tuple[date, Passage]], interval: Interval) -> 
     highs: list[float | None] = []
     for start, passage in periods:
         found = answered_of_sent(passage)
-        shown = found if found.n >= MIN_N else formulas.NOTHING
+        shown = found if is_enough(found.n) else formulas.NOTHING
         label = period_label(start, interval)
         cell = rate_cell(found)
         labels.append(label if passage.is_final else f"{label} *")
@@ -413,7 +412,7 @@ def aapor_rates(cases: Cases) -> dict[str, float | None]:
 
 
 def aapor_table(cases: Cases) -> Table:
-    """RR1…RR6 with what each is divided by; nothing below MIN_N."""
+    """RR1…RR6 with what each is divided by; nothing of too few."""
     columns = [Column(_("Rate"), "text"), Column(_("Percent")), Column("n"), Column(_("Formula"), "text")]
     known, hidden = cases.arrived, cases.unknown + cases.returned
     rows = []
@@ -424,7 +423,7 @@ def aapor_table(cases: Cases) -> Table:
         if value is None:
             cell = Cell(DASH, state="nothing")
         else:
-            cell = Cell(percent_text(value), value) if n >= MIN_N else Cell(too_few(int(n)), state="few")
+            cell = Cell(percent_text(value), value) if is_enough(n) else Cell(too_few(int(n)), state="few")
         rows.append(Row([Cell(one.name), cell, Cell(f"{int(rounded(n)):,}", n), Cell(one.formula)]))
     e = _("e = %(share)s: of the invitations whose fate is known, the share that arrived.")
     return Table(
@@ -488,7 +487,7 @@ def standings(parts: Sequence[tuple[str, str, Passage]]) -> list[Standing]:
     sent, answered = sum(part[2].sent for part in parts), sum(part[2].answered for part in parts)
     tests = [
         share_z_test(passage.answered, passage.sent, answered - passage.answered, sent - passage.sent)
-        if passage.sent >= MIN_N
+        if is_enough(passage.sent)
         else None
         for _name, _query, passage in parts
     ]
@@ -520,7 +519,7 @@ def standings_table(dimension: str, found: Sequence[Standing]) -> Table:
     rows = []
     for one, its_rate in list(zip(found, rates, strict=True))[:MAX_ROWS]:
         name = Cell(one.name, query=one.query)
-        if one.sent < MIN_N:
+        if not is_enough(one.sent):
             few = Cell(too_few(one.sent), state="few")
             rows.append(Row([name, number(one.sent), *[Cell("", state="nothing")] * 5, few]))
             continue
@@ -694,7 +693,7 @@ def _objections_row(
 def objections_chart(periods: Mapping[date, Objections], interval: Interval) -> dict[str, Any]:
     ordered = sorted(periods.items())
     found = [formulas.per_thousand(one.unsubscribed, one.messages) for _start, one in ordered]
-    shown = [one if one.n >= MIN_N else formulas.NOTHING for one in found]
+    shown = [one if is_enough(one.n) else formulas.NOTHING for one in found]
 
     def values(name: str) -> list[float | None]:
         held = [getattr(one, name) for one in shown]

@@ -1,6 +1,6 @@
 """How a number looks. In: Estimates, MatrixRows, series. Out: Figures, Rows and Trends that templates only print.
 
-Here a figure is rounded, for the first and only time; here is the smallest n that is shown. No query, no formula.
+Here a figure is rounded, for the first and only time; here it is held back where too few answered (`limits`). No query, no formula.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,21 +14,20 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from metrics import formulas
 from metrics.formulas import NOTHING, Estimate
+from metrics.limits import limits
 from metrics.queries import MatrixRow, Measured
 from metrics.reach import Reach
-from metrics.significance import difference, is_significant
+from metrics.significance import LOWER_IS_BETTER, Comparison, Counts, Statistic, compare
 from metrics.slices import Interval
 from surveys.scales import scale_for
 from surveys.words import DAY_S, MINUS, band_tone, duration, rounded
 
-MIN_N = 5  # below it a value says more of chance than of the touchpoint
 DASH = "–"
 HOUR_S = 3600
 Column = tuple[str, int]  # a metric and the points of its scale; 0 points for ttr
 COLUMNS: tuple[Column, ...] = (("nps", 11), ("csat", 5), ("csat", 7), ("ces", 7), ("ttr", 0))
 # The ends of each metric's own range; a duration has none above.
 RANGES: Mapping[str, tuple[float, float]] = {"nps": (-100, 100), "csat": (0, 100), "ces": (1, 7)}
-LOWER_IS_BETTER = frozenset({"ttr"})
 
 _TITLES: Mapping[Column, Any] = {
     ("nps", 11): gettext_lazy("NPS"),
@@ -108,6 +107,16 @@ def count_text(n: int) -> str:
     return f"n = {n:,}"
 
 
+def marked_count(n: int) -> str:
+    """The n of a value that is shown, with a word where it is low."""
+    return count_text(n) if n >= limits().low_n else _("%(n)s, low n") % {"n": count_text(n)}
+
+
+def is_enough(n: float) -> bool:
+    """Whether a value of so many answers is shown at all."""
+    return n >= max(1, limits().minimum_n)
+
+
 def too_few(n: int) -> str:
     return _("n = %(n)d, too few") % {"n": n}
 
@@ -117,12 +126,16 @@ def too_few(n: int) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """Against the days before. `direction` is up, down or same; `tone` good, bad or quiet, and `word` says it."""
+    """Against the days before. `direction` is up, down or same; `tone` good, bad or quiet, and `word` says it.
+
+    `interval_text` tells both ends of the difference's interval.
+    """
 
     text: str
     direction: str
     tone: str
     word: str
+    interval_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,8 +185,20 @@ class Figure:
         return _("95%% interval: %(low)s to %(high)s") % {"low": self.low, "high": self.high} if self.low else ""
 
 
-def estimate(column: Column, distribution: Mapping[int, int]) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Counted(Estimate):
+    """An Estimate with the counts that it was made of, so that it can be held against another one."""
+
+    counts: Mapping[int, int]
+
+
+def estimate(column: Column, distribution: Mapping[int, int]) -> Counted:
     """The column's own metric of counts per score, or per bucket of duration."""
+    found = _estimate(column, distribution)
+    return Counted(found.value, found.low, found.high, found.n, distribution)
+
+
+def _estimate(column: Column, distribution: Mapping[int, int]) -> Estimate:
     metric, points = column
     if metric == "ttr":
         return formulas.ttr_median(distribution)
@@ -186,11 +211,19 @@ def estimate(column: Column, distribution: Mapping[int, int]) -> Estimate:
     return formulas.csat_top_box(histogram, scale) if metric == "csat" else formulas.ces_mean(histogram)
 
 
-def of(measured: Measured | None) -> Estimate:
-    return NOTHING if measured is None else estimate((measured.metric, measured.points), measured.distribution)
+def of(measured: Measured | None) -> Counted:
+    column = ("ttr", 0) if measured is None else (measured.metric, measured.points)
+    return estimate(column, {} if measured is None else measured.distribution)
 
 
-def pooled(column: Column, parts: Iterable[Measured | None]) -> Estimate:
+def compared(column: Column, now: Counted, before: Counted) -> Comparison:
+    """The column's own metric on two sides, by the one test that there is: of ttr the median of what was resolved."""
+    statistic: Statistic = "median" if column[0] == "ttr" else "value"
+    minimum = limits().minimum_n
+    return compare(*column, Counts(now.counts), Counts(before.counts), statistic=statistic, minimum=minimum)
+
+
+def pooled(column: Column, parts: Iterable[Measured | None]) -> Counted:
     """The column's metric over several slices that share no answer: counts are added, values never."""
     total: dict[int, int] = {}
     for part in parts:
@@ -200,19 +233,30 @@ def pooled(column: Column, parts: Iterable[Measured | None]) -> Estimate:
 
 
 def figure(
-    column: Column, now: Estimate, before: Estimate | None, targets: Mapping[str, float], longest: float = 0
+    column: Column,
+    now: Estimate,
+    before: Counted | Comparison | None,
+    targets: Mapping[str, float],
+    longest: float = 0,
 ) -> Figure:
-    """`longest` is the right end of a duration's line, in seconds, so that neighbours share one scale."""
+    """`before` is what it is held against, or the comparison itself; the former only where `now` is Counted, too.
+
+    `longest` is the right end of a duration's line, in seconds, so that neighbours share one scale.
+    """
     if now.n == 0 or now.value is None:
         return Figure(column, "nothing", DASH, 0, "")
-    if now.n < MIN_N:
+    if not is_enough(now.n):
         return Figure(column, "few", too_few(now.n), now.n, "")
     metric = column[0]
-    drawn = Figure(column, "value", value_text(metric, now.value), now.n, count_text(now.n))
+    drawn = Figure(column, "value", value_text(metric, now.value), now.n, marked_count(now.n))
     if now.low is not None and now.high is not None:
         drawn = replace(drawn, low=value_text(metric, now.low), high=value_text(metric, now.high))
         drawn = replace(drawn, whisker=_whisker(column, now, targets, longest, drawn.interval_text))
-    return replace(drawn, change=_change(metric, now, before), verdict=_verdict(metric, now.value, targets))
+    if isinstance(before, Counted):
+        before = compared(column, now, before) if isinstance(now, Counted) else None
+    return replace(
+        drawn, change=change_of(metric, before) if before else None, verdict=_verdict(metric, now.value, targets)
+    )
 
 
 def target_of(metric: str, targets: Mapping[str, float]) -> float | None:
@@ -234,18 +278,18 @@ def _whisker(column: Column, now: Estimate, targets: Mapping[str, float], longes
     return Whisker(place(now.low), place(now.high), place(now.value), None if target is None else place(target), text)
 
 
-def _change(metric: str, now: Estimate, before: Estimate | None) -> Change | None:
-    if before is None or before.n < MIN_N:
+def change_of(metric: str, found: Comparison) -> Change | None:
+    """What a comparison says; None where a side has too few answers, or the difference has no interval to judge it by."""
+    if found.difference is None or found.low is None or found.high is None:
         return None
-    change = difference(now, before)
-    if change is None or change.value is None:
-        return None
-    text = change_text(metric, change.value)
-    direction = "up" if change.value > 0 else "down" if change.value < 0 else "same"
-    if not is_significant(change):
-        return Change(text, direction, "quiet", _("no significant change"))
-    better = (change.value < 0) == (metric in LOWER_IS_BETTER)
-    return Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"))
+    text = change_text(metric, found.difference)
+    direction = "up" if found.difference > 0 else "down" if found.difference < 0 else "same"
+    ends = {"low": change_text(metric, found.low), "high": change_text(metric, found.high)}
+    interval = _("95%% interval: %(low)s to %(high)s") % ends
+    if not found.significant:
+        return Change(text, direction, "quiet", _("no significant change"), interval)
+    better = (found.verdict == "lower") == (metric in LOWER_IS_BETTER)
+    return Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"), interval)
 
 
 def _verdict(metric: str, value: float, targets: Mapping[str, float]) -> Verdict | None:
@@ -314,7 +358,7 @@ def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
     found = {(row.touchpoint, (row.metric, row.points)): row for row in rows}
     columns = [column for column in COLUMNS if any(key[1] == column and row.now.n for key, row in found.items())]
     durations = [of(row.now) for row in rows if row.metric == "ttr"]
-    longest = max((part.high or part.value or 0 for part in durations if part.n >= MIN_N), default=0)
+    longest = max((part.high or part.value or 0 for part in durations if is_enough(part.n)), default=0)
     groups: dict[str, list[Line]] = {}
     for place in places:
         figures = []
@@ -358,7 +402,7 @@ def trend(
     for start, measured in series:
         now = of(measured)
         points.append(Point(period_label(start, interval), figure(column, now, None, {})))
-        drawn.append(now if now.n >= MIN_N else NOTHING)
+        drawn.append(now if is_enough(now.n) else NOTHING)
     metric = column[0]
     unit, unit_text = _axis_unit(metric, drawn)
     bottom, top = RANGES.get(metric, (0, None))
@@ -456,10 +500,10 @@ def reach_row(label: str, reach: Reach) -> ReachRow:
     n_text, whisker = "", None
     if rate.value is None or rate.low is None or rate.high is None:
         state, text = "nothing", DASH
-    elif rate.n < MIN_N:
+    elif not is_enough(rate.n):
         state, text = "few", too_few(rate.n)
     else:
-        state, text, n_text = "value", f"{rounded(rate.value)}%", count_text(rate.n)
+        state, text, n_text = "value", f"{rounded(rate.value)}%", marked_count(rate.n)
         ends = {"low": f"{rounded(rate.low)}%", "high": f"{rounded(rate.high)}%"}
         said = _("95%% interval: %(low)s to %(high)s") % ends
         whisker = Whisker(round(rate.low, 2), round(rate.high, 2), round(rate.value, 2), None, said)
@@ -481,10 +525,10 @@ class Fact:
 
 
 def facts(measured: Measured) -> list[Fact]:
-    """The metric's own further fields; none below MIN_N, except how many tickets are open now."""
+    """The metric's own further fields; none where too few answered, except how many tickets are open now."""
     extra = measured.extra
     found: list[Fact] = []
-    enough = measured.n >= MIN_N
+    enough = is_enough(measured.n)
     if measured.metric == "csat" and enough:
         found.append(Fact(_("Mean score"), f"{_decimal(extra.get('mean'))} / {measured.points}"))
     if measured.metric == "ces" and enough:

@@ -16,6 +16,7 @@ from metrics import formulas
 from metrics.buckets import bucket_sql
 from metrics.formulas import Estimate
 from metrics.models import SCORES, DurationCell, Grain, ScoreCell
+from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
     METRICS,
@@ -29,13 +30,32 @@ from metrics.slices import (
     spans,
     starts,
 )
-from surveys.models import Ticket
+from metrics.strata import Weighted, compare_weighted, weigh
+from surveys.models import Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 
 __all__ = [
-    "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "Catalogue", "Interval", "MatrixRow", "Measured", "Measurement",
-    "Slice", "UnusableSlice", "measure", "measure_matrix", "measure_trend",
+    "INTERVALS",
+    "METRICS",
+    "OF_CELLS",
+    "OF_TOUCHPOINTS",
+    "WEIGHED_BY",
+    "Catalogue",
+    "Interval",
+    "MatrixRow",
+    "Measured",
+    "Measurement",
+    "Slice",
+    "UnusableSlice",
+    "WeightedMeasurement",
+    "measure",
+    "measure_matrix",
+    "measure_trend",
+    "measure_weighted",
+    "weights_of",
 ]  # fmt: skip
+
+WEIGHED_BY = ("touchpoint", "segment")  # what can be given a weight
 
 _score_cell, _duration_cell, _ticket = ScoreCell._meta.db_table, DurationCell._meta.db_table, Ticket._meta.db_table
 
@@ -88,6 +108,14 @@ class _Asked:
 
     def whole(self) -> "_Asked":
         return replace(self, group_by=None)
+
+    def questions_of(self, metric: str) -> dict[int, Scale]:
+        """Those of the metric, on the scale asked for where one is."""
+        return {
+            pk: scale
+            for pk, scale in self.catalogue.questions.items()
+            if scale.metric == metric and self.slice.scale in (None, scale.points)
+        }
 
     def key(self, value: Any) -> str:
         """The group's key of what `_group_column` selected."""
@@ -189,6 +217,88 @@ def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:
     return rows
 
 
+@dataclass(frozen=True)
+class WeightedMeasurement:
+    """A weighted score, its own parts and weights beside it (`strata`), and whether it changed; `comparison` None without `compare`."""
+
+    total: Weighted
+    comparison: Comparison | None
+
+
+def measure_weighted(
+    metric: str,
+    slice_: Slice,
+    by: str,
+    weights: Mapping[str, float],
+    *,
+    compare: tuple[date, date] | None = None,
+    statistic: Statistic = "value",
+    minimum: int = MINIMUM_N,
+    catalogue: Catalogue | None = None,
+) -> WeightedMeasurement:
+    """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
+
+    `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
+    `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
+    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    """
+    if by not in WEIGHED_BY:
+        raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
+    catalogue = catalogue or Catalogue.load()
+    check(metric, slice_, by, catalogue)
+    windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
+    if compare is None:
+        return WeightedMeasurement(total, None)
+    now, before = sides
+    found = compare_weighted(metric, points, now, before, weights, statistic=statistic, minimum=minimum)
+    return WeightedMeasurement(total, found)
+
+
+def weights_of(
+    by: str, organisation: Organisation, touchpoints: Iterable[Touchpoint], metric: str, points: int = 0
+) -> dict[str, float]:
+    """The organisation's weights, by slug or by segment. `touchpoints` with their instruments.
+
+    Of touchpoints, those that are active and meant to measure the metric on this scale: by their instrument, and every one for ttr.
+    So the weight of one that should have answers and has none is missed, and one that asks something else is not.
+    """
+    if by == "segment":
+        return dict(organisation.segment_weights)
+    return {
+        row.slug: row.weight
+        for row in touchpoints
+        if row.active
+        and (
+            metric == "ttr"
+            or (row.instrument is not None and (row.instrument.metric, row.instrument.points) == (metric, points))
+        )
+    }
+
+
+def _strata(metric: str, asked: _Asked) -> tuple[int, list[dict[str, Counts]]]:
+    """The points of the scale, and for each window what each group holds."""
+    sides: list[dict[str, Counts]] = [{} for _window in asked.windows]
+    if metric == "ttr":
+        durations: dict[tuple[int, str], _Durations] = {}
+        for one in _duration_rows("resolved", asked):
+            durations.setdefault((one.window, one.group), _Durations()).add(one)
+        for (window, group), held in durations.items():
+            sides[window][group] = Counts(held.buckets, sum_s=held.sum_s)
+        return 0, sides
+    wanted = asked.questions_of(metric)
+    rows = _score_rows(wanted, asked)
+    scale = _only_scale(metric, rows, asked)
+    histograms: dict[tuple[int, str], list[int]] = {}
+    for row in rows:
+        if wanted[row.question] is scale:
+            _add(histograms.setdefault((row.window, row.group), [0] * scale.points), row.histogram(scale))
+    for (window, group), histogram in histograms.items():
+        sides[window][group] = Counts(dict(zip(scale.scores, histogram, strict=True)))
+    return scale.points, sides
+
+
 # --- Scores -----------------------------------------------------------------------------------------------------------
 
 
@@ -205,11 +315,7 @@ class _ScoreRow:
 
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
-    wanted = {
-        pk: scale
-        for pk, scale in asked.catalogue.questions.items()
-        if scale.metric == metric and asked.slice.scale in (None, scale.points)
-    }
+    wanted = asked.questions_of(metric)
     rows = _score_rows(wanted, asked.whole())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points
@@ -511,7 +617,7 @@ class Ask(NamedTuple):
 
 
 @dataclass
-class Counted:
+class Found:
     """What the cells of an Ask hold: counts per score from the scale's lowest, or per bucket of resolved tickets."""
 
     ask: Ask
@@ -530,6 +636,13 @@ class Counted:
         return formulas.csat_top_box(self.histogram, SCALES[self.ask.metric, self.ask.points])
 
     @property
+    def side(self) -> Counts:
+        """For `significance.compare`."""
+        if self.ask.metric == "ttr":
+            return Counts(self.durations.buckets, sum_s=self.durations.sum_s)
+        return Counts(dict(zip(SCALES[self.ask.metric, self.ask.points].scores, self.histogram, strict=True)))
+
+    @property
     def measured(self) -> Measured:
         """As `measure` gives the slice's total, for ttr without what is open."""
         if self.ask.metric == "ttr":
@@ -537,9 +650,9 @@ class Counted:
         return _measured_scores(SCALES[self.ask.metric, self.ask.points], self.histogram)
 
 
-def count_many(asks: Sequence[Ask], catalogue: Catalogue) -> list[Counted]:
+def count_many(asks: Sequence[Ask], catalogue: Catalogue) -> list[Found]:
     """What each Ask holds, in their order, by one statement however many there are."""
-    found = [Counted(ask, [0] * ask.points) for ask in asks]
+    found = [Found(ask, [0] * ask.points) for ask in asks]
     if not asks:
         return found
     statement, params = many_statement(asks, catalogue)

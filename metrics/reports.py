@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from metrics.filters import Filters, Offered, filter_bar, query_with
 from metrics.frame import Frame, render_notice, render_page, staff_page
+from metrics.limits import limited_by
 from metrics.tables import Table, csv_lines
 
 PATIENCE_MS = 25_000  # queries end by themselves: a reader has gone long before
@@ -147,7 +148,8 @@ def _read(page: Page, http: HttpRequest, args: Mapping[str, str]) -> Request:
 def _made(page: Page, request: Request) -> Report | HttpResponse:
     """The report, or the page that says why there is none."""
     try:
-        with patience():
+        held = request.frame.organisation
+        with patience(), limited_by(held.min_n, held.low_n):
             return page.make(request)
     except NotThere as missing:
         title, text = missing.args

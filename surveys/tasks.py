@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, warn
+from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, retain, warn
 from surveys.seats import seat
 from surveys.shift import Shift
 
@@ -84,6 +84,15 @@ def settle_receipts() -> None:
         continue
     if shift.is_over():
         ring(settle_receipts)
+
+
+@shared_task(ignore_result=True)
+def forget_old_data() -> None:
+    """Strip personal data whose time is over. Safe to repeat: a mark moves in the transaction that strips."""
+    shift = Shift()
+    retain.retain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(forget_old_data)
 
 
 @shared_task(ignore_result=True)

@@ -44,25 +44,28 @@ def narrowed(request: Request) -> QuerySet[Response]:
 
 
 def show(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> list[ShownAnswer]:
-    """Comments are not even fetched for those who may not read them."""
+    """The answers in the order of `rows`."""
+    return list(show_by_id(request, rows, frame).values())
+
+
+def show_by_id(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> dict[int, ShownAnswer]:
+    """Answers by their ids. Comments are not even fetched for those who may not read them."""
     may_read, may_open = request.user.has_perm(SEES_ANSWERS), may_view(request, Response)
     names = {touchpoint.pk: touchpoint for touchpoint in frame.touchpoints.values()}
     if not may_read:
         rows = rows.defer("comment")
-    answers = []
+    answers = {}
     for row in rows.select_related("version__instrument"):
         metric, points = row.version.instrument.metric, row.version.instrument.points
-        answers.append(
-            ShownAnswer(
-                names[row.touchpoint_id],
-                row.responded_at,
-                row.get_mode_display(),
-                row.segment,
-                pages.score_text(metric, points, row.score),
-                band_tone(metric, points, row.score),
-                band_word(metric, points, row.score),
-                row.comment if may_read else "",
-                row_url(Response, row.pk) if may_open else "",
-            )
+        answers[row.pk] = ShownAnswer(
+            names[row.touchpoint_id],
+            row.responded_at,
+            row.get_mode_display(),
+            row.segment,
+            pages.score_text(metric, points, row.score),
+            band_tone(metric, points, row.score),
+            band_word(metric, points, row.score),
+            row.comment if may_read else "",
+            row_url(Response, row.pk) if may_open else "",
         )
     return answers

@@ -119,7 +119,7 @@ def _evidence(request: Request, total: Measured) -> dict[str, Any]:
         groups = sorted(((key, part) for key, part in found if part.n), key=lambda group: -group[1].n)[:MAX_GROUPS]
         if len(groups) > 1:  # one part alone is the whole again
             tables.append((heading, _parts(request, dimension, groups)))
-    has_scores = total.points > 0 and total.n >= pages.MIN_N
+    has_scores = total.points > 0 and pages.is_enough(total.n)
     distribution = pages.distribution(total) if has_scores else []
     return {
         "n_text": pages.count_text(total.n),

@@ -41,6 +41,7 @@ from surveys.flow.programme.values import (
 )
 from surveys.flow.timing import WEEKDAYS
 from surveys.models import Channel, Mode
+from surveys.models.journeys import WEIGHT_AT_MOST
 from surveys.models.keys import SCOPES
 from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES
@@ -456,6 +457,46 @@ class PreferencesField(forms.Field):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return {segment: [mode for mode in modes if mode] for segment, modes in data or []} != dict(initial or {})
+
+
+class WeightsWidget(forms.Widget):
+    """Rows of (segment, its weight)."""
+
+    template_name = "staff/widgets/weights.html"
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:
+        rows = zip(_listed(data, f"{name}__segment"), _listed(data, f"{name}__weight"), strict=False)
+        return [(segment.strip(), weight.strip()) for segment, weight in rows if segment.strip() or weight.strip()]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        return f"{name}__segment" not in data
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        held = sorted(value.items()) if isinstance(value, Mapping) else list(value or [])
+        context["widget"] |= {"rows": [*held, *[("", "")] * EMPTY_ROWS], "classes": " ".join(INPUT_CLASSES)}
+        return context
+
+
+class WeightsField(forms.Field):
+    """{"gold": 2.5}: how much each segment counts; "" is who has none."""
+
+    widget = WeightsWidget
+
+    def clean(self, value: Any) -> dict[str, int | float]:
+        found: dict[str, int | float] = {}
+        for segment, weight in value or []:
+            if segment and not is_segment(segment):
+                raise ValidationError(_("A segment has 1 to 100 characters."))
+            if segment in found:
+                raise ValidationError(_("The segment “%(segment)s” stands twice."), params={"segment": segment})
+            found[segment] = as_number(_number(weight, 0, WEIGHT_AT_MOST))
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return [(segment, weight) for segment, weight in data or []] != [
+            (segment, str(weight)) for segment, weight in sorted((initial or {}).items())
+        ]
 
 
 class LanguagesField(PartsField):

@@ -172,6 +172,7 @@ class TouchpointAdmin(PrintsCodes, WidgetPages):
             (None, ["name", "slug", "channel", "journey", "stage", "position", "active"]),
             (_("What it asks"), [*asks, "public_key"] if obj else asks),
             (_("Targets"), ["targets"]),
+            (_("Weight"), ["weight"]),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Touchpoint | None = None) -> list[str]:
@@ -186,6 +187,8 @@ class TouchpointAdmin(PrintsCodes, WidgetPages):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "weight":
+            field.help_text = _("How much it counts where scores are weighted by touchpoint; 0: not at all.")
         if db_field.name == "allowed_origins":
             field.help_text = _("Sites that may show the open form in a frame, one in a line. Empty: none.")
         return field

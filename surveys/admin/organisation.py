@@ -22,6 +22,8 @@ from surveys.admin.fields import (
     QuietHoursField,
     SpanField,
     TicketEventsField,
+    WeightsField,
+    WholeField,
 )
 from surveys.admin.languages import languages_page
 from surveys.admin.letters import letters_page
@@ -31,7 +33,7 @@ from surveys.admin.phrases import phrases_page
 from surveys.admin.texts import TextsField, languages_of
 from surveys.flow.programme.values import NOTICE, SENDER_NAME
 from surveys.models import Organisation, Response, Ticket
-from surveys.models.journeys import time_zone_names
+from surveys.models.journeys import LOW_N_AT_MOST, MIN_N_AT_LEAST, MIN_N_AT_MOST, time_zone_names
 
 SPAN = gettext_lazy("Such as 24h or 90d; 0s: none.")
 
@@ -101,6 +103,13 @@ class OrganisationAdmin(ConfigAdmin):
         ),
         "resting_same_s": made(SpanField, label=gettext_lazy("Resting, same touchpoint"), help_text=SPAN),
         "resting_any_s": made(SpanField, label=gettext_lazy("Resting, any touchpoint"), help_text=SPAN),
+        "retention_s": made(
+            SpanField, label=gettext_lazy("Personal data is kept for"),
+            help_text=gettext_lazy(
+                "Such as 730d; 0s: until it is erased by hand. Then comments, facts, addresses and messages go, and customers of "
+                "whom nothing was heard for that long are erased. Scores stay."
+            ),
+        ),
         "quiet_hours": made(
             QuietHoursField, label=gettext_lazy("Quiet hours"),
             help_text=gettext_lazy("No messages in these hours, by the customer’s clock. Empty: at any hour."),
@@ -110,6 +119,21 @@ class OrganisationAdmin(ConfigAdmin):
             help_text=gettext_lazy(
                 "Which of a rule’s modes come first for a segment; a customer’s own wish goes before it. A mode that the rule "
                 "does not list is never used. Where an address is missing or must not be written to, the next one is taken."
+            ),
+        ),
+        "min_n": made(
+            WholeField, low=MIN_N_AT_LEAST, high=MIN_N_AT_MOST, label=gettext_lazy("Fewest answers of a score"),
+            help_text=gettext_lazy("With fewer, pages show no score, and nothing is tested for significance."),
+        ),
+        "low_n": made(
+            WholeField, low=MIN_N_AT_LEAST, high=LOW_N_AT_MOST, label=gettext_lazy("“Low n” below"),
+            help_text=gettext_lazy("A score of fewer answers is marked “low n”: its interval is wide."),
+        ),
+        "segment_weights": made(
+            WeightsField, label=gettext_lazy("Weights of segments"), required=False,
+            help_text=gettext_lazy(
+                "How much each segment counts where scores are weighted by segment, such as its part of all customers. "
+                "Segments that are not listed are left out, and named. Answers themselves are never changed."
             ),
         ),
     }  # fmt: skip
@@ -122,6 +146,8 @@ class OrganisationAdmin(ConfigAdmin):
             (_("Targets"), ["channel_targets"]),
             (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
+            (_("How scores are told"), ["min_n", "low_n", "segment_weights"]),
+            (_("How long data is kept"), ["retention_s"]),
         ]
 
     def get_urls(self) -> list[URLPattern]:

@@ -21,6 +21,7 @@ from surveys.models.ledger import DurationLedger, ScoreLedger
 from surveys.models.messages import InboundText, SentMessage
 from surveys.models.pace import SendingPace
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
+from surveys.models.retention import RetentionMark
 from surveys.models.staff import StandardGroup
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
@@ -57,6 +58,7 @@ __all__ = [
     "Reminder",
     "Response",
     "ResponseChange",
+    "RetentionMark",
     "Scope",
     "ScoreLedger",
     "Segment",

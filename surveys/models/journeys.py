@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from surveys.texts import pick
 
 DAY_S = 86_400
+MIN_N_AT_LEAST, MIN_N_AT_MOST, LOW_N_AT_MOST = 2, 100, 1000  # one answer is a person, not a score
+WEIGHT_AT_MOST = 1_000_000
 DEFAULT_NAME = {"en": "My organisation", "zh-hans": "我的组织"}
 
 
@@ -33,6 +35,16 @@ def validate_texts(texts: Any) -> None:
     """A map of language to text, as the programme file has it."""
     if not isinstance(texts, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in texts.items()):
         raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
+
+
+RETENTION_DAYS = 30  # less, and people would be forgotten while their links still work
+
+
+def validate_retention(seconds: int) -> None:
+    if 0 < seconds < RETENTION_DAYS * DAY_S:
+        raise ValidationError(
+            _("Personal data is kept for at least %(days)d days, or for ever: 0s."), params={"days": RETENTION_DAYS}
+        )
 
 
 class Channel(models.TextChoices):
@@ -146,6 +158,23 @@ class Organisation(Named):
     channel_targets = models.JSONField(_("targets by channel"), default=dict, blank=True)
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
     preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
+    # Below the first a score is not shown and nothing is tested; below the second it is told as one of few answers.
+    min_n = models.PositiveSmallIntegerField(
+        _("fewest answers of a score"),
+        default=5, db_default=5, validators=[MinValueValidator(MIN_N_AT_LEAST), MaxValueValidator(MIN_N_AT_MOST)],
+    )  # fmt: skip
+    low_n = models.PositiveSmallIntegerField(
+        _("few answers below"),
+        default=30, db_default=30, validators=[MinValueValidator(MIN_N_AT_LEAST), MaxValueValidator(LOW_N_AT_MOST)],
+    )  # fmt: skip
+    # {"gold": 2.5}: how much each segment counts where scores are weighted by segment.
+    segment_weights = models.JSONField(
+        _("weights of segments"), default=dict, db_default=models.Value({}, models.JSONField()), blank=True
+    )
+    # How long personal data is kept; 0 until it is erased by hand.
+    retention_s = models.PositiveIntegerField(
+        _("personal data is kept for (s)"), default=0, db_default=0, validators=[validate_retention]
+    )
     is_demo = models.BooleanField(default=False, editable=False)
 
     class Meta:
@@ -161,6 +190,10 @@ class Organisation(Named):
             if kwargs.get("update_fields") is not None:
                 kwargs["update_fields"] = {*kwargs["update_fields"], "privacy_notice"}
         super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        if self.low_n is not None and self.min_n is not None and self.low_n < self.min_n:
+            raise ValidationError({"low_n": _("Not below the fewest answers that a score is shown of.")})
 
     @classmethod
     def current(cls) -> "Organisation":
@@ -254,6 +287,9 @@ class Touchpoint(Named):
     targets = models.JSONField(
         _("targets"), default=dict, blank=True, help_text=_("nps, csat, ces and ttr_hours, such as {“csat”: 85}.")
     )
+    weight = models.FloatField(
+        _("weight"), default=1, db_default=1, validators=[MinValueValidator(0), MaxValueValidator(WEIGHT_AT_MOST)]
+    )  # how much it counts where scores are weighted by touchpoint; 0: not at all
     active = models.BooleanField(_("active"), default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -54,6 +54,8 @@ class Ticket(models.Model):
                 name="ticket_open_now",
                 condition=models.Q(in_ttr=True, resolved_at__isnull=True),
             ),
+            # Few, and counted by data quality.
+            models.Index(fields=["touchpoint"], name="ticket_without_time", condition=models.Q(in_ttr=False)),
         ]
 
     def __str__(self) -> str:

@@ -36,7 +36,6 @@ from metrics.formulas import (
     kaplan_meier_median,
     merge,
     nps,
-    nps_sample_size,
     nps_variance,
     per_thousand,
     response_rate,
@@ -49,6 +48,7 @@ from metrics.formulas import (
     ttr_quantile,
     wilson,
 )
+from surveys.planning import nps_sample_size
 from surveys.scales import CES, CSAT5, CSAT7, NPS, Scale
 
 

@@ -1,5 +1,6 @@
 """How a number looks, at the boundaries where its look changes."""
 
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -7,6 +8,7 @@ from django.utils import translation
 
 from metrics import pages
 from metrics.formulas import Estimate, bucket_of, ttr_median
+from metrics.limits import limited_by
 from metrics.periods import Period, read_period
 from metrics.queries import MatrixRow, Measured
 from metrics.significance import difference, is_significant
@@ -67,7 +69,7 @@ def test_four_answers_are_too_few_and_five_are_a_value():
     few = pages.figure(CSAT, pages.estimate(CSAT, {5: 4}), None, {})
     enough = pages.figure(CSAT, pages.estimate(CSAT, {5: 5}), None, {})
     assert (few.state, few.text) == ("few", "n = 4, too few")
-    assert (enough.state, enough.text, enough.n_text) == ("value", "100%", "n = 5")
+    assert (enough.state, enough.text, enough.n_text) == ("value", "100%", "n = 5, low n")
 
 
 def test_nobody_is_a_dash_and_never_a_zero():
@@ -89,11 +91,15 @@ def test_a_target_is_met_at_its_own_value_and_missed_just_below():
     assert (below.verdict.met, below.verdict.text) == (False, "target 85% missed")
 
 
+def resolved_in(seconds: int, n: int = 90) -> pages.Counted:
+    return pages.estimate(TTR, Counter(bucket_of(seconds + 3 * step) for step in range(-(n // 2), n - n // 2)))
+
+
 def test_a_time_to_resolution_is_better_when_it_is_shorter():
-    now, before = Estimate(3600.0, 3000, 4200, 90), Estimate(7200.0, 6600, 7800, 90)
-    shown = pages.figure(TTR, now, before, {"ttr_hours": 1})
+    shown = pages.figure(TTR, resolved_in(3590), resolved_in(7200), {"ttr_hours": 1})
     assert (shown.change.text, shown.change.direction, shown.change.tone) == ("−1 h", "down", "good")
     assert shown.verdict.met
+    assert pages.figure(TTR, resolved_in(7200), resolved_in(3590), {}).change.tone == "bad"
 
 
 def test_a_change_within_chance_says_so_quietly():
@@ -103,6 +109,47 @@ def test_a_change_within_chance_says_so_quietly():
 
 def test_a_change_is_not_told_of_too_few_answers_before():
     assert pages.figure(NPS, pages.estimate(NPS, {10: 30}), pages.estimate(NPS, {0: 4}), {}).change is None
+    assert pages.figure(NPS, pages.estimate(NPS, {10: 30}), pages.estimate(NPS, {0: 5}), {}).change.word == "better"
+
+
+def test_a_change_that_has_no_interval_is_not_told():
+    """Five tickets have no interval of their median; answers that all agree have no error."""
+    assert pages.figure(TTR, resolved_in(3600), resolved_in(7200, 5), {}).change is None
+    assert pages.figure(CES, pages.estimate(CES, {7: 30}), pages.estimate(CES, {6: 30}), {}).change is None
+
+
+def test_a_change_tells_the_interval_that_it_is_judged_by():
+    """ORACLES' pair, on adjusted counts: p is 0.037, and the interval leaves 0 out."""
+    now, before = pages.estimate(NPS, {0: 10, 10: 20}), pages.estimate(NPS, {0: 18, 10: 12})
+    change = pages.figure(NPS, now, before, {}).change
+    assert (change.text, change.word, change.interval_text) == ("+53", "better", "95% interval: +3 to +94")
+    assert pages.compared(NPS, now, before).p == pytest.approx(0.037054, abs=5e-7)
+
+
+def test_a_comparison_made_elsewhere_is_told_in_the_same_way():
+    now, before = pages.estimate(CSAT, {5: 56, 1: 14}), pages.estimate(CSAT, {5: 48, 1: 32})
+    told = pages.figure(CSAT, now, pages.compared(CSAT, now, before), {})
+    assert told == pages.figure(CSAT, now, before, {})
+
+
+def test_a_value_of_few_answers_is_marked_and_thirty_are_not_few():
+    few, enough = (pages.figure(CSAT, pages.estimate(CSAT, {5: n}), None, {}) for n in (29, 30))
+    assert (few.state, few.text, few.n_text) == ("value", "100%", "n = 29, low n")
+    assert enough.n_text == "n = 30"
+    with translation.override("zh-hans"):
+        assert pages.marked_count(29) == "n = 29，样本偏少"
+
+
+def test_what_is_few_is_the_organisations_to_say():
+    now, before = pages.estimate(CSAT, {5: 9}), pages.estimate(CSAT, {1: 9})
+    assert pages.figure(CSAT, now, before, {}).change.word == "better"
+    with limited_by(10, 200):
+        assert pages.figure(CSAT, now, before, {}).text == "n = 9, too few"
+        assert pages.figure(CSAT, pages.estimate(CSAT, {5: 10}), before, {}).change is None
+        assert pages.figure(CSAT, pages.estimate(CSAT, {5: 199}), None, {}).n_text == "n = 199, low n"
+        assert pages.trend(CSAT, [(TODAY, measured(CSAT, {5: 9}))], "day", {}).chart["values"] == [None]
+        assert beside(CSAT, {"mean": 4.25}, n=9) == {}
+    assert pages.figure(CSAT, now, None, {}).state == "value"
 
 
 def test_the_difference_of_two_shares_is_newcombes():

@@ -10,10 +10,19 @@ from django.test.utils import CaptureQueriesContext
 
 from metrics import slices
 from metrics.models import Grain
-from metrics.queries import Slice, UnusableSlice, measure, measure_matrix, measure_trend
+from metrics.queries import (
+    Catalogue,
+    Slice,
+    UnusableSlice,
+    measure,
+    measure_matrix,
+    measure_trend,
+    measure_weighted,
+    weights_of,
+)
 from metrics.rollup import roll_up
-from surveys.models import Journey, Response, ScoreLedger, Ticket
-from tests.factories import NOW, make_instrument, make_touchpoint
+from surveys.models import Journey, Response, ScoreLedger, Ticket, Touchpoint
+from tests.factories import NOW, make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import DAY, answer, noon, score_question, ticket
 
 pytestmark = pytest.mark.django_db
@@ -262,7 +271,7 @@ def test_the_matrix_holds_every_touchpoint_and_metric_now_and_before() -> None:
     before = (DAY - timedelta(days=30), DAY - timedelta(days=1))
     with CaptureQueriesContext(connection) as context:
         rows = measure_matrix(window, before, now=NOW)
-    assert len(context) == 6
+    assert len(context) == 7  # four of them the catalogue
     found = {(row.touchpoint, row.metric, row.points): row for row in rows}
     assert found.keys() == {("shop", "nps", 11), ("delivery", "csat", 7), ("shop", "ttr", 0), ("delivery", "ttr", 0)}
     shop = found["shop", "nps", 11]
@@ -301,3 +310,66 @@ def test_raw_answers_are_not_read() -> None:
         measure("ttr", Slice(), now=NOW, interval="day", group_by="segment")
     assert not any(Response._meta.db_table in query["sql"] or "surveys_answer" in query["sql"] for query in context)
     assert {grain.value for grain in Grain} == {0, 1, 2, 3}
+
+
+# --- Weighted ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_weighted_score_counts_each_touchpoint_by_its_weight_in_one_query() -> None:
+    shop, call = make_touchpoint("shop"), make_touchpoint("call")
+    asks_else = make_touchpoint("else", instrument=make_instrument(metric="csat", points=5))
+    switched_off = make_touchpoint("off", active=False, weight=50)
+    call.weight = 3
+    call.save()
+    for touchpoint, scores in (
+        (shop, [10] * 30 + [0] * 10),
+        (call, [10] * 5 + [0] * 5),
+        (asks_else, [5] * 9),
+        (switched_off, [0]),
+    ):
+        for score in scores:
+            answer(touchpoint, score)
+    for score in [10] * 5 + [0] * 35:
+        answer(shop, score, day=DAY - timedelta(days=1))
+    for score in [10] * 5 + [0] * 5:
+        answer(call, score, day=DAY - timedelta(days=1))
+    roll_up()
+    touchpoints = Touchpoint.objects.select_related("instrument").order_by("slug")
+    weights = weights_of("touchpoint", make_organisation(), touchpoints, "nps", 11)
+    assert weights == {"shop": 1, "call": 3}
+    catalogue = Catalogue.load()
+    yesterday = (DAY - timedelta(days=1), DAY - timedelta(days=1))
+    with CaptureQueriesContext(connection) as context:
+        found = measure_weighted(
+            "nps", sliced(day_from=DAY, day_to=DAY), "touchpoint", weights, compare=yesterday, catalogue=catalogue
+        )
+    assert len(context) == 1
+    assert found.total.value == pytest.approx(0.25 * 50)  # pooled it is 40
+    assert found.total.n == 50
+    assert [(one.key, one.share, one.left_out) for one in found.total.strata] == [
+        ("call", 0.75, ""), ("shop", 0.25, ""), ("off", 0, "no_weight"),
+    ]  # fmt: skip
+    assert found.comparison is not None
+    assert found.comparison.difference == pytest.approx(0.25 * 125)
+    assert measure_weighted("nps", sliced(day_from=DAY), "touchpoint", weights, minimum=11).total.missing == 0.75
+
+
+def test_a_weighted_time_to_resolution_is_by_mean_or_median_and_segments_have_weights_too() -> None:
+    touchpoint = make_touchpoint("shop")
+    for segment, seconds in (("gold", 3600), ("", 60)):
+        for _ in range(6):
+            ticket(touchpoint, noon(DAY), seconds=seconds, segment=segment)
+    roll_up()
+    weights = weights_of("segment", make_organisation(segment_weights={"gold": 3, "": 1}), [], "ttr")
+    mean = measure_weighted("ttr", sliced(), "segment", weights)
+    assert mean.total.value == pytest.approx(0.75 * 3600 + 0.25 * 60)
+    assert mean.comparison is None
+    median = measure_weighted("ttr", sliced(), "segment", weights, statistic="median")
+    assert median.total.value == pytest.approx(3600, rel=0.01)
+
+
+def test_scores_are_weighted_by_what_has_weights_alone() -> None:
+    with pytest.raises(ValueError, match="touchpoint or segment"):
+        measure_weighted("nps", sliced(), "mode", {})
+    with pytest.raises(UnusableSlice):
+        measure_weighted("ttr", sliced(modes=frozenset(["email"])), "touchpoint", {})

@@ -77,7 +77,7 @@ def test_what_was_not_counted_is_a_dash_and_too_few_are_words():
     few = reach_row("", Reach({"shown": 4}, 2))
     assert (few.shown, few.started, few.rate, few.n_text) == ("4", "0", "n = 4, too few", "")
     enough = reach_row("", Reach({"shown": 5}, 2))
-    assert (enough.rate, enough.n_text) == ("40%", "n = 5")
+    assert (enough.rate, enough.n_text) == ("40%", "n = 5, low n")
     assert "12% to 77%" in enough.whisker.text
     assert reach_row("", Reach({"shown": 5}, 6)).rate == "–"
 

@@ -121,7 +121,8 @@ def test_what_is_left_out_takes_its_default_when_new():
 
 
 RESPONDENTS = """\
-organisation: {radius: 4, scheme: dark, privacy: {en: Yours.}, phrases: {pt_BR: {send: Enviar já, too_long: "Até %(count)d."}}}
+organisation: {radius: 4, scheme: dark, retention: 730d, privacy: {en: Yours.},
+               phrases: {pt_BR: {send: Enviar já, too_long: "Até %(count)d."}}}
 instruments:
   - slug: visit
     metric: csat
@@ -166,6 +167,7 @@ def test_what_respondents_see_is_part_of_the_file():
     ("old", "new", "message"),
     [
         ("radius: 4", "radius: 25", "A number from 0 to 24 is wanted here."),
+        ("retention: 730d", "retention: 29d", "Personal data is kept for at least 30d, or for ever: 0s."),
         ("scheme: dark", "scheme: night", "“night” is not known here; it is one of auto, light, dark."),
         ("pt_BR: {", "xx: {", "There are no phrases in “xx”"),
         ("send: Enviar", "sent: Enviar", "The key “sent” is not known here. Do you mean “send”?"),
@@ -333,6 +335,42 @@ def test_what_is_no_logo_is_told(written, message):
     assert line == 2
     assert told.startswith(message)
     assert Organisation.current().logo is None
+
+
+def test_how_scores_are_told_and_weighted_is_part_of_the_file():
+    import_programme(CONTRACT)
+    assert (Organisation.current().min_n, Organisation.current().low_n, Touchpoint.objects.get().weight) == (5, 30, 1)
+    import_programme(
+        'organisation: {minimum_n: 10, low_n: 50, segment_weights: {gold: 2.5, 银卡: 1, "": 0}}\n'
+        "touchpoints: [{slug: delivery, weight: 0.25}]"
+    )
+    held = Organisation.current()
+    assert (held.min_n, held.low_n, held.segment_weights) == (10, 50, {"gold": 2.5, "银卡": 1, "": 0})
+    assert Touchpoint.objects.get().weight == 0.25
+    written = export_programme()
+    assert import_programme(written).is_empty
+    assert export_programme() == written
+    import_programme("organisation: {segment_attribute: level}")
+    assert Organisation.current().segment_weights == {"gold": 2.5, "银卡": 1, "": 0}
+    import_programme("organisation: {segment_weights: {}}")
+    assert Organisation.current().segment_weights == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("organisation: {minimum_n: 1}", "from 2 to 100"),
+        ("organisation: {minimum_n: 101}", "from 2 to 100"),
+        ("organisation: {minimum_n: 5.5}", "A whole number"),
+        ("organisation: {minimum_n: 31}", "low_n (30) is below minimum_n (31)"),
+        ("organisation: {low_n: 4}", "low_n (4) is below minimum_n (5)"),
+        ("organisation: {segment_weights: {gold: -1}}", "A number from 0"),
+        ("organisation: {segment_weights: {gold: much}}", "A number from 0"),
+        ("touchpoints: [{slug: delivery, channel: app, weight: -0.5}]", "A number from 0"),
+    ],
+)
+def test_what_scores_cannot_be_told_by_is_refused(written, message):
+    assert message in faults_of(written)[0][1]
 
 
 def test_a_plain_text_counts_for_the_first_language():

@@ -62,7 +62,16 @@ from surveys.models import (
     Touchpoint,
 )
 from surveys.models.instruments import Display, Kind, Metric
-from surveys.models.journeys import DAY_S, Scheme, time_zone_names
+from surveys.models.journeys import (
+    DAY_S,
+    LOW_N_AT_MOST,
+    MIN_N_AT_LEAST,
+    MIN_N_AT_MOST,
+    RETENTION_DAYS,
+    WEIGHT_AT_MOST,
+    Scheme,
+    time_zone_names,
+)
 from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
@@ -189,6 +198,10 @@ class _Import:
             "logo",
             "phrases",
             "sender",
+            "minimum_n",
+            "low_n",
+            "segment_weights",
+            "retention",
         )
         keys = place.keys(known)
         if keys is None:
@@ -207,11 +220,22 @@ class _Import:
         if "logo" in keys:
             values |= _logo(keys["logo"])
         _read(keys, "phrases", _phrases, values)
+        _read(keys, "retention", _retention, values, "retention_s")
         if "sender" in keys:
             values |= _sender(keys["sender"], first)
+        _read(keys, "minimum_n", lambda at: _whole(at, MIN_N_AT_LEAST, MIN_N_AT_MOST), values, "min_n")
+        _read(keys, "low_n", lambda at: _whole(at, MIN_N_AT_LEAST, LOW_N_AT_MOST), values)
+        self._check_few(keys, values)
+        _read(keys, "segment_weights", _segment_weights, values)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
         self.save(self.organisation, "organisation", "", values)
+
+    def _check_few(self, keys: Mapping[str, Place], values: Mapping[str, Any]) -> None:
+        low, least = values.get("low_n", self.organisation.low_n), values.get("min_n", self.organisation.min_n)
+        at = keys.get("low_n", keys.get("minimum_n"))
+        if at is not None and low < least:
+            at.fail(f"low_n ({low}) is below minimum_n ({least}).")
 
     def _note_time_zone(self) -> None:
         if Response.objects.exists():
@@ -453,7 +477,7 @@ class _Import:
         slugs: list[str] = []
         known = (
             *("slug", "name", "journey", "stage", "channel", "instrument"),
-            *("public", "public_key", "allowed_origins", "targets", "active"),
+            *("public", "public_key", "allowed_origins", "targets", "weight", "active"),
         )
         for slug, at, keys in _rows_in(place, known):
             slugs.append(slug)
@@ -470,6 +494,7 @@ class _Import:
             _read(keys, "public_key", lambda at, slug=slug: _public_key(at, owners, slug), values)  # type: ignore[misc]
             _read(keys, "allowed_origins", lambda at: [] if at.is_null else at.list_of(_origin), values)
             _read(keys, "targets", _targets, values)
+            _read(keys, "weight", lambda at: at.number(0, WEIGHT_AT_MOST), values)
             if row is None and "channel" not in values:
                 continue
             row = row or Touchpoint(slug=slug, name={"en": title_of(slug)}, position=len(rows))
@@ -574,7 +599,7 @@ class _Import:
             _read(keys, "modes", _modes, values)
             _read(keys, "consent", Place.flag, values, "needs_consent")
             _read(keys, "sample", _share, values, "sample_share")
-            _read(keys, "priority", _priority, values)
+            _read(keys, "priority", lambda at: _whole(at, -PRIORITY, PRIORITY), values)
             self._read_limits(keys, values)
             _read(keys, "days", _days, values)
             _read(keys, "expires", _positive_span, values, "expires_s")
@@ -659,7 +684,7 @@ class _Import:
 
     def _read_limits(self, keys: Mapping[str, Place], values: dict[str, Any]) -> None:
         """What may be taken away with null: a quota, an hour, exemptions."""
-        for name, column, read in (("quota", "quota", _quota), ("at", "at_time", _hour)):
+        for name, column, read in (("quota", "quota", lambda at: _whole(at, 0, QUOTA)), ("at", "at_time", _hour)):
             if name in keys:
                 value = None if keys[name].is_null else read(keys[name])
                 if value is not None or keys[name].is_null:
@@ -857,6 +882,14 @@ def _address(place: Place) -> str | None:
     return value
 
 
+def _retention(place: Place) -> int | None:
+    seconds = place.span()
+    if seconds is not None and 0 < seconds < RETENTION_DAYS * DAY_S:
+        place.fail(f"Personal data is kept for at least {RETENTION_DAYS}d, or for ever: 0s.")
+        return None
+    return seconds
+
+
 def _quiet_hours(place: Place) -> dict[str, str] | None:
     entries = {} if place.is_null else place.entries()
     if entries is None:
@@ -886,6 +919,22 @@ def _preferences(place: Place) -> dict[str, list[str]] | None:
         modes = None if at.is_null or at.items() == [] else _modes(at)
         if modes:
             found[segment] = modes
+    return found
+
+
+def _segment_weights(place: Place) -> dict[str, int | float] | None:
+    """Segment to how much it counts; "" is who has none."""
+    entries = {} if place.is_null else place.entries()
+    if entries is None:
+        return None
+    found: dict[str, int | float] = {}
+    for segment, at in entries.items():
+        if segment and not is_segment(segment):
+            at.fail("A segment has 1 to 100 characters.")
+            continue
+        weight = at.number(0, WEIGHT_AT_MOST)
+        if weight is not None:
+            found[segment] = weight
     return found
 
 
@@ -1011,16 +1060,8 @@ def _share(place: Place) -> float | None:
     return None if value is None else float(value)
 
 
-def _priority(place: Place) -> int | None:
-    value = place.number(-PRIORITY, PRIORITY)
-    if isinstance(value, float):
-        place.fail("A whole number is wanted here.")
-        return None
-    return value
-
-
-def _quota(place: Place) -> int | None:
-    value = place.number(0, QUOTA)
+def _whole(place: Place, low: int, high: int) -> int | None:
+    value = place.number(low, high)
     if isinstance(value, float):
         place.fail("A whole number is wanted here.")
         return None

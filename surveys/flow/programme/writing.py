@@ -17,7 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
 from surveys.flow.programme.spans import span_of
-from surveys.flow.programme.values import TARGETS
+from surveys.flow.programme.values import TARGETS, as_number
 from surveys.letters import LETTER_TEXTS
 from surveys.models import Channel, Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
@@ -69,6 +69,9 @@ def _organisation(row: Organisation) -> dict[str, Any]:
             for channel in Channel.values
             if row.channel_targets.get(channel)
         },
+        "minimum_n": row.min_n,
+        "low_n": row.low_n,
+        "segment_weights": dict(sorted(row.segment_weights.items())),
         "privacy": _texts(row.privacy),
         "accent": row.accent,
         "radius": row.radius,
@@ -76,6 +79,7 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "logo": _picture(row.logo) if row.logo else None,
         "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
         "sender": {"name": _texts(row.sender_name), "address": row.sender_address, "reply_to": row.reply_to},
+        "retention": span_of(row.retention_s),
     }
 
 
@@ -105,6 +109,7 @@ def _touchpoint(row: Touchpoint) -> dict[str, Any]:
         "public_key": row.public_key,
         "allowed_origins": list(row.allowed_origins),
         "targets": _targets(row.targets),
+        "weight": as_number(row.weight),
         "active": row.active,
     }
 

@@ -49,7 +49,8 @@ def make_everything() -> list:
     organisation = make_organisation(
         languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
         quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
-        preferences={"gold": ["sms", "email"], "blue": ["ivr"]}, channel_targets={"website": {"nps": 40, "ttr_hours": 1.5}},
+        preferences={"gold": ["sms", "email"], "blue": ["ivr"]}, segment_weights={"gold": 2.5, "": 1}, min_n=8, low_n=40,
+        channel_targets={"website": {"nps": 40, "ttr_hours": 1.5}},
     )  # fmt: skip
     journey = make_journey()
     touchpoint = make_touchpoint(
@@ -459,6 +460,27 @@ def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):
 def test_a_preference_of_a_segment_that_cannot_be_is_refused(row, said):
     with pytest.raises(ValidationError, match=said):
         PreferencesField().clean([row])
+
+
+def test_weights_of_segments_stand_in_rows_and_few_is_never_fewer_than_fewest(manager):
+    here = page(Organisation.current())
+    rows = {"segment_weights__segment": ["gold", "", " blue "], "segment_weights__weight": ["2,5", "", "1"]}
+    assert send(manager, here, **rows, min_n="10", low_n="50").status_code == 302
+    held = Organisation.current()
+    assert (held.segment_weights, held.min_n, held.low_n) == ({"gold": 2.5, "blue": 1}, 10, 50)
+    assert "“gold” stands twice" in errors_in(
+        send(manager, here, **{**rows, "segment_weights__segment": ["gold", "", "gold"]})
+    )
+    assert "from 0 to" in errors_in(send(manager, here, **{**rows, "segment_weights__weight": ["", "", "1"]}))
+    assert "Not below the fewest answers" in errors_in(send(manager, here, min_n="10", low_n="9"))
+    assert "from 2 to 100" in errors_in(send(manager, here, min_n="1"))
+
+
+def test_a_touchpoints_weight_is_never_below_nothing(manager):
+    here = page(make_touchpoint("delivery"))
+    assert send(manager, here, weight="0.5").status_code == 302
+    assert Touchpoint.objects.get(slug="delivery").weight == 0.5
+    assert errors_in(send(manager, here, weight="-1"))
 
 
 # --- Whoever may only look --------------------------------------------------------------------------------------------

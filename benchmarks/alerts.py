@@ -36,7 +36,7 @@ FROM bench_places, generate_series(0, {DAYS - 1}) AS day, unnest(%s::text[]) AS 
 _DURATIONS = f"""
 CREATE TEMPORARY TABLE bench_durations AS
 SELECT 'resolved'::text AS basis, DATE '{DAY}' - day AS day, touchpoint_id, segment, ''::text AS location,
-    (800 + 5 * floor(random() * 60))::smallint AS bucket, 1 AS n, 8000::bigint AS sum_s, 0 AS reopened
+    floor(exp(6 + 6 * random()))::bigint AS seconds, false AS reopened, 1 AS delta
 FROM bench_places, generate_series(0, {DAYS - 1}) AS day, unnest(%s::text[]) AS segment
 """
 
@@ -65,8 +65,8 @@ def _fill(modes: Sequence[str], segments: Sequence[str]) -> None:
     rows = []
     for number in range(TOUCHPOINTS):
         instrument = Instrument.objects.get(slug=("nps", "csat5", "csat7", "ces")[number % 4])
-        # One touchpoint in ten misses its targets.
-        targets = MISSED if number % 10 == 0 else MET
+        # One touchpoint in fifty misses its targets.
+        targets = MISSED if number % 50 == 0 else MET
         channel = Channel.values[number % len(Channel.values)]
         made = Touchpoint.objects.create(
             slug=f"place-{number}", instrument=instrument, channel=channel, targets=targets
@@ -82,7 +82,8 @@ def _fill(modes: Sequence[str], segments: Sequence[str]) -> None:
         cursor.execute(_SCORES, [list(modes), list(segments)])
         cursor.execute(_DURATIONS, [list(segments)])
         cursor.execute(SCORE_KIND.upsert("bench_fine"))
-        cursor.execute(DURATION_KIND.upsert("bench_durations"))
+        fine = DURATION_KIND.fine("bench_durations")
+        cursor.execute(f"WITH fine AS MATERIALIZED ({fine}) {DURATION_KIND.upsert('fine')}")
         cursor.execute("DROP TABLE bench_places, bench_fine, bench_durations")
         cursor.execute("VACUUM (ANALYZE)")
         cursor.execute("CHECKPOINT")
@@ -98,7 +99,7 @@ def _add_rules(modes: Sequence[str], segments: Sequence[str]) -> None:
     rules = []
     for number in range(RULES):
         place = places[number % TOUCHPOINTS]
-        is_ttr = number % 5 == 4
+        is_ttr = number % 10 == 4
         assert place.instrument is not None
         metric, points = ("ttr", 0) if is_ttr else (place.instrument.metric, place.instrument.points)
         narrowed = number % 3 == 0
@@ -121,10 +122,9 @@ def _statement() -> tuple[str, list[Any]]:
     from metrics.queries import Catalogue, many_statement
 
     places = alerts.Places(Catalogue.load())
-    asks = {}
+    asks: dict[Any, None] = {}
     for rule in alerts.due_rules(DAY):
-        for days in alerts.windows_of(rule, DAY):
-            asks[alerts.ask_of(rule, days, places)] = None
+        asks |= dict.fromkeys(alerts.asks_of(rule, alerts.windows_of(rule, DAY), places))
         if rule.kind not in (AlertKind.BELOW_TARGET, AlertKind.DROP):
             raise AssertionError(rule.kind)
     return many_statement(list(asks), places.catalogue)

@@ -5,6 +5,10 @@ from statistics import median
 from typing import Any
 
 
+class Skipped(Exception):
+    """A benchmark that does not run; the message says why."""
+
+
 def measured(
     name: str,
     figures: Sequence[float],

@@ -24,6 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "migrated"
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Stage:
     """A migrated, empty database; `serve()` starts gunicorn as script/server does, and `peak_mb` is its largest size.
 
@@ -48,7 +55,7 @@ class Stage:
         return self
 
     def clear(self) -> None:
-        self._end_web()
+        self.end_web()
         self.peak_mb = 0.0
         self._recreate("cxsurvey", TEMPLATE)
         if "redis_url" in self.info:
@@ -94,14 +101,15 @@ class Stage:
     ) -> None:
         from django.db import connections
 
-        self._end_web()
+        self.end_web()
         connections.close_all()
         home = self.services.home
         self.services.stop()
         shutil.rmtree(home, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
-    def _end_web(self) -> None:
+    def end_web(self) -> None:
+        """End what `serve` started, and whatever else stands in `web`."""
         for process in self.web:
             process.terminate()
         for process in self.web:
@@ -112,9 +120,7 @@ class Stage:
         """Start gunicorn on a free port, with the worker counts of script/server; returns the port."""
         from cxsurvey.server import WEB_THREADS, WEB_WORKERS
 
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = free_port()
         command = [sys.executable, "-m", "gunicorn", "benchmarks.wsgi", "--bind", f"127.0.0.1:{port}"]
         command += ["--workers", str(WEB_WORKERS), "--threads", str(WEB_THREADS), "--worker-class", "gthread"]
         command += ["--log-level", "warning", "--no-control-socket"]

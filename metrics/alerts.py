@@ -252,7 +252,7 @@ def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisati
             continue
         cut = (day, rule.kind, rule.window_days, rule.baseline, rule.baseline_days)
         windows = spans.get(cut) or spans.setdefault(cut, windows_of(rule, day))
-        numbers = [asks.setdefault(ask_of(rule, window, places), len(asks)) for window in windows]
+        numbers = [asks.setdefault(ask, len(asks)) for ask in asks_of(rule, windows, places)]
         wanted[at] = numbers[0], numbers[1] if len(numbers) > 1 else None
     counted = count_many(list(asks), places.catalogue)
     targets = Targets.load(organisation)
@@ -288,9 +288,9 @@ def windows_of(rule: Watched, day: date) -> list[tuple[date, date]]:
     return [window, _baseline(rule, day)] if rule.kind == AlertKind.DROP else [window]
 
 
-def ask_of(rule: Watched, days: tuple[date, date], places: Places) -> Ask:
-    mode = "" if rule.metric == TTR else rule.mode
-    return Ask(rule.metric, rule.scale_points, places.of(rule), mode, rule.segment, rule.location, *days)
+def asks_of(rule: Watched, windows: Sequence[tuple[date, date]], places: Places) -> list[Ask]:
+    where, points, mode = places.of(rule), rule.scale_points, "" if rule.metric == TTR else rule.mode
+    return [Ask(rule.metric, points, where, mode, rule.segment, rule.location, *days) for days in windows]
 
 
 def _baseline(rule: Watched, day: date) -> tuple[date, date]:

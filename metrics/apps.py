@@ -8,6 +8,7 @@ class MetricsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from metrics import bells
+        from metrics import bells, sessions
 
         bells.connect()
+        sessions.connect()

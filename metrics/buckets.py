@@ -1,12 +1,21 @@
-"""`formulas.bucket_of` in SQL, so that millions of durations are put into buckets where they lie.
+"""`formulas.bucket_of` in SQL, so that millions of durations are put into buckets where they lie; and histograms of them as numbers.
 
 In: an SQL expression of whole seconds. Out: an SQL expression of the bucket. Its edges are asked of `bucket_of` itself:
 there is one definition.
+
+A packed histogram is the sum of count × BASE^bucket: eight decimal digits for each bucket's count. PostgreSQL adds such
+numbers as it adds any, and so adds histograms of hundreds of buckets in microseconds, where rows of one bucket each take
+thousands of times as long. A count may be negative for a moment, as a counter may; no sum of them may reach BASE / 2.
 """
 
+import struct
 from functools import cache
 
 from metrics.formulas import LONGEST_S, bucket_of
+
+DIGITS = 8
+BASE = 10**DIGITS
+_NOTHING = b"0" * DIGITS
 
 
 def bucket_sql(seconds: str) -> str:
@@ -31,3 +40,35 @@ def bucket_edges() -> tuple[list[int], list[int]]:
         edges.append(high)
         buckets.append(bucket_of(high))
     return edges, buckets
+
+
+def pack_sql(bucket: str) -> str:
+    """SQL of the packed histogram that holds one duration of this bucket."""
+    return f"('1e' || {DIGITS} * {bucket})::numeric"
+
+
+def unpack(packed: str) -> tuple[list[int], list[int]]:
+    """(buckets, counts) of a packed histogram as its decimal digits; buckets that hold nothing are left out.
+
+    A count above BASE / 2 is a negative one, which borrowed from the next.
+    """
+    sign, digits = (-1, packed[1:]) if packed.startswith("-") else (1, packed)
+    empty = (len(digits) - len(digits.rstrip("0"))) // DIGITS  # buckets below the first that holds anything
+    digits = digits[: len(digits) - empty * DIGITS]
+    many = -(-len(digits) // DIGITS)
+    pieces = struct.unpack(f"{DIGITS}s" * many, digits.zfill(many * DIGITS).encode())[::-1]
+    buckets = [bucket for bucket, piece in enumerate(pieces) if piece != _NOTHING]
+    counts = [sign * int(pieces[bucket]) for bucket in buckets]
+    buckets = [bucket + empty for bucket in buckets]
+    return _give_back(buckets, counts, sign) if max(map(abs, counts), default=0) > BASE // 2 else (buckets, counts)
+
+
+def _give_back(buckets: list[int], counts: list[int], sign: int) -> tuple[list[int], list[int]]:
+    """What negative counts borrowed goes back to the buckets above them."""
+    held = dict(zip(buckets, counts, strict=True))
+    for bucket in range(buckets[0], buckets[-1] + 1):
+        if abs(held.get(bucket, 0)) > BASE // 2:
+            held[bucket] -= sign * BASE
+            held[bucket + 1] = held.get(bucket + 1, 0) + sign
+    kept = sorted(bucket for bucket, count in held.items() if count)
+    return kept, [held[bucket] for bucket in kept]

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from metrics import formulas
-from metrics.buckets import bucket_sql
+from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
+from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
@@ -376,8 +377,11 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
     if not questions:
         return []
     sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
-    rows = _cell_rows(_score_cell, "question_id", sums, _Where().among("question_id", sorted(questions)), asked)
-    return [_ScoreRow(window, question, period, group, counts) for window, period, group, question, counts in rows]
+    common = _Where().among("question_id", sorted(questions))
+    rows = _fetch(*_select_cells(_score_cell, SCORE_CUTS, "question_id", sums, common, asked))
+    return [
+        _ScoreRow(window, question, period, asked.key(key), counts) for window, period, key, question, *counts in rows
+    ]
 
 
 # --- Durations --------------------------------------------------------------------------------------------------------
@@ -386,12 +390,17 @@ def _score_rows(questions: Mapping[int, Scale], asked: _Asked) -> list[_ScoreRow
 @dataclass(frozen=True, slots=True)
 class _DurationRow:
     window: int
-    bucket: int
     period: date | None
     group: str
-    n: int
+    buckets: Sequence[int]
+    counts: Sequence[int]
     sum_s: int
     reopened: int
+
+
+def _add_buckets(total: dict[int, int], row: _DurationRow) -> None:
+    for bucket, count in zip(row.buckets, row.counts, strict=True):
+        total[bucket] = total.get(bucket, 0) + count
 
 
 @dataclass
@@ -404,8 +413,8 @@ class _Durations:
     reopened: int = 0
 
     def add(self, row: _DurationRow) -> None:
-        self.buckets[row.bucket] = self.buckets.get(row.bucket, 0) + row.n
-        self.n += row.n
+        _add_buckets(self.buckets, row)
+        self.n += sum(row.counts)
         self.sum_s += row.sum_s
         self.reopened += row.reopened
 
@@ -480,7 +489,7 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
             tickets.resolved.add(row)
     for row in _duration_rows("opened", asked):
         for tickets in sums(row.group, row.period):
-            tickets.opened.resolved[row.bucket] = tickets.opened.resolved.get(row.bucket, 0) + row.n
+            _add_buckets(tickets.opened.resolved, row)
     for group, period, inside, bucket, count in _open_rows(asked, now):
         for tickets in sums(group, period if inside else None):
             if inside:
@@ -490,10 +499,14 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
-    """One query: resolved tickets by window, period, group and bucket."""
-    sums = "sum(n)::bigint, sum(sum_s)::bigint, sum(reopened)::bigint"
-    rows = _cell_rows(_duration_cell, "bucket", sums, _Where().equal("basis", basis), asked)
-    return [_DurationRow(window, bucket, period, group, *counts) for window, period, group, bucket, counts in rows]
+    """One query: resolved tickets by window, period and group, with their buckets and counts as two lists of one length."""
+    sums = "sum(sum_s)::bigint, sum(reopened)::bigint, sum(histogram)::text"
+    common = _Where().equal("basis", basis)
+    rows = _fetch(*_select_cells(_duration_cell, DURATION_CUTS, "NULL::int", sums, common, asked))
+    return [
+        _DurationRow(window, period, asked.key(key), *unpack(histogram), sum_s, reopened)
+        for window, period, key, _none, sum_s, reopened, histogram in rows
+    ]
 
 
 def _open_rows(asked: _Asked, now: datetime) -> list[tuple[str, date | None, bool, int, int]]:
@@ -557,24 +570,34 @@ class _Where:
         return self
 
 
-def _cell_rows(
-    table: str, head: str, sums: str, common: _Where, asked: _Asked
-) -> list[tuple[int, date | None, str, int, Sequence[int]]]:
-    """Sums of cells as (window, period, group, `head` column, sums), each window read at the coarsest grain that serves."""
+def _select_cells(
+    table: str, cuts: Sequence[Cut], head: str, sums: str, common: _Where, asked: _Asked
+) -> tuple[str, list[Any]]:
+    """SQL and parameters of sums of cells by (window, period, key of the group, `head` column).
+
+    Each window is read at the cheapest grains that serve it; one key may come more than once, from days and from months.
+    """
     columns = f"{_period_column(asked, 'day')}, {_group_column(asked, 'touchpoint_id')}, {head}"
     selects, params = [], []
     for number, window in enumerate(asked.windows):
+        cut = cheapest(cuts, window.needs(asked.group_by))
         where = _Where().dimensions(window, asked.catalogue)
-        full = asked.group_by in OF_CELLS or any(window.values_of(dimension) for dimension in OF_CELLS)
-        for grain, first, last in spans(window, asked.interval, full):
+        if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
+            # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
+            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
+                where.equal(column, value)
+        for grain, first, last in spans(window, asked.interval, cut):
             span = _Where().equal("grain", grain.value).days("day", first, last)
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]
+    return " UNION ALL ".join(selects), params
+
+
+def _fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        rows = cursor.fetchall()
-    return [(window, period, asked.key(group), held, counts) for window, period, group, held, *counts in rows]
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _period_column(asked: _Asked, day: str) -> str:
@@ -661,73 +684,76 @@ def count_many(asks: Sequence[Ask], catalogue: Catalogue) -> list[Found]:
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         rows = cursor.fetchall()
-    for number, buckets, counts, sum_s, reopened in rows:
+    for number, counts, histogram, sum_s, reopened in rows:
         held = found[number]
-        if buckets is None:
+        if counts is not None:
             scale = SCALES[held.ask.metric, held.ask.points]
             held.histogram = counts[scale.low : scale.high + 1]
         else:
-            held.durations = _Durations(dict(zip(buckets, counts, strict=True)), sum(counts), sum_s, reopened)
+            buckets, of_bucket = unpack(histogram)
+            held.durations = _Durations(dict(zip(buckets, of_bucket, strict=True)), sum(of_bucket), sum_s, reopened)
     return found
 
 
 def many_statement(asks: Sequence[Ask], catalogue: Catalogue) -> tuple[str, list[Any]]:
-    """The statement of `count_many`: a row per Ask that holds anything, (its number, buckets, counts, sum of seconds, reopened).
+    """The statement of `count_many`: a row per Ask that holds anything, (its number, counts, packed histogram, seconds, reopened).
 
-    Of scores there are the eleven counters alone. A row per bucket would take longer to read than all the rest.
-    An Ask of certain touchpoints finds its cells by the index that begins with them; one of everything by the days.
+    Of scores there are the eleven counters alone, of durations all but these. An Ask of certain touchpoints finds its cells by the
+    index that begins with them; one of everything by the days.
     """
     scales = list(SCALES)
-    spans_of: dict[tuple[date, date, bool], list[tuple[Grain, date | None, date | None]]] = {}
+    cut_of: dict[tuple[Any, ...], list[tuple[Grain, date | None, date | None]]] = {}
     pieces: dict[tuple[bool, bool], list[tuple[Any, ...]]] = {}
+    places: dict[tuple[int, ...], int] = {}
     for number, ask in enumerate(asks):
-        full = bool(ask.mode or ask.segment or ask.location)
-        days = (ask.first, ask.last, full)
-        if days not in spans_of:
-            spans_of[days] = spans(Slice(day_from=ask.first, day_to=ask.last), None, full)
         is_ttr = ask.metric == "ttr"
-        scale = -1 if is_ttr else scales.index((ask.metric, ask.points))
         narrowed = (ask.mode or None, ask.segment or None, ask.location or None)
-        for grain, first, last in spans_of[days]:
-            if ask.touchpoints is None:
-                pieces.setdefault((is_ttr, True), []).append((number, grain.value, first, last, scale, 0, *narrowed))
-            else:
-                pieces.setdefault((is_ttr, False), []).extend(
-                    (number, grain.value, first, last, scale, touchpoint, *narrowed) for touchpoint in ask.touchpoints
-                )
+        key = (is_ttr, *(value is not None for value in narrowed), ask.first, ask.last)
+        if key not in cut_of:
+            needed = {
+                "touchpoint",
+                *(name for name, value in zip(OF_CELLS, narrowed, strict=True) if value is not None),
+            }
+            cut = cheapest(DURATION_CUTS if is_ttr else SCORE_CUTS, needed)
+            cut_of[key] = spans(Slice(day_from=ask.first, day_to=ask.last), None, cut)
+        scale = -1 if is_ttr else scales.index((ask.metric, ask.points))
+        place = -1 if ask.touchpoints is None else places.setdefault(ask.touchpoints, len(places))
+        rows = pieces.setdefault((is_ttr, ask.touchpoints is None), [])
+        for grain, first, last in cut_of[key]:
+            rows.append((number, grain.value, first, last, scale, place, *narrowed))
+    questions = [(scales.index((one.metric, one.points)), pk) for pk, one in catalogue.questions.items()]
+    touchpoints = [(place, pk) for pks, place in places.items() for pk in pks]
     selects, params = [], []
     for (is_ttr, everywhere), rows in pieces.items():
-        columns = [list(column) for column in zip(*rows, strict=True)]
         selects.append(_many_durations(everywhere) if is_ttr else _many_scores(everywhere))
-        params += columns
-        if not is_ttr:
-            questions = [(scales.index((one.metric, one.points)), pk) for pk, one in catalogue.questions.items()]
-            params += [[place for place, _pk in questions], [pk for _place, pk in questions]]
+        params += [list(column) for column in zip(*rows, strict=True)]
+        for pairs in ([] if is_ttr else [questions]) + ([] if everywhere else [touchpoints]):
+            params += [[left for left, _right in pairs], [right for _left, right in pairs]]
     return " UNION ALL ".join(selects), params
 
 
-_ASKED = """unnest(%s::int[], %s::smallint[], %s::date[], %s::date[], %s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[])
-    AS a (number, grain, first, last, scale, touchpoint, mode, segment, location)"""
+_ASKED = """unnest(%s::int[], %s::smallint[], %s::date[], %s::date[], %s::int[], %s::int[], %s::text[], %s::text[], %s::text[])
+    AS a (number, grain, first, last, scale, place, mode, segment, location)"""
+_QUESTIONS = "JOIN unnest(%s::int[], %s::bigint[]) AS q (scale, question) ON q.scale = a.scale"
+_TOUCHPOINTS = "JOIN unnest(%s::int[], %s::bigint[]) AS t (place, touchpoint) ON t.place = a.place"
 _NARROWED = """c.grain = a.grain AND c.day BETWEEN a.first AND a.last
     AND (a.segment IS NULL OR c.segment = a.segment) AND (a.location IS NULL OR c.location = a.location)"""
 
 
 def _many_scores(everywhere: bool) -> str:
     sums = ", ".join(f"sum(c.s{score})::bigint" for score in SCORES)
-    where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
+    touchpoints, where = ("", "TRUE") if everywhere else (_TOUCHPOINTS, "c.touchpoint_id = t.touchpoint")
     return (
-        f"SELECT a.number, NULL::int[], ARRAY[{sums}], 0::bigint, 0::bigint FROM {_ASKED} "
-        "JOIN unnest(%s::int[], %s::bigint[]) AS q (scale, question) ON q.scale = a.scale "
+        f"SELECT a.number, ARRAY[{sums}], NULL::text, 0::bigint, 0::bigint FROM {_ASKED} {_QUESTIONS} {touchpoints} "
         f"JOIN {_score_cell} c ON c.question_id = q.question AND {where} AND {_NARROWED} "
         "AND (a.mode IS NULL OR c.mode = a.mode) GROUP BY 1"
     )
 
 
 def _many_durations(everywhere: bool) -> str:
-    where = "TRUE" if everywhere else "c.touchpoint_id = a.touchpoint"
+    touchpoints, where = ("", "TRUE") if everywhere else (_TOUCHPOINTS, "c.touchpoint_id = t.touchpoint")
     return (
-        "SELECT number, array_agg(bucket::int), array_agg(n), sum(sum_s)::bigint, sum(reopened)::bigint FROM ("
-        "SELECT a.number, c.bucket, sum(c.n)::bigint AS n, sum(c.sum_s)::bigint AS sum_s, sum(c.reopened)::bigint AS reopened "
-        f"FROM {_ASKED} JOIN {_duration_cell} c ON c.basis = 'resolved' AND {where} AND {_NARROWED} "
-        "GROUP BY 1, 2) AS found WHERE n > 0 GROUP BY 1"
+        "SELECT a.number, NULL::bigint[], sum(c.histogram)::text, sum(c.sum_s)::bigint, sum(c.reopened)::bigint "
+        f"FROM {_ASKED} {touchpoints} "
+        f"JOIN {_duration_cell} c ON c.basis = 'resolved' AND {where} AND {_NARROWED} GROUP BY 1"
     )

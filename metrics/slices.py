@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from metrics.grains import Cut
 from metrics.models import Grain
 from surveys.models import Channel, Journey, Mode, Question, Stage, Touchpoint
 from surveys.scales import SCALES, Scale
@@ -52,6 +53,12 @@ class Slice:
     def values_of(self, dimension: str) -> frozenset[str]:
         values: frozenset[str] = getattr(self, f"{dimension}s")
         return values
+
+    def needs(self, group_by: str | None) -> set[str]:
+        """The dimensions of cells that matter when it is measured in these groups."""
+        asked = {dimension for dimension in (*OF_TOUCHPOINTS, *OF_CELLS) if self.values_of(dimension)}
+        asked |= {group_by} if group_by else set()
+        return {"touchpoint" if dimension in OF_TOUCHPOINTS else dimension for dimension in asked}
 
 
 @dataclass(frozen=True)
@@ -134,13 +141,9 @@ def check(metric: str, slice_: Slice, group_by: str | None, catalogue: Catalogue
         raise UnusableSlice("scale", f"{metric} has the scales {scales}." if scales else f"{metric} has no scale.")
 
 
-def spans(slice_: Slice, interval: Interval | None, full: bool) -> list[tuple[Grain, date | None, date | None]]:
-    """(grain, first day, last day) that together hold each day of the slice once: whole months from month cells.
-
-    `full`: mode, segment or location matter, so the touchpoint's totals do not serve.
-    """
-    daily = Grain.DAY_FULL if full else Grain.DAY_TOTAL
-    monthly = Grain.MONTH_FULL if full else Grain.MONTH_TOTAL
+def spans(slice_: Slice, interval: Interval | None, cut: Cut) -> list[tuple[Grain, date | None, date | None]]:
+    """(grain of the cut, first day, last day) that together hold each day of the slice once: whole months from month cells."""
+    daily, monthly = cut.day, cut.month
     first, last = slice_.day_from, slice_.day_to
     if interval in ("day", "week"):
         return [(daily, first, last)]

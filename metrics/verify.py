@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from metrics.buckets import unpack
 from metrics.models import Grain
 from metrics.rollup import KINDS, Kind
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell that does not hold what raw says. `excess` is counter to (cell + ledger) − raw, never 0."""
+    """One cell that does not hold what raw says. `excess` is counter (or "bucket 12") to (cell + ledger) − raw, never 0."""
 
     cell: str
     key: dict[str, str]
@@ -35,26 +36,29 @@ def verify(limit: int = 1000) -> list[Difference]:
 
 
 def _differences(kind: Kind) -> str:
-    """A SELECT of (cell table, key as text[], excess as bigint[]). Cells = raw − ledger, grouped as the roll-up groups."""
+    """A SELECT of (cell table, key as text[], excess as text[]). Cells = raw − ledger, grouped as the roll-up groups."""
     ledger = ", ".join("-delta" if name == "delta" else name for name in kind.row)
     key = ("grain", *kind.key)
-    columns = ", ".join((*key, *kind.counters))
-    negated = ", ".join((*key, *(f"-{name}" for name in kind.counters)))
-    group = ", ".join(key)
-    sums = [f"sum({name})" for name in kind.counters]
+    names = ", ".join(key)
+    excess = [f"coalesce(held.{name}, 0) - coalesce(wanted.{name}, 0)" for name in kind.counters]
     return (
         f"WITH rows AS ({kind.raw_rows()} UNION ALL SELECT {ledger} FROM {kind.ledger}), "
         f"fine AS MATERIALIZED ({kind.fine('rows')}), "
-        f"wanted ({columns}) AS ({kind.spread('fine')}) "
+        f"wanted ({', '.join((*key, *kind.counters))}) AS ({kind.spread('fine')}) "
         f"SELECT '{kind.cell}'::text, ARRAY[{', '.join(f'{name}::text' for name in key)}], "
-        f"ARRAY[{', '.join(f'-({one})' for one in sums)}]::bigint[] "
-        f"FROM (SELECT {columns} FROM wanted UNION ALL SELECT {negated} FROM {kind.cell}) AS both_sides "
-        f"GROUP BY {group} HAVING {' OR '.join(f'{one} <> 0' for one in sums)} ORDER BY {group}"
+        f"ARRAY[{', '.join(excess)}]::numeric[]::text[] "
+        f"FROM {kind.cell} AS held FULL JOIN wanted USING ({names}) "
+        f"WHERE {' OR '.join(f'{one} <> 0' for one in excess)} ORDER BY {names}"
     )
 
 
-def _difference(kind: Kind, key: list[str], excess: list[int]) -> Difference:
+def _difference(kind: Kind, key: list[str], excess: list[str]) -> Difference:
     names = dict(zip(("grain", *kind.key), key, strict=True))
     names["grain"] = Grain(int(names["grain"])).name.lower()
-    counters = zip(kind.counters, excess, strict=True)
-    return Difference(kind.cell.removeprefix("metrics_"), names, {name: value for name, value in counters if value})
+    counters: dict[str, int] = {}
+    for name, value in zip(kind.counters, excess, strict=True):
+        if name == "histogram":
+            counters |= {f"bucket {bucket}": count for bucket, count in zip(*unpack(value), strict=True)}
+        elif int(value):
+            counters[name] = int(value)
+    return Difference(kind.cell.removeprefix("metrics_"), names, counters)

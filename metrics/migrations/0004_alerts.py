@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metrics', '0001_initial'),
+        ('metrics', '0002_grains_of_one_dimension'),
         ('surveys', '0018_channel_targets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -1,7 +1,7 @@
 """Nouns of measuring, a file per group. Import them from here."""
 
 from metrics.models.alerts import Alert, AlertLook, AlertNotice, AlertRule, Team, TeamAddress
-from metrics.models.cells import SCORES, DurationCell, Grain, ScoreCell
+from metrics.models.cells import SCORES, DurationCell, Grain, PackedHistogram, ScoreCell
 
 __all__ = [
     "SCORES",
@@ -11,6 +11,7 @@ __all__ = [
     "AlertRule",
     "DurationCell",
     "Grain",
+    "PackedHistogram",
     "ScoreCell",
     "Team",
     "TeamAddress",

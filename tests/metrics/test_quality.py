@@ -147,8 +147,11 @@ def test_scores_are_told_without_what_counts_and_with_what_does_not():
     assert changed(now, {0: 5}, counts=True) == {0: 5, 10: 10}
     assert changed(now, {0: 5}, counts=False) == {0: 15, 10: 10}
     assert changed({0: 1}, {0: 3}, counts=True) == {0: 0}  # cells come a moment later than answers
-    assert effect_text(("nps", 11), now, {0: 5, 10: 10}, True) == "NPS: 0 (n = 20); without them +33 (n = 15)"
-    assert effect_text(("nps", 11), now, {10: 4}, False) == "NPS: 0 (n = 20); with them n = 4, too few"
+    assert (
+        effect_text(("nps", 11), now, {0: 5, 10: 10}, True)
+        == "NPS: 0 (n = 20, low n); without them +33 (n = 15, low n)"
+    )
+    assert effect_text(("nps", 11), now, {10: 4}, False) == "NPS: 0 (n = 20, low n); with them n = 4, too few"
     assert Doubted("fast").counts
 
 
@@ -179,7 +182,7 @@ def test_the_page_tells_what_is_doubted_what_it_does_and_where_to_act(place):
     text = text_of(response)
     assert "3 matters to look at n = 6" in text
     assert "Answered again soon after Exclude 5 answers … 5 83.3% of 6 answers" in text
-    assert "NPS: +67 (n = 6); without them n = 1, too few" in text
+    assert "NPS: +67 (n = 6, low n); without them n = 1, too few" in text
     assert "Answers without a segment 6 100.0% of 6 answers" in text
     assert "Events in quarantine 1" in text
     page = response.content.decode()

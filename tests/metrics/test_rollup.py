@@ -1,4 +1,4 @@
-"""Ledger rows become cells once, at four grains, whoever drains, rebuilds or writes at the same time."""
+"""Ledger rows become cells once, at every grain, whoever drains, rebuilds or writes at the same time."""
 
 import threading
 from collections.abc import Callable
@@ -55,6 +55,19 @@ def test_an_answer_is_counted_at_every_grain_and_leaves_the_ledger() -> None:
     }
     assert scores(Grain.MONTH_TOTAL) == {
         (date(2026, 11, 1), "", "", ""): histogram(s9=2),
+        (date(2026, 12, 1), "", "", ""): histogram(s0=1),
+    }
+    assert scores(Grain.DAY_MODE) == {
+        (DAY, "email", "", ""): histogram(s9=1),
+        (DAY, "sms", "", ""): histogram(s9=1),
+        (NEXT_MONTH, "sms", "", ""): histogram(s0=1),
+    }
+    assert scores(Grain.MONTH_SEGMENT) == {
+        (date(2026, 11, 1), "", "gold", ""): histogram(s9=2),
+        (date(2026, 12, 1), "", "", ""): histogram(s0=1),
+    }
+    assert scores(Grain.MONTH_LOCATION) == {
+        (date(2026, 11, 1), "", "", "sh-014"): histogram(s9=2),
         (date(2026, 12, 1), "", "", ""): histogram(s0=1),
     }
     assert not ScoreLedger.objects.exists()
@@ -283,7 +296,7 @@ def test_rebuild_makes_lost_and_wrong_cells_right_and_tells_of_its_progress() ->
     ScoreCell.objects.filter(grain=Grain.DAY_FULL, day=DAY).delete()
     ScoreCell.objects.filter(grain=Grain.MONTH_TOTAL).update(s3=7)
     DurationCell.objects.update(sum_s=1)
-    assert len(verify()) == 1 + 2 + 8
+    assert len(verify()) == 1 + 2 + 2 * 8
     told: list[tuple[int, int]] = []
     rebuild(lambda done, total: told.append((done, total)))
     assert verify() == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.models import Grain
+from metrics.grains import DURATION_CUTS, SCORE_CUTS
 from metrics.slices import (
     FIRST_DAY,
     INTERVALS,
@@ -91,16 +91,15 @@ def test_a_series_has_at_most_so_many_periods():
 
 
 @pytest.mark.parametrize("interval", [None, *INTERVALS])
-@given(first=ends, last=ends, full=st.booleans())
-def test_the_spans_of_a_slice_hold_each_of_its_days_once(interval, first, last, full):
+@given(first=ends, last=ends, cut=st.sampled_from([*SCORE_CUTS, *DURATION_CUTS]))
+def test_the_spans_of_a_slice_hold_each_of_its_days_once(interval, first, last, cut):
     if first and last and first > last:
         first, last = last, first
-    found = spans(Slice(day_from=first, day_to=last), interval, full)
-    grains = {Grain.DAY_FULL, Grain.MONTH_FULL} if full else {Grain.DAY_TOTAL, Grain.MONTH_TOTAL}
+    found = spans(Slice(day_from=first, day_to=last), interval, cut)
     pieces = []
     for grain, begin, end in found:
-        assert grain in grains
-        if grain in (Grain.MONTH_FULL, Grain.MONTH_TOTAL):
+        assert grain in (cut.day, cut.month)
+        if grain is cut.month:
             assert begin is None or begin.day == 1  # whole months only: a month cell cannot be cut
             assert end is None or (end + ONE).day == 1
             assert interval in (None, "month", "quarter")
@@ -118,8 +117,8 @@ def test_all_whole_months_are_read_from_month_cells(first, last):
     first, last = min(first, last), max(first, last)
     from_days = sum(
         (end - begin).days + 1  # type: ignore[operator]
-        for grain, begin, end in spans(Slice(day_from=first, day_to=last), None, False)
-        if grain is Grain.DAY_TOTAL
+        for grain, begin, end in spans(Slice(day_from=first, day_to=last), None, SCORE_CUTS[0])
+        if grain is SCORE_CUTS[0].day
     )
     assert from_days <= 60
 

@@ -4,8 +4,10 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 
-from metrics.models import Grain, ScoreCell
+from metrics.grains import DURATION_CUTS, SCORE_CUTS
+from metrics.models import DurationCell, Grain, ScoreCell
 from metrics.rollup import roll_up
 from metrics.verify import verify
 from surveys.models import Answer
@@ -39,7 +41,7 @@ def test_a_difference_is_named_with_its_cell_and_its_counter_and_exit_is_1() -> 
     Answer.objects.filter(response=response).update(score=4)
     code, lines = run_verify()
     assert code == 1
-    assert lines[-1] == "4 differences"
+    assert lines[-1] == "10 differences"  # days and months: full, total, and by mode, segment and location
     assert "scorecell grain=day_full day=2026-11-18" in lines[0]
     assert "mode=email segment=gold location=sh-014: s4 -1, s9 +1" in lines[0]
 
@@ -79,3 +81,21 @@ def test_rebuilding_makes_them_agree_in_the_present_time_zone() -> None:
     assert "2 stored days moved" in out.getvalue()
     assert run_verify() == (0, ["0 differences"])
     assert ScoreCell.objects.filter(day=DAY, s9__gt=0).count() == 0
+
+
+@pytest.mark.parametrize("model", [ScoreCell, DurationCell])
+def test_a_wrong_counter_is_found_in_every_grain(model: type[ScoreCell] | type[DurationCell]) -> None:
+    touchpoint = make_touchpoint()
+    answer(touchpoint, 9, segment="gold", location="sh-014")
+    ticket(touchpoint, noon(DAY), seconds=60, segment="gold", location="sh-014")
+    roll_up()
+    counter, cuts = ("s9", SCORE_CUTS) if model is ScoreCell else ("histogram", DURATION_CUTS)
+    found = (counter, 1) if model is ScoreCell else ("bucket 0", 1)
+    held = {Grain(grain) for grain in model._default_manager.values_list("grain", flat=True)}
+    assert held == {grain for cut in cuts for grain in (cut.day, cut.month)}
+    for grain in held:
+        cells = model._default_manager.filter(grain=grain)
+        cells.update(**{counter: F(counter) + 1})
+        assert {(one.key["grain"], *one.excess.items()) for one in verify()} == {(grain.name.lower(), found)}
+        cells.update(**{counter: F(counter) - 1})
+    assert verify() == []

@@ -40,6 +40,7 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+ALERTS = _measuring(_("Alerts"), "notifications_active", "alerts")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 WHY: Entry = {
@@ -57,6 +58,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             OVERVIEW,
             RESPONSE,
             QUALITY,
+            ALERTS,
             _list(_("Answers"), "reviews", "surveys.response"),
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),
@@ -96,6 +98,8 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Set-up"),
         (
             _list(_("Organisation"), "apartment", "surveys.organisation"),
+            _list(_("Alert rules"), "notification_important", "metrics.alertrule"),
+            _list(_("Teams"), "diversity_3", "metrics.team"),
             _list(_("API keys"), "key", "surveys.apikey"),
             _list(_("Users"), "person", "auth.user"),
             _list(_("Groups"), "groups", "auth.group"),

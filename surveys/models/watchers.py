@@ -19,7 +19,9 @@ class Recipient(models.Model):
         abstract = True
 
     def __str__(self) -> str:
-        return self.address
+        """Without what may be a token or a password: this stands in headings and in the history."""
+        scheme, mark, _rest = self.address.partition("://")
+        return f"{scheme}://…" if mark else self.address
 
 
 class Notice(models.Model):

@@ -16,6 +16,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
+from surveys.flow.programme.sections import OTHERS
 from surveys.flow.programme.spans import span_of
 from surveys.flow.programme.values import TARGETS, as_number
 from surveys.letters import LETTER_TEXTS
@@ -49,6 +50,7 @@ def export_programme() -> str:
             "preferences": {segment: list(modes) for segment, modes in sorted(organisation.preferences.items())},
         },
     }
+    document |= {name: section.write() for name, section in OTHERS.items()}
     yaml = YAML()
     yaml.width = 10_000  # a folded text could not be told from a broken one
     yaml.allow_unicode = True

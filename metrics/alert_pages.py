@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -21,8 +22,6 @@ from surveys.models import Channel, Mode
 from surveys.words import duration, rounded
 
 OF_RULE = ("rule__touchpoint", "rule__journey", "rule__stage__journey")  # what is fetched with an alert
-ONE_DAY = timedelta(days=1)
-HOUR_S = 3600
 
 
 def column_of(rule: AlertRule) -> Column:
@@ -120,7 +119,7 @@ def _tickets_text(numbers: Mapping[str, Any]) -> str:
     said = ngettext("%(count)d ticket", "%(count)d tickets", count) % {"count": count}
     if not oldest:
         return said
-    since = date_format(datetime.fromisoformat(oldest), "DATE_FORMAT")
+    since = date_format(timezone.localtime(datetime.fromisoformat(oldest)), "DATE_FORMAT")
     return _("%(tickets)s, the oldest opened on %(day)s") % {"tickets": said, "day": since}
 
 
@@ -155,8 +154,9 @@ def view_path(alert: Alert) -> str:
     if rule.kind == AlertKind.OPEN_LONGER:
         return _tickets_path(rule)
     if rule.kind == AlertKind.NO_ANSWERS:
-        first = alert.fired_at - timedelta(seconds=rule.longer_than_s or 0)
-        query = {"period": "custom", "from": first.date().isoformat(), "to": alert.fired_at.date().isoformat()}
+        last = timezone.localtime(alert.fired_at)  # the caller tells the organisation's time
+        first = timezone.localtime(alert.fired_at - timedelta(seconds=rule.longer_than_s or 0))
+        query = {"period": "custom", "from": first.date().isoformat(), "to": last.date().isoformat()}
     else:
         query = {"period": "custom", "from": numbers.get("first", ""), "to": numbers.get("last", "")}
     if rule.kind in AGAINST_BASELINE:

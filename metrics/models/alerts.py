@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from surveys.models.instruments import Metric
 from surveys.models.journeys import Channel, Named
@@ -72,7 +73,7 @@ class AlertRule(Named):
     """One row per thing that is watched: a kind, a slice, and whom to tell."""
 
     slug = models.SlugField(_("slug"), max_length=60, unique=True)
-    kind = models.CharField(_("kind"), max_length=20, choices=AlertKind.choices)
+    kind = models.CharField(pgettext_lazy("of an alert rule", "kind"), max_length=20, choices=AlertKind.choices)
     metric = models.CharField(_("metric"), max_length=10, choices=METRICS, blank=True, default="")
     points = models.PositiveSmallIntegerField(
         _("points of the scale"), default=0, blank=True

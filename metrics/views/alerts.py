@@ -60,6 +60,11 @@ class Failing:
 
 def make(request: Request) -> Report:
     """/admin/alerts/."""
+    with timezone.override(request.frame.organisation.zone):
+        return _make(request)
+
+
+def _make(request: Request) -> Report:
     http = request.http
     begin, end = request.filters.moments(request.frame)
     rules = _rules(request)
@@ -161,6 +166,10 @@ def _day(day: date | None) -> str:
     return date_format(day, "DATE_FORMAT") if day else "–"
 
 
+def _told(when: str, numbers: str) -> str:
+    return f"{when} · {numbers}" if numbers else when
+
+
 def _rules_table(rules: Any, times: Mapping[int, int], standing: Sequence[Alert]) -> Table:
     stand = {alert.rule_id: alert for alert in standing}
     rows = []
@@ -190,22 +199,16 @@ def _history_table(alerts: Sequence[Alert]) -> Table:
     rows = [
         Row([
             Cell(alert_pages.headline(alert), note=alert_pages.days_text(alert.fired)),
-            Cell(_moment(alert.fired_at)),
-            Cell(alert_pages.numbers_text(alert.rule, alert.fired) or "–"),
-            Cell(f"{_moment(alert.cleared_at)} · {alert.get_cleared_why_display()}"),
-            Cell(alert_pages.numbers_text(alert.rule, alert.cleared) or "–"),
+            Cell(_told(_moment(alert.fired_at), alert_pages.numbers_text(alert.rule, alert.fired))),
+            Cell(_told(
+                f"{_moment(alert.cleared_at)}, {alert.get_cleared_why_display()}",
+                alert_pages.numbers_text(alert.rule, alert.cleared),
+            )),
             Cell(_("yes") if alert.told else _("no")),
         ])
         for alert in alerts[:HISTORY]
     ]  # fmt: skip
-    titles = (
-        _("Alert"),
-        _("Fired"),
-        _("Numbers that made it fire"),
-        _("Cleared"),
-        _("Numbers that cleared it"),
-        _("Told"),
-    )
+    titles = (_("Alert"), _("Fired"), _("Cleared"), _("Told"))
     notes = [_("Only the newest %(count)d are shown.") % {"count": HISTORY}] if len(alerts) > HISTORY else []
     columns = [Column(title, "text") for title in titles]
     return Table("history", _("What is over"), columns, rows, notes=notes)

@@ -75,6 +75,12 @@ class Measured:
     breakdown: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, float | int | None] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> Counts:
+        """What `significance.compare` takes."""
+        exact = self.value * self.n if self.metric == "ttr" and self.value is not None else None
+        return Counts(self.distribution, sum_s=exact)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -102,8 +108,9 @@ class _Asked:
     def grouped(self) -> "_Asked":
         return replace(self, interval=None)
 
-    def whole(self) -> "_Asked":
-        return replace(self, group_by=None)
+    def first(self) -> "_Asked":
+        """What has the whole in it: its periods, else its groups. Both at once are asked for one after the other."""
+        return replace(self, group_by=None) if self.interval else self
 
     def questions_of(self, metric: str) -> dict[int, Scale]:
         """Those of the metric, on the scale asked for where one is."""
@@ -438,20 +445,22 @@ def measure_weighted(
     compare: tuple[date, date] | None = None,
     statistic: Statistic = "value",
     minimum: int = MINIMUM_N,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> WeightedMeasurement:
     """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
 
     `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
     `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
-    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    their median; in business time where `hours` are given, as in `measure`. UnusableSlice as `measure`; ValueError for another
+    `by`. What it means and when it is withheld: `strata.weigh`.
     """
     if by not in WEIGHED_BY:
         raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, by, catalogue)
     windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by, hours=hours))
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
     if compare is None:
         return WeightedMeasurement(total, None)
@@ -520,7 +529,7 @@ class _ScoreRow:
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
     wanted = asked.questions_of(metric)
-    rows = _score_rows(wanted, asked.whole())
+    rows = _score_rows(wanted, asked.first())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points
     total = list(nothing)
@@ -537,7 +546,7 @@ def _measure_scores(metric: str, asked: _Asked) -> Measurement:
         )
     ]
     groups: dict[str, list[int]] = {}
-    for row in _score_rows(wanted, asked.grouped()) if asked.group_by else ():
+    for row in (_score_rows(wanted, asked.grouped()) if asked.interval else rows) if asked.group_by else ():
         if wanted[row.question] is scale:
             _add(groups.setdefault(row.group, list(nothing)), row.histogram(scale))
     keys = _group_keys(asked, (key for key, histogram in groups.items() if any(histogram)))
@@ -670,15 +679,15 @@ class _Opened:
 
 
 def _measure_durations(asked: _Asked, now: datetime) -> Measurement:
-    total, periods = _sum_durations(asked.whole(), now)
-    everything = total.get("", _Tickets())
+    everything, groups, periods = _sum_durations(asked.first(), now)
     held = (start for start, tickets in periods.items() if tickets.any())
     # `open` is a count of now, whatever the days asked for: it is the slice's in every period.
     series = [
         (start, periods.get(start, _Tickets()).measured(everything.open))
         for start in starts(asked.interval, asked.slice, held)
     ]
-    groups = _sum_durations(asked.grouped(), now)[0] if asked.group_by else {}
+    if asked.group_by and asked.interval:
+        groups = _sum_durations(asked.grouped(), now)[1]
     keys = _group_keys(asked, (key for key, tickets in groups.items() if tickets.any()))
     return Measurement(everything.measured(), series, [(key, groups.get(key, _Tickets()).measured()) for key in keys])
 
@@ -698,14 +707,17 @@ class _Tickets:
         return self.resolved.measured(self.open if waiting is None else waiting, self.opened)
 
 
-def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], dict[date, _Tickets]]:
-    """Three queries: tickets by group ("" where there is no grouping) and by the start of the period."""
+def _sum_durations(asked: _Asked, now: datetime) -> tuple[_Tickets, dict[str, _Tickets], dict[date, _Tickets]]:
+    """Three queries: all tickets, those of each group where there is a grouping, and by the start of the period."""
+    everything = _Tickets()
     groups: dict[str, _Tickets] = {}
     periods: dict[date, _Tickets] = {}
 
     def sums(group: str, period: date | None) -> list[_Tickets]:
-        both = [groups.setdefault(group, _Tickets())]
-        return [*both, periods.setdefault(period, _Tickets())] if period else both
+        held = [everything]
+        if asked.group_by:
+            held.append(groups.setdefault(group, _Tickets()))
+        return [*held, periods.setdefault(period, _Tickets())] if period else held
 
     for row in _duration_rows("resolved", asked):
         for tickets in sums(row.group, row.period):
@@ -717,8 +729,9 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
         for tickets in sums(group, period if inside else None):
             if inside:
                 tickets.opened.waiting[bucket] = tickets.opened.waiting.get(bucket, 0) + count
-        groups[group].open += count
-    return groups, periods
+        for tickets in sums(group, None):
+            tickets.open += count
+    return everything, groups, periods
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:

@@ -4,6 +4,8 @@
   const charts = [];
   const root = document.documentElement;
   const onPaper = () => root.classList.contains("cx-printing");
+  const fontOf = (holder) => ({ family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 });
+  const sharpness = Chart.defaults.devicePixelRatio;
 
   // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
   const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -75,7 +77,7 @@
     }
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
-    const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
+    const font = fontOf(holder);
     const marks = data.marks ?? [];
     return new Chart(canvas, {
       type: "line",
@@ -84,7 +86,6 @@
       options: {
         animation: false,
         maintainAspectRatio: false,
-        ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
         layout: { padding: { top: 8, right: marks.length ? 10 : 0 } },
         scales: {
@@ -122,7 +123,7 @@
     const holder = canvas.parentElement;
     const [ink, ground, quiet, line, accent] = ["--ink", "--ground", "--quiet", "--line", "--accent"].map((name) => colour(holder, name));
     const band = colour(holder, "--accent", 0.16);
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = fontOf(holder);
     const column = (place) => data.points.map((point) => ({ x: point[0], y: point[place] }));
     const plain = { stepped: "before", borderWidth: 0, pointRadius: 0, pointHitRadius: 0, borderColor: band, backgroundColor: band };
     const datasets = [
@@ -174,7 +175,7 @@
     const data = JSON.parse(document.getElementById(canvas.dataset.bands).textContent);
     const holder = canvas.parentElement;
     const quiet = colour(holder, "--quiet");
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = fontOf(holder);
     const ground = colour(holder, "--ground");
     const datasets = data.sets.map((set) => ({
       label: set.label, data: set.values, backgroundColor: colour(holder, `--${set.tone}`), borderColor: ground, borderWidth: { top: 1 },
@@ -246,6 +247,7 @@
   const print = (is) => {
     if (onPaper() === is) return;
     root.classList.toggle("cx-printing", is);
+    Chart.defaults.devicePixelRatio = is ? 3 : sharpness;
     drawAll();
   };
   addEventListener("beforeprint", () => print(true));

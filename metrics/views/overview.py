@@ -91,7 +91,7 @@ def make(request: Request) -> Report:
         "matrix": matrix,
         "touchpoint_query": carried_query(http),
         "newest": answers.show(http, answers.narrowed(request)[:NEWEST], frame),
-        "answers_url": list_url(Response) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http) if may_view(http, Response) else "",
         "new_touchpoint_url": _add_url(http),
         "has_touchpoints": bool(frame.touchpoints),
     }
@@ -140,9 +140,14 @@ class Card:
     @property
     def missing(self) -> str:
         """Why a weighted score is not told, or which part of it is not in it; "" where it is whole."""
-        if self.weighted is None or not self.weighted.missing:
+        if self.weighted is None:
             return ""
-        return _("%(share)s of the weight has too few answers.") % {"share": f"{rounded(100 * self.weighted.missing)}%"}
+        if not self.weighted.missing:
+            return _("No weights are set.") if self.weighted.value is None else ""
+        told = {"share": f"{rounded(100 * self.weighted.missing)}%"}
+        if self.weighted.value is None:
+            return _("Not told: %(share)s of the weight has too few answers.") % told
+        return _("%(share)s of the weight has too few answers.") % told
 
 
 def _finest(period: Period) -> Interval:
@@ -241,6 +246,9 @@ def _weigh(
         sides.append({key: Counts(part.distribution) for key, part in parts if part is not None and part.n})
     touchpoints = [frame.touchpoints[place.slug] for place in places if place.slug]
     weights = weights_of(by, frame.organisation, touchpoints, metric, points)
+    if by == "touchpoint" and not points:  # where no ticket ever comes there is no time to miss
+        there = {row.touchpoint for row in own}
+        weights = {slug: weight for slug, weight in weights.items() if slug in there}
     statistic: Statistic = "value" if points else "median"
     minimum = limits().minimum_n
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)

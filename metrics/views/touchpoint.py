@@ -12,7 +12,7 @@ from metrics import attention, charts, funnel_pages, pages, score_tables
 from metrics.decisions import markers
 from metrics.filters import carried_query
 from metrics.formulas import NOTHING, Estimate, response_rate
-from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
+from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
 from metrics.funnel import Asked, Segments, Sent, measure_halves
 from metrics.languages import MAX_DAYS, measure_languages
 from metrics.pages import Column
@@ -60,7 +60,9 @@ def make(request: Request) -> Report:
         "overview_query": carried_query(http),
         "record_url": record_url(request, touchpoint),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
-        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http, touchpoint=touchpoint.slug)
+        if may_view(http, Response)
+        else "",
         **_invited(touchpoint, request),
     }
     tables: list[Table] = []

@@ -1,12 +1,14 @@
 """Decisions and what became of them: what is counted, what is told, who may see and write it, and what it costs."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from io import StringIO
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -18,7 +20,9 @@ from metrics.models import Decision, Expectation
 from metrics.models.decisions import Metric
 from metrics.pages import COLUMNS, column_key
 from metrics.rollup import roll_up
-from surveys.models import Instrument, Touchpoint
+from surveys.demo.load import ROWS, SETTINGS, programme
+from surveys.flow.programme import import_programme
+from surveys.models import Instrument, Organisation, Touchpoint
 from tests.factories import make_organisation, make_touchpoint
 from tests.metrics.raw import answer, exclude, ticket
 from tests.metrics.test_markers import decide
@@ -374,3 +378,14 @@ def test_the_demos_decisions_come_once_and_go_with_it_and_a_managers_own_stays(d
     own = decide(MENU.title, other, created_by=User.objects.create_user("li"))
     assert remove_decisions() == 3
     assert list(Decision.objects.all()) == [own]
+
+
+def test_taking_the_demo_away_leaves_a_managers_decision_without_its_touchpoints():
+    import_programme(programme(sections=(*SETTINGS, *ROWS)))
+    Organisation.objects.filter(pk=Organisation.current().pk).update(is_demo=True)
+    write_decisions(timezone.now(), 90)
+    own = decide("ours", *Touchpoint.objects.all())
+    call_command("remove_demo", stdout=StringIO())
+    connection.check_constraints()
+    assert not Touchpoint.objects.exists()
+    assert list(Decision.objects.values_list("pk", "touchpoints")) == [(own.pk, None)]

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from metrics.filters import carried_query
 
@@ -67,6 +68,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             CHANNELS,
             TTR,
             RESPONSE,
+            _measuring(pgettext_lazy("changes that were decided", "Decisions"), "published_with_changes", "decisions"),
             QUALITY,
             ANSWERS_LIST,
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),

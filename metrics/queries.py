@@ -16,7 +16,7 @@ from metrics import formulas
 from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
-from metrics.models import SCORES, DurationCell, ScoreCell
+from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
@@ -40,9 +40,10 @@ from surveys.worktime import WorkCalendar, business_seconds
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
     "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
-    "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
+    "WeightedMeasurement", "Window", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
     "measure_modes", "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting",
     "measure_weighted",
+    "measure_windows",
     "weights_of",
 ]  # fmt: skip
 
@@ -1021,3 +1022,72 @@ def _group_keys(asked: _Asked, held: Iterable[str]) -> list[str]:
 def _add(total: list[int], counts: Sequence[int]) -> None:
     for place, count in enumerate(counts):
         total[place] += count
+
+
+# --- Windows ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days, both ends included, at touchpoints (their ids), whose answers are pooled."""
+
+    touchpoints: Sequence[int]
+    first: date
+    last: date
+
+
+def measure_windows(
+    windows: Sequence[Window], *, now: datetime, catalogue: Catalogue
+) -> list[dict[tuple[str, int], Counts]]:
+    """Each window's counts by (metric, points), where it holds any: three queries, however many windows. Scales stay apart.
+
+    Of ttr (points 0) the tickets opened on these days: resolved ones by bucket, and those still open now by the bucket of their age.
+    """
+    cut = [
+        (number, place, window.first, window.last)
+        for number, window in enumerate(windows)
+        for place in window.touchpoints
+    ]
+    counts: list[dict[tuple[str, int], dict[int, int]]] = [{} for _window in windows]
+    waiting: list[dict[int, int]] = [{} for _window in windows]
+    if not cut:
+        return [{} for _window in windows]
+    # One index lookup per touchpoint and window. Whole days: a window is a few weeks, so months would save nothing.
+    held = "unnest(%s::int[], %s::bigint[], %s::date[], %s::date[]) AS w (number, touchpoint, first, last)"
+    params = [list(column) for column in zip(*cut, strict=True)]
+    inside = "grain = %s AND touchpoint_id = w.touchpoint AND day BETWEEN w.first AND w.last"
+    sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
+    age = bucket_sql("greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT w.number, question_id, {sums} FROM {held} JOIN {_score_cell} ON {inside} GROUP BY 1, 2",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, question, *scores in cursor.fetchall():
+            scale = catalogue.questions.get(question)
+            if scale is not None:
+                counted = counts[number].setdefault((scale.metric, scale.points), {})
+                for score in scale.scores:
+                    counted[score] = counted.get(score, 0) + scores[score]
+        cursor.execute(
+            f"SELECT w.number, sum(histogram)::text FROM {held} JOIN {_duration_cell} ON basis = 'opened' AND {inside} GROUP BY 1",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, packed in cursor.fetchall():
+            counts[number]["ttr", 0] = dict(zip(*unpack(packed), strict=True))
+        cursor.execute(
+            f"SELECT w.number, {age}, count(*) FROM {held} JOIN {_ticket} t ON t.touchpoint_id = w.touchpoint "
+            "AND t.day_opened BETWEEN w.first AND w.last WHERE t.in_ttr AND t.resolved_at IS NULL GROUP BY 1, 2",
+            [now, *params],
+        )
+        for number, bucket, count in cursor.fetchall():
+            waiting[number][bucket] = count
+            counts[number].setdefault(("ttr", 0), {})
+    return [
+        {
+            column: Counts(distribution, waiting[number] if column == ("ttr", 0) else {})
+            for column, distribution in found.items()
+            if any(distribution.values()) or (column == ("ttr", 0) and waiting[number])
+        }
+        for number, found in enumerate(counts)
+    ]

@@ -1,6 +1,6 @@
 """Staff pages under /admin/ that stand before the admin's own; the first of them takes the place of its index."""
 
-from metrics.views import channels, invitations, journey, overview, quality, responses, touchpoint, ttr
+from metrics.views import channels, decisions, invitations, journey, overview, quality, responses, touchpoint, ttr
 
 PAGES = (
     overview.PAGE,
@@ -8,6 +8,7 @@ PAGES = (
     *journey.PAGES,
     channels.PAGE,
     *ttr.PAGES,
+    *decisions.PAGES,
     *invitations.PAGES,
     quality.PAGE,
 )

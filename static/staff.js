@@ -4,6 +4,8 @@
   const charts = [];
   const root = document.documentElement;
   const onPaper = () => root.classList.contains("cx-printing");
+  const fontOf = (holder) => ({ family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 });
+  const sharpness = Chart.defaults.devicePixelRatio;
 
   // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
   const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -18,6 +20,34 @@
     const [red, green, blue] = pixel.getImageData(0, 0, 1, 1).data;
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   };
+
+  // Decisions are lines across the chart, each with the number that it has in the list below.
+  const marking = (marks, ink, ground, font) => ({
+    id: "marks",
+    afterDatasetsDraw: ({ ctx, chartArea, scales }) => {
+      ctx.save();
+      ctx.font = `600 11px ${font.family}`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.lineWidth = 1;
+      let free = -Infinity; // two of one day stand beside each other
+      marks.forEach((mark) => {
+        const x = Math.round(scales.x.getPixelForValue(mark.at)) + 0.5;
+        ctx.strokeStyle = ink;
+        ctx.beginPath();
+        ctx.moveTo(x, chartArea.top);
+        ctx.lineTo(x, chartArea.bottom);
+        ctx.stroke();
+        const left = Math.max(free, x - 8);
+        free = left + 18;
+        ctx.fillStyle = ink;
+        ctx.fillRect(left, chartArea.bottom - 16, 16, 16);
+        ctx.fillStyle = ground;
+        ctx.fillText(String(mark.number), left + 8, chartArea.bottom - 7.5);
+      });
+      ctx.restore();
+    },
+  });
 
   const draw = (canvas) => {
     const data = JSON.parse(document.getElementById(canvas.dataset.trend).textContent);
@@ -47,16 +77,17 @@
     }
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
-    const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
+    const font = fontOf(holder);
+    const marks = data.marks ?? [];
     return new Chart(canvas, {
       type: "line",
       data: { labels: data.labels, datasets },
+      plugins: marks.length ? [marking(marks, ink, colour(holder, "--ground"), font)] : [],
       options: {
         animation: false,
         maintainAspectRatio: false,
-        ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
-        layout: { padding: { top: 8 } },
+        layout: { padding: { top: 8, right: marks.length ? 10 : 0 } },
         scales: {
           x: { grid: { display: false }, border: { color: line }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
           y: {
@@ -74,7 +105,10 @@
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,
-            callbacks: { label: (item) => data.texts[item.dataIndex] },
+            callbacks: {
+              label: (item) => data.texts[item.dataIndex],
+              afterBody: (items) => marks.filter((mark) => mark.period === items[0]?.dataIndex).map((mark) => `${mark.number}  ${mark.text}`),
+            },
             backgroundColor: ink, titleColor: colour(holder, "--ground"), bodyColor: colour(holder, "--ground"),
             titleFont: font, bodyFont: font,
           },
@@ -89,7 +123,7 @@
     const holder = canvas.parentElement;
     const [ink, ground, quiet, line, accent] = ["--ink", "--ground", "--quiet", "--line", "--accent"].map((name) => colour(holder, name));
     const band = colour(holder, "--accent", 0.16);
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = fontOf(holder);
     const column = (place) => data.points.map((point) => ({ x: point[0], y: point[place] }));
     const plain = { stepped: "before", borderWidth: 0, pointRadius: 0, pointHitRadius: 0, borderColor: band, backgroundColor: band };
     const datasets = [
@@ -141,7 +175,7 @@
     const data = JSON.parse(document.getElementById(canvas.dataset.bands).textContent);
     const holder = canvas.parentElement;
     const quiet = colour(holder, "--quiet");
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = fontOf(holder);
     const ground = colour(holder, "--ground");
     const datasets = data.sets.map((set) => ({
       label: set.label, data: set.values, backgroundColor: colour(holder, `--${set.tone}`), borderColor: ground, borderWidth: { top: 1 },
@@ -213,6 +247,7 @@
   const print = (is) => {
     if (onPaper() === is) return;
     root.classList.toggle("cx-printing", is);
+    Chart.defaults.devicePixelRatio = is ? 3 : sharpness;
     drawAll();
   };
   addEventListener("beforeprint", () => print(true));

@@ -24,7 +24,7 @@ FILTERS = (
 def demo(tmp_path_factory) -> Iterator[Stack]:
     running = Stack(tmp_path_factory.mktemp("demo") / "data", demo=True)
     try:
-        running.start(timeout=400)
+        running.start(timeout=600)
         yield running
     finally:
         running.stop()

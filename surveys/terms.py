@@ -2,7 +2,7 @@
 
 Words of scripts with spaces are one term each, without case and accents. Scripts without spaces (Chinese, Japanese, Thai …) and
 Korean give every pair of neighbouring characters, so that each word of two characters is found wherever it stands; no dictionary
-decides (docs/decisions/0017). Whatever is typed is a query: there is no syntax to get wrong. No Django, no database.
+decides (docs/decisions/0018). Whatever is typed is a query: there is no syntax to get wrong. No Django, no database.
 """
 
 import re

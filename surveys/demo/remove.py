@@ -181,6 +181,13 @@ def _remove_configuration(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(watcher__in=watchers))
     _delete(removed, Watcher.objects.filter(pk__in=watchers))
     _delete(removed, WidgetCount.objects.filter(touchpoint__in=going))
+    for relation in Touchpoint._meta.related_objects:
+        if (
+            relation.many_to_many
+        ):  # what the staff wrote down about several touchpoints stays, and no longer names these
+            linked = relation.field.m2m_reverse_name()  # type: ignore[attr-defined]
+            through: Any = relation.through  # type: ignore[attr-defined]
+            _delete(removed, through.objects.filter(**{f"{linked}__in": [touchpoint.pk for touchpoint in going]}))
     _delete(removed, Touchpoint.objects.filter(pk__in=[touchpoint.pk for touchpoint in going]))
     for instrument in Instrument.objects.filter(slug__in=slugs.instruments):
         asked = Response.objects.filter(version__instrument=instrument).exists()

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from metrics.filters import carried_query
 
@@ -40,6 +41,8 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
 TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
@@ -61,8 +64,11 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
             TTR,
             RESPONSE,
+            _measuring(pgettext_lazy("changes that were decided", "Decisions"), "published_with_changes", "decisions"),
             QUALITY,
             ANSWERS_LIST,
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),

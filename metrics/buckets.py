@@ -52,10 +52,13 @@ def unpack(packed: str) -> tuple[list[int], list[int]]:
     A count above BASE / 2 is a negative one, which borrowed from the next.
     """
     sign, digits = (-1, packed[1:]) if packed.startswith("-") else (1, packed)
+    first = (len(digits) - len(digits.rstrip("0"))) // DIGITS  # of the buckets below, none holds anything
     digits = digits.zfill(-(-len(digits) // DIGITS) * DIGITS)
-    pieces = [digits[at : at + DIGITS] for at in range(len(digits) - DIGITS, -1, -DIGITS)]
-    buckets = [bucket for bucket, piece in enumerate(pieces) if piece != _NOTHING]
-    counts = [sign * int(pieces[bucket]) for bucket in buckets]
+    pieces = [digits[at : at + DIGITS] for at in range(len(digits) - DIGITS * (first + 1), -1, -DIGITS)]
+    held = [(bucket, piece) for bucket, piece in enumerate(pieces, first) if piece != _NOTHING]
+    if not held:
+        return [], []
+    buckets, counts = [bucket for bucket, _piece in held], [sign * int(piece) for _bucket, piece in held]
     return _give_back(buckets, counts, sign) if max(pieces) > _HALF else (buckets, counts)
 
 

@@ -71,7 +71,7 @@ class Filters:
         """`extra`: filters that only this page has. `fixed`: dimensions that its address decides."""
         period = read_period(request.GET.dict(), frame.organisation.day_of(now))
         compare = read_comparison(request.GET.get("compare", ""))
-        offered = {**offered_to(frame, request.GET.get("journey", "")), **(extra or {})}
+        offered = {**offered_to(frame, (fixed or {}).get("journey") or request.GET.get("journey", "")), **(extra or {})}
         chosen, wrong = {}, []
         for name, (_title, options) in offered.items():
             value = request.GET.get(name, "")

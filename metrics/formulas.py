@@ -352,6 +352,9 @@ LONGEST_S = 100 * 366 * 86_400  # no ticket takes longer; what claims to is coun
 _EDGES = list(takewhile(lambda edge: edge <= LONGEST_S, accumulate(repeat(GROWTH), float.__mul__, initial=1.0)))
 
 
+_MIDDLES = [0.0, *(GROWTH ** (bucket - 0.5) for bucket in range(1, len(_EDGES) + 1))]
+
+
 def bucket_of(seconds: float) -> int:
     """The bucket of a duration: 0 for 0 s, else k >= 1 with GROWTH^(k-1) <= seconds < GROWTH^k; the last one is open above.
 
@@ -366,7 +369,7 @@ def bucket_value(bucket: int) -> float:
     """The duration that stands for a bucket, in seconds: its geometric middle; 0 for bucket 0. ValueError below 0."""
     if bucket < 0:
         raise ValueError("there is no bucket below 0")
-    return 0.0 if bucket == 0 else GROWTH ** (bucket - 0.5)
+    return _MIDDLES[bucket] if bucket < len(_MIDDLES) else GROWTH ** (bucket - 0.5)
 
 
 def ttr_mean(buckets: Mapping[int, int], sum_s: float) -> Estimate:
@@ -394,15 +397,7 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     """
     if not 0 <= probability <= 1:
         raise ValueError("a probability lies in 0…1")
-    counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
-    n = sum(count for _bucket, count in counted)
-    if n == 0:
-        return None
-    position = probability * (n - 1)
-    below = math.floor(position)
-    share = position - below
-    low = _value_at(counted, below)
-    return low if share == 0 else low + share * (_value_at(counted, below + 1) - low)
+    return _quantile(*_ranked(buckets), probability)
 
 
 def within_share(buckets: Mapping[int, int], seconds: float) -> Estimate:
@@ -452,13 +447,24 @@ class Ranks:
         return self.value(lower), self.value(upper)
 
 
-def _value_at(counted: Sequence[tuple[int, int]], index: int) -> float:
-    seen = 0
-    for bucket, count in counted:
-        seen += count
-        if index < seen:
-            return bucket_value(bucket)
-    raise IndexError(index)
+def _ranked(buckets: Mapping[int, int]) -> tuple[list[int], list[int]]:
+    """The buckets that hold anything, ascending, and how many durations there are up to each."""
+    held = sorted(bucket for bucket, count in buckets.items() if count > 0)
+    return held, list(accumulate(map(buckets.__getitem__, held)))
+
+
+def _quantile(held: Sequence[int], ranks: Sequence[int], probability: float) -> float | None:
+    if not ranks:
+        return None
+    position = probability * (ranks[-1] - 1)
+    below = math.floor(position)
+    share = position - below
+    low = _value_at(held, ranks, below)
+    return low if share == 0 else low + share * (_value_at(held, ranks, below + 1) - low)
+
+
+def _value_at(held: Sequence[int], ranks: Sequence[int], index: int) -> float:
+    return bucket_value(held[bisect.bisect_right(ranks, index)])
 
 
 def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tuple[T, float]]:

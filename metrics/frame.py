@@ -213,6 +213,7 @@ def render_page(request: HttpRequest, template: str, frame: Frame, context: dict
             **admin.site.each_context(request),
             "organisation": frame.organisation,
             "local_mailbox": settings.CX_LOCAL_MAILBOX,
+            "base_url": settings.BASE_URL,
             "sees_answers": request.user.has_perm(SEES_ANSWERS),
         }
         return TemplateResponse(request, template, {**common, **context}).render()

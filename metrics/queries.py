@@ -16,7 +16,7 @@ from metrics import formulas
 from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
-from metrics.models import SCORES, DurationCell, ScoreCell
+from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
@@ -33,15 +33,17 @@ from metrics.slices import (
     starts,
 )
 from metrics.strata import Weighted, compare_weighted, weigh
-from surveys.models import Organisation, Ticket, Touchpoint
+from surveys.models import Mode, Organisation, Ticket, Touchpoint
 from surveys.scales import SCALES, Scale
 from surveys.worktime import WorkCalendar, business_seconds
 
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
-    "MatrixRow", "Measured", "Measurement", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
-    "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
-    "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting", "measure_weighted",
+    "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
+    "WeightedMeasurement", "Window", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
+    "measure_modes", "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting",
+    "measure_weighted",
+    "measure_windows",
     "weights_of",
 ]  # fmt: skip
 
@@ -73,6 +75,12 @@ class Measured:
     breakdown: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, float | int | None] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> Counts:
+        """What `significance.compare` takes."""
+        exact = self.value * self.n if self.metric == "ttr" and self.value is not None else None
+        return Counts(self.distribution, sum_s=exact)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -100,8 +108,9 @@ class _Asked:
     def grouped(self) -> "_Asked":
         return replace(self, interval=None)
 
-    def whole(self) -> "_Asked":
-        return replace(self, group_by=None)
+    def first(self) -> "_Asked":
+        """What has the whole in it: its periods, else its groups. Both at once are asked for one after the other."""
+        return replace(self, group_by=None) if self.interval else self
 
     def questions_of(self, metric: str) -> dict[int, Scale]:
         """Those of the metric, on the scale asked for where one is."""
@@ -202,6 +211,33 @@ def _score_matrix(scores: Sequence["_ScoreRow"], asked: _Asked) -> list[MatrixRo
             ]
             rows.append(MatrixRow(touchpoint, scale.metric, scale.points, pair[0], pair[1] if len(pair) > 1 else None))
     return rows
+
+
+@dataclass(frozen=True)
+class ModeRow:
+    """One touchpoint × mode × metric (CSAT per scale)."""
+
+    touchpoint: str
+    mode: str
+    now: Measured
+
+
+def measure_modes(slice_: Slice, *, catalogue: Catalogue | None = None) -> list[ModeRow]:
+    """Every touchpoint × mode × metric of answers that holds anything, in one query; tickets have no mode."""
+    catalogue = catalogue or Catalogue.load()
+    check("nps", replace(slice_, scale=None), None, catalogue)
+    modes = sorted(slice_.modes) or list(Mode.values)
+    asked = _Asked([replace(slice_, modes=frozenset([mode])) for mode in modes], catalogue, group_by="touchpoint")
+    counts: dict[tuple[str, int, str, int], list[int]] = {}
+    for row in _score_rows(catalogue.questions, asked):
+        scale = catalogue.questions[row.question]
+        key = (row.group, row.window, scale.metric, scale.points)
+        _add(counts.setdefault(key, [0] * scale.points), row.histogram(scale))
+    return [
+        ModeRow(touchpoint, modes[at], _measured_scores(SCALES[metric, points], histogram))
+        for (touchpoint, at, metric, points), histogram in sorted(counts.items())
+        if any(histogram)
+    ]
 
 
 def _ttr_matrix(asked: _Asked, now: datetime) -> list[MatrixRow]:
@@ -409,20 +445,22 @@ def measure_weighted(
     compare: tuple[date, date] | None = None,
     statistic: Statistic = "value",
     minimum: int = MINIMUM_N,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> WeightedMeasurement:
     """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
 
     `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
     `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
-    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    their median; in business time where `hours` are given, as in `measure`. UnusableSlice as `measure`; ValueError for another
+    `by`. What it means and when it is withheld: `strata.weigh`.
     """
     if by not in WEIGHED_BY:
         raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, by, catalogue)
     windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by, hours=hours))
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
     if compare is None:
         return WeightedMeasurement(total, None)
@@ -491,7 +529,7 @@ class _ScoreRow:
 
 def _measure_scores(metric: str, asked: _Asked) -> Measurement:
     wanted = asked.questions_of(metric)
-    rows = _score_rows(wanted, asked.whole())
+    rows = _score_rows(wanted, asked.first())
     scale = _only_scale(metric, rows, asked)
     nothing = [0] * scale.points
     total = list(nothing)
@@ -508,7 +546,7 @@ def _measure_scores(metric: str, asked: _Asked) -> Measurement:
         )
     ]
     groups: dict[str, list[int]] = {}
-    for row in _score_rows(wanted, asked.grouped()) if asked.group_by else ():
+    for row in (_score_rows(wanted, asked.grouped()) if asked.interval else rows) if asked.group_by else ():
         if wanted[row.question] is scale:
             _add(groups.setdefault(row.group, list(nothing)), row.histogram(scale))
     keys = _group_keys(asked, (key for key, histogram in groups.items() if any(histogram)))
@@ -641,15 +679,15 @@ class _Opened:
 
 
 def _measure_durations(asked: _Asked, now: datetime) -> Measurement:
-    total, periods = _sum_durations(asked.whole(), now)
-    everything = total.get("", _Tickets())
+    everything, groups, periods = _sum_durations(asked.first(), now)
     held = (start for start, tickets in periods.items() if tickets.any())
     # `open` is a count of now, whatever the days asked for: it is the slice's in every period.
     series = [
         (start, periods.get(start, _Tickets()).measured(everything.open))
         for start in starts(asked.interval, asked.slice, held)
     ]
-    groups = _sum_durations(asked.grouped(), now)[0] if asked.group_by else {}
+    if asked.group_by and asked.interval:
+        groups = _sum_durations(asked.grouped(), now)[1]
     keys = _group_keys(asked, (key for key, tickets in groups.items() if tickets.any()))
     return Measurement(everything.measured(), series, [(key, groups.get(key, _Tickets()).measured()) for key in keys])
 
@@ -669,14 +707,17 @@ class _Tickets:
         return self.resolved.measured(self.open if waiting is None else waiting, self.opened)
 
 
-def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], dict[date, _Tickets]]:
-    """Three queries: tickets by group ("" where there is no grouping) and by the start of the period."""
+def _sum_durations(asked: _Asked, now: datetime) -> tuple[_Tickets, dict[str, _Tickets], dict[date, _Tickets]]:
+    """Three queries: all tickets, those of each group where there is a grouping, and by the start of the period."""
+    everything = _Tickets()
     groups: dict[str, _Tickets] = {}
     periods: dict[date, _Tickets] = {}
 
     def sums(group: str, period: date | None) -> list[_Tickets]:
-        both = [groups.setdefault(group, _Tickets())]
-        return [*both, periods.setdefault(period, _Tickets())] if period else both
+        held = [everything]
+        if asked.group_by:
+            held.append(groups.setdefault(group, _Tickets()))
+        return [*held, periods.setdefault(period, _Tickets())] if period else held
 
     for row in _duration_rows("resolved", asked):
         for tickets in sums(row.group, row.period):
@@ -688,8 +729,9 @@ def _sum_durations(asked: _Asked, now: datetime) -> tuple[dict[str, _Tickets], d
         for tickets in sums(group, period if inside else None):
             if inside:
                 tickets.opened.waiting[bucket] = tickets.opened.waiting.get(bucket, 0) + count
-        groups[group].open += count
-    return groups, periods
+        for tickets in sums(group, None):
+            tickets.open += count
+    return everything, groups, periods
 
 
 def _duration_rows(basis: str, asked: _Asked) -> list[_DurationRow]:
@@ -980,3 +1022,72 @@ def _group_keys(asked: _Asked, held: Iterable[str]) -> list[str]:
 def _add(total: list[int], counts: Sequence[int]) -> None:
     for place, count in enumerate(counts):
         total[place] += count
+
+
+# --- Windows ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days, both ends included, at touchpoints (their ids), whose answers are pooled."""
+
+    touchpoints: Sequence[int]
+    first: date
+    last: date
+
+
+def measure_windows(
+    windows: Sequence[Window], *, now: datetime, catalogue: Catalogue
+) -> list[dict[tuple[str, int], Counts]]:
+    """Each window's counts by (metric, points), where it holds any: three queries, however many windows. Scales stay apart.
+
+    Of ttr (points 0) the tickets opened on these days: resolved ones by bucket, and those still open now by the bucket of their age.
+    """
+    cut = [
+        (number, place, window.first, window.last)
+        for number, window in enumerate(windows)
+        for place in window.touchpoints
+    ]
+    counts: list[dict[tuple[str, int], dict[int, int]]] = [{} for _window in windows]
+    waiting: list[dict[int, int]] = [{} for _window in windows]
+    if not cut:
+        return [{} for _window in windows]
+    # One index lookup per touchpoint and window. Whole days: a window is a few weeks, so months would save nothing.
+    held = "unnest(%s::int[], %s::bigint[], %s::date[], %s::date[]) AS w (number, touchpoint, first, last)"
+    params = [list(column) for column in zip(*cut, strict=True)]
+    inside = "grain = %s AND touchpoint_id = w.touchpoint AND day BETWEEN w.first AND w.last"
+    sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
+    age = bucket_sql("greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT w.number, question_id, {sums} FROM {held} JOIN {_score_cell} ON {inside} GROUP BY 1, 2",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, question, *scores in cursor.fetchall():
+            scale = catalogue.questions.get(question)
+            if scale is not None:
+                counted = counts[number].setdefault((scale.metric, scale.points), {})
+                for score in scale.scores:
+                    counted[score] = counted.get(score, 0) + scores[score]
+        cursor.execute(
+            f"SELECT w.number, sum(histogram)::text FROM {held} JOIN {_duration_cell} ON basis = 'opened' AND {inside} GROUP BY 1",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, packed in cursor.fetchall():
+            counts[number]["ttr", 0] = dict(zip(*unpack(packed), strict=True))
+        cursor.execute(
+            f"SELECT w.number, {age}, count(*) FROM {held} JOIN {_ticket} t ON t.touchpoint_id = w.touchpoint "
+            "AND t.day_opened BETWEEN w.first AND w.last WHERE t.in_ttr AND t.resolved_at IS NULL GROUP BY 1, 2",
+            [now, *params],
+        )
+        for number, bucket, count in cursor.fetchall():
+            waiting[number][bucket] = count
+            counts[number].setdefault(("ttr", 0), {})
+    return [
+        {
+            column: Counts(distribution, waiting[number] if column == ("ttr", 0) else {})
+            for column, distribution in found.items()
+            if any(distribution.values()) or (column == ("ttr", 0) and waiting[number])
+        }
+        for number, found in enumerate(counts)
+    ]

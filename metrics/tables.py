@@ -31,6 +31,7 @@ class Cell:
     """What a reader sees and what a file holds. `ends` are those of an interval; `bar` is a share of the widest, in percent.
 
     `note` is a quiet text beside it, `state` one of value, few, nothing, unknown; `query` narrows the page to it.
+    `n` is for files alone: a page has it in the note.
     """
 
     text: str
@@ -42,15 +43,20 @@ class Cell:
     tone: str = ""
     state: str = "value"
     query: str = ""
+    n: int | None = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval."""
+    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval.
+
+    `counted`: and one for n, where no other column of the table holds it.
+    """
 
     title: str
     kind: str = "number"
     meaning: str = ""
+    counted: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -67,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`key` is its name in addresses and files; `about` says what it is, in a sentence."""
+    """`key` is its name in addresses and files; `about` says what it is, in a sentence. `cards`: on a phone, whatever its width."""
 
     key: str
     title: str
@@ -75,6 +81,7 @@ class Table:
     rows: Sequence[Row]
     about: str = ""
     notes: Sequence[str] = ()
+    cards: bool = False
 
     @property
     def lines(self) -> list[tuple[str, list[tuple[Column, Cell]]]]:
@@ -85,7 +92,8 @@ class Table:
     def shape(self) -> str:
         """On a phone: "wide" makes a card of each row, "tall" puts the numbers below a name that has a bar; "" stays a table."""
         texts = sum(column.is_text for column in self.columns)
-        if len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns)):
+        is_wide = len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns))
+        if self.cards or is_wide:
             return "wide"
         return "tall" if len(self.columns) == 4 and any(row.cells[0].bar is not None for row in self.rows) else ""
 
@@ -114,10 +122,11 @@ def _lines(table: Table, says: Sequence[tuple[str, str]]) -> tuple[int, Iterator
 
 def _places(column: Column) -> list[str]:
     """The titles of a column's own columns in a file: a rate has those of its interval's ends beside it."""
-    if column.kind != "rate":
-        return [column.title]
     told = {"column": column.title}
-    return [column.title, _("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
+    titles = [column.title]
+    if column.kind == "rate":
+        titles += [_("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
+    return [*titles, _("%(column)s, n") % told] if column.counted else titles
 
 
 def _row(table: Table, row: Row) -> list[Value]:
@@ -126,6 +135,8 @@ def _row(table: Table, row: Row) -> list[Value]:
         held.append(_value(column, cell))
         if column.kind == "rate":
             held += cell.ends or (None, None)
+        if column.counted:
+            held.append(cell.n)
     return held
 
 

@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const charts = [];
+  const root = document.documentElement;
+  const onPaper = () => root.classList.contains("cx-printing");
 
   // A canvas knows neither custom properties nor, in older browsers, every colour of theirs: one pixel is painted and read back.
   const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -16,6 +18,34 @@
     const [red, green, blue] = pixel.getImageData(0, 0, 1, 1).data;
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   };
+
+  // Decisions are lines across the chart, each with the number that it has in the list below.
+  const marking = (marks, ink, ground, font) => ({
+    id: "marks",
+    afterDatasetsDraw: ({ ctx, chartArea, scales }) => {
+      ctx.save();
+      ctx.font = `600 11px ${font.family}`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.lineWidth = 1;
+      let free = -Infinity; // two of one day stand beside each other
+      marks.forEach((mark) => {
+        const x = Math.round(scales.x.getPixelForValue(mark.at)) + 0.5;
+        ctx.strokeStyle = ink;
+        ctx.beginPath();
+        ctx.moveTo(x, chartArea.top);
+        ctx.lineTo(x, chartArea.bottom);
+        ctx.stroke();
+        const left = Math.max(free, x - 8);
+        free = left + 18;
+        ctx.fillStyle = ink;
+        ctx.fillRect(left, chartArea.bottom - 16, 16, 16);
+        ctx.fillStyle = ground;
+        ctx.fillText(String(mark.number), left + 8, chartArea.bottom - 7.5);
+      });
+      ctx.restore();
+    },
+  });
 
   const draw = (canvas) => {
     const data = JSON.parse(document.getElementById(canvas.dataset.trend).textContent);
@@ -45,15 +75,18 @@
     }
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
-    const font = { family: getComputedStyle(holder).fontFamily, size: 12 };
+    const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
+    const marks = data.marks ?? [];
     return new Chart(canvas, {
       type: "line",
       data: { labels: data.labels, datasets },
+      plugins: marks.length ? [marking(marks, ink, colour(holder, "--ground"), font)] : [],
       options: {
         animation: false,
         maintainAspectRatio: false,
+        ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
-        layout: { padding: { top: 8 } },
+        layout: { padding: { top: 8, right: marks.length ? 10 : 0 } },
         scales: {
           x: { grid: { display: false }, border: { color: line }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
           y: {
@@ -71,7 +104,10 @@
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,
-            callbacks: { label: (item) => data.texts[item.dataIndex] },
+            callbacks: {
+              label: (item) => data.texts[item.dataIndex],
+              afterBody: (items) => marks.filter((mark) => mark.period === items[0]?.dataIndex).map((mark) => `${mark.number}  ${mark.text}`),
+            },
             backgroundColor: ink, titleColor: colour(holder, "--ground"), bodyColor: colour(holder, "--ground"),
             titleFont: font, bodyFont: font,
           },
@@ -206,7 +242,17 @@
   };
   addEventListener("pageshow", () => busy(false));
 
+  // A canvas is a picture: for paper it is drawn in paper's colours, sharp, and as wide as a page; afterwards as it was.
+  const print = (is) => {
+    if (onPaper() === is) return;
+    root.classList.toggle("cx-printing", is);
+    drawAll();
+  };
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
+  matchMedia("print").addEventListener("change", (event) => print(event.matches));
+
   drawAll();
   // The theme is a class of the root element, set by the switch and, at first, by Alpine after this script.
-  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  new MutationObserver(drawAll).observe(root, { attributes: true, attributeFilter: ["class"] });
 })();

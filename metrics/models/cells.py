@@ -19,6 +19,13 @@ class Grain(models.IntegerChoices):
     MONTH_MODE = 7  # of scores alone
     MONTH_SEGMENT = 8
     MONTH_LOCATION = 9
+    # Of durations alone: all touchpoints together (touchpoint_id is 0), and these by segment, and by segment and location.
+    DAY_ALL = 10
+    DAY_ALL_SEGMENT = 11
+    DAY_ALL_PART = 12
+    MONTH_ALL = 13
+    MONTH_ALL_SEGMENT = 14
+    MONTH_ALL_PART = 15
 
 
 SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0

@@ -36,7 +36,7 @@ KINDS: Mapping[str, Any] = {
     "below": gettext_lazy("Target missed"),
     "drop": gettext_lazy("Drop"),
     "open": gettext_lazy("Open for long"),
-    "unsurveyed": gettext_lazy("Not asked"),
+    "unsurveyed": gettext_lazy("No answers"),
     "response": gettext_lazy("Fewer respond"),
     "waits": gettext_lazy("Waits"),
 }

@@ -183,7 +183,7 @@ def sentences(standing: Standing) -> list[str]:
 def channels_table(standing: Standing) -> Table:
     columns = [
         Column(_("Channel"), "text"),
-        Column(pages.title(standing.column), "rate"),
+        Column(pages.title(standing.column), "rate", counted=True),
         Column(_("Touchpoints")),
         Column(_("Change")),
         Column(_("p (Holm)")),
@@ -253,7 +253,7 @@ def mix_table(standing: Standing) -> Table:
     """The touchpoints that each channel pools, with the part of its answers that each gives."""
     columns = [
         Column(_("Channel and touchpoint"), "text"),
-        Column(pages.title(standing.column), "rate"),
+        Column(pages.title(standing.column), "rate", counted=True),
         Column(_("Of the channel’s answers") if standing.column[1] else _("Of the channel’s tickets")),
     ]
     rows = []
@@ -272,7 +272,7 @@ def mix_table(standing: Standing) -> Table:
 def modes_table(standing: Standing) -> Table:
     columns = [
         Column(_("Collected by"), "text"),
-        Column(pages.title(standing.column), "rate"),
+        Column(pages.title(standing.column), "rate", counted=True),
         Column(_("Of all answers")),
     ]
     whole = sum(side.n for side in standing.sides)
@@ -296,7 +296,7 @@ def cross_table(
     channels: Standing, cells: Mapping[tuple[str, str], Mapping[int, int]], modes: Sequence[tuple[str, str]]
 ) -> Table:
     """Channel × mode, with n in each cell: `cells` are counts by (channel, mode)."""
-    columns = [Column(_("Channel"), "text"), *(Column(name, "rate") for _key, name in modes)]
+    columns = [Column(_("Channel"), "text"), *(Column(name, "rate", counted=True) for _key, name in modes)]
     rows = []
     for side in channels.sides:
         if not side.n:

@@ -32,19 +32,22 @@ class Spark:
     first: str
     last: str
     text: str
+    marks: Sequence[float] = ()  # where decisions took effect
     width: int = WIDTH
     height: int = HEIGHT
 
 
-def spark(column: Column, series: Sequence[tuple[date, Measured]], interval: Interval) -> Spark | None:
-    """None where fewer than two periods have enough answers. Periods with too few are gaps."""
+def spark(
+    column: Column, series: Sequence[tuple[date, Measured]], interval: Interval, markers: Iterable[pages.Marker] = ()
+) -> Spark | None:
+    """None where fewer than two periods have enough answers. Periods with too few are gaps. `markers`: decisions of the same slice."""
     drawn = [now if pages.is_enough(now.n) else NOTHING for now in (pages.of(measured) for _start, measured in series)]
     ends = [end for now in drawn for end in (now.low, now.value, now.high) if end is not None]
     if sum(now.value is not None for now in drawn) < 2:
         return None
     bottom, top = _ends(column, ends)
 
-    def x(place: int) -> float:
+    def x(place: float) -> float:
         return round(EDGE + (WIDTH - 2 * EDGE) * place / max(1, len(drawn) - 1), 1)
 
     def y(value: float) -> float:
@@ -69,7 +72,8 @@ def spark(column: Column, series: Sequence[tuple[date, Measured]], interval: Int
         "high": pages.value_text(column[0], max(ends)),
     }
     text = _("%(metric)s over time; its intervals lie between %(low)s and %(high)s") % told
-    return Spark(lines, bands, dots, labels[0], labels[-1], text)
+    placed = pages.place_markers(markers, [start for start, _measured in series], interval)
+    return Spark(lines, bands, dots, labels[0], labels[-1], text, sorted({x(at) for _held, at, _mark in placed}))
 
 
 def _ends(column: Column, ends: Sequence[float]) -> tuple[float, float]:

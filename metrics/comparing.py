@@ -82,11 +82,11 @@ def share_cell(part: int, of: int) -> Cell:
 def figure_cell(figure: Figure, held: Estimate) -> Cell:
     """A Figure in a table's column of rates: its line and n beside it."""
     if figure.state != "value":
-        return Cell(figure.text, state=figure.state)
+        return Cell(figure.text, state=figure.state, n=held.n)
     line = figure.whisker
     drawn = None if line is None else Line(line.low, line.high, line.value, line.text, line.target)
     ends = None if held.low is None or held.high is None else (held.low, held.high)
-    return Cell(figure.text, held.value, ends, drawn, note=figure.n_text)
+    return Cell(figure.text, held.value, ends, drawn, note=figure.n_text, n=held.n)
 
 
 # --- Points of an index -----------------------------------------------------------------------------------------------
@@ -123,6 +123,6 @@ def index_cell(held: Estimate | None) -> Cell:
     if held is None or held.value is None or held.n == 0:
         return Cell(DASH, state="nothing")
     if not is_enough(held.n):
-        return Cell(too_few(held.n), state="few")
+        return Cell(too_few(held.n), state="few", n=held.n)
     ends = None if held.low is None or held.high is None else (held.low, held.high)
-    return Cell(index_text(held.value), held.value, ends, index_line(held), note=marked_count(held.n))
+    return Cell(index_text(held.value), held.value, ends, index_line(held), note=marked_count(held.n), n=held.n)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from metrics.rollup import DURATIONS, Duration
+from surveys.flow.durations import DURATIONS, Duration
 from surveys.flow.hours import wait_for_former_hours
 from surveys.models import Answer, DurationLedger, Organisation, Response, ScoreLedger, Ticket
 from surveys.worktime import WorkCalendar, business_seconds

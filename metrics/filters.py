@@ -20,7 +20,9 @@ from surveys.models import Channel, Mode
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
 # What each page carries on to the next.
 CARRIED = ("period", "from", "to", "compare", *DIMENSIONS)
-MORE = ("stage", "mode", "location")  # asked for less often: folded away until one of them is chosen
+# … and by the list of answers alone.
+_OF_ANSWERS = ("instrument", "score_min", "score_max", "language", "fact", "of")
+MORE = ("stage", "mode", "location", *_OF_ANSWERS)  # asked for less often: folded away until one of them is chosen
 
 Options = Sequence[tuple[str, str]]
 Offered = Mapping[str, tuple[str, Options | None]]  # what can be filtered by: a title and its choices; None is any text

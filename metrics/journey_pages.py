@@ -347,7 +347,7 @@ def stops_table(journey: Journey) -> Table:
         Column(_("Stage"), "text"),
         Column(_("Measured by"), "text"),
         Column(_("Value")),
-        Column(_("Index, 0 to 100"), "rate"),
+        Column(_("Index, 0 to 100"), "rate", counted=True),
         Column(_("Mark"), "text"),
         Column(_("Change of the index")),
         Column(_("p (Holm)")),
@@ -393,7 +393,11 @@ def _ttr_cell(ttr: Figure | None) -> Cell:
 def values_table(journey: Journey) -> Table:
     """What the line comes to, with the interval and n of each."""
     told = journey.shape
-    columns = [Column(_("Of the journey"), "text"), Column(_("Index, 0 to 100"), "rate"), Column(_("Made of"), "text")]
+    columns = [
+        Column(_("Of the journey"), "text"),
+        Column(_("Index, 0 to 100"), "rate", counted=True),
+        Column(_("Made of"), "text"),
+    ]
 
     def named(keys: Sequence[str]) -> str:
         return _(", ").join(journey.by_key(key).place.name for key in keys)
@@ -458,8 +462,8 @@ def journeys_table(journeys: Sequence[tuple[Journey, str]]) -> Table:
         Column(str(MARKS[VALLEY]), "text"),
         Column(str(MARKS[PEAK]), "text"),
         Column(str(MARKS[END]), "text"),
-        Column(_("Peak–end value"), "rate"),
-        Column(_("Plain mean of the indices"), "rate"),
+        Column(_("Peak–end value"), "rate", counted=True),
+        Column(_("Plain mean of the indices"), "rate", counted=True),
     ]
     rows = []
     for journey, url in journeys:

@@ -16,7 +16,7 @@ from metrics import formulas
 from metrics.buckets import bucket_sql, unpack
 from metrics.formulas import Estimate
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
-from metrics.models import SCORES, DurationCell, ScoreCell
+from metrics.models import SCORES, DurationCell, Grain, ScoreCell
 from metrics.significance import MINIMUM_N, Comparison, Counts, Statistic
 from metrics.slices import (
     INTERVALS,
@@ -40,9 +40,10 @@ from surveys.worktime import WorkCalendar, business_seconds
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Catalogue", "Durations", "Interval",
     "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Tickets", "UnusableSlice",
-    "WeightedMeasurement", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
+    "WeightedMeasurement", "Window", "measure", "measure_ages", "measure_durations", "measure_histogram", "measure_matrix",
     "measure_modes", "measure_open", "measure_scores", "measure_tickets", "measure_trend", "measure_waiting",
     "measure_weighted",
+    "measure_windows",
     "weights_of",
 ]  # fmt: skip
 
@@ -73,6 +74,12 @@ class Measured:
     distribution: Mapping[int, int] = field(default_factory=dict)
     breakdown: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, float | int | None] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counts:
+        """What `significance.compare` takes."""
+        exact = self.value * self.n if self.metric == "ttr" and self.value is not None else None
+        return Counts(self.distribution, sum_s=exact)
 
 
 @dataclass(frozen=True)
@@ -438,20 +445,22 @@ def measure_weighted(
     compare: tuple[date, date] | None = None,
     statistic: Statistic = "value",
     minimum: int = MINIMUM_N,
+    hours: WorkCalendar | None = None,
     catalogue: Catalogue | None = None,
 ) -> WeightedMeasurement:
     """`metric` of the slice where each touchpoint or segment (`by`) counts by its weight, in one query beside the catalogue's.
 
     `weights` by slug or by segment ("" is none): `weights_of` gives the organisation's. `compare`: the days to hold it against.
     `minimum` is the organisation's `min_n`. For ttr of the tickets resolved in the days: their mean, or with `statistic="median"`
-    their median. UnusableSlice as `measure`; ValueError for another `by`. What it means and when it is withheld: `strata.weigh`.
+    their median; in business time where `hours` are given, as in `measure`. UnusableSlice as `measure`; ValueError for another
+    `by`. What it means and when it is withheld: `strata.weigh`.
     """
     if by not in WEIGHED_BY:
         raise ValueError(f"scores are weighted by {' or '.join(WEIGHED_BY)}")
     catalogue = catalogue or Catalogue.load()
     check(metric, slice_, by, catalogue)
     windows = [slice_] if compare is None else [slice_, replace(slice_, day_from=compare[0], day_to=compare[1])]
-    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by))
+    points, sides = _strata(metric, _Asked(windows, catalogue, group_by=by, hours=hours))
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)
     if compare is None:
         return WeightedMeasurement(total, None)
@@ -1013,3 +1022,72 @@ def _group_keys(asked: _Asked, held: Iterable[str]) -> list[str]:
 def _add(total: list[int], counts: Sequence[int]) -> None:
     for place, count in enumerate(counts):
         total[place] += count
+
+
+# --- Windows ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """Days, both ends included, at touchpoints (their ids), whose answers are pooled."""
+
+    touchpoints: Sequence[int]
+    first: date
+    last: date
+
+
+def measure_windows(
+    windows: Sequence[Window], *, now: datetime, catalogue: Catalogue
+) -> list[dict[tuple[str, int], Counts]]:
+    """Each window's counts by (metric, points), where it holds any: three queries, however many windows. Scales stay apart.
+
+    Of ttr (points 0) the tickets opened on these days: resolved ones by bucket, and those still open now by the bucket of their age.
+    """
+    cut = [
+        (number, place, window.first, window.last)
+        for number, window in enumerate(windows)
+        for place in window.touchpoints
+    ]
+    counts: list[dict[tuple[str, int], dict[int, int]]] = [{} for _window in windows]
+    waiting: list[dict[int, int]] = [{} for _window in windows]
+    if not cut:
+        return [{} for _window in windows]
+    # One index lookup per touchpoint and window. Whole days: a window is a few weeks, so months would save nothing.
+    held = "unnest(%s::int[], %s::bigint[], %s::date[], %s::date[]) AS w (number, touchpoint, first, last)"
+    params = [list(column) for column in zip(*cut, strict=True)]
+    inside = "grain = %s AND touchpoint_id = w.touchpoint AND day BETWEEN w.first AND w.last"
+    sums = ", ".join(f"sum(s{score})::bigint" for score in SCORES)
+    age = bucket_sql("greatest(floor(extract(epoch FROM %s - opened_at)), 0)::bigint")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT w.number, question_id, {sums} FROM {held} JOIN {_score_cell} ON {inside} GROUP BY 1, 2",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, question, *scores in cursor.fetchall():
+            scale = catalogue.questions.get(question)
+            if scale is not None:
+                counted = counts[number].setdefault((scale.metric, scale.points), {})
+                for score in scale.scores:
+                    counted[score] = counted.get(score, 0) + scores[score]
+        cursor.execute(
+            f"SELECT w.number, sum(histogram)::text FROM {held} JOIN {_duration_cell} ON basis = 'opened' AND {inside} GROUP BY 1",
+            [*params, Grain.DAY_TOTAL.value],
+        )
+        for number, packed in cursor.fetchall():
+            counts[number]["ttr", 0] = dict(zip(*unpack(packed), strict=True))
+        cursor.execute(
+            f"SELECT w.number, {age}, count(*) FROM {held} JOIN {_ticket} t ON t.touchpoint_id = w.touchpoint "
+            "AND t.day_opened BETWEEN w.first AND w.last WHERE t.in_ttr AND t.resolved_at IS NULL GROUP BY 1, 2",
+            [now, *params],
+        )
+        for number, bucket, count in cursor.fetchall():
+            waiting[number][bucket] = count
+            counts[number].setdefault(("ttr", 0), {})
+    return [
+        {
+            column: Counts(distribution, waiting[number] if column == ("ttr", 0) else {})
+            for column, distribution in found.items()
+            if any(distribution.values()) or (column == ("ttr", 0) and waiting[number])
+        }
+        for number, found in enumerate(counts)
+    ]

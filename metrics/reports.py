@@ -128,7 +128,7 @@ def _file(page: Page, kind: str, http: HttpRequest, table: str, **args: str) -> 
     if found is None:
         raise Http404
     period = request.filters.period
-    name = "-".join([page.name.replace("_", "-"), *args.values(), table, f"{period.first}", f"{period.last}"])
+    name = "-".join([page.name.replace("_", "-"), *map(str, args.values()), table, f"{period.first}", f"{period.last}"])
     says = [*file_head(page, request), *report.head]
     if kind == "csv":
         response = StreamingHttpResponse(csv_lines(found, says), content_type=CSV_TYPE)

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from metrics.buckets import bucket_sql, pack_sql
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
+from surveys.flow.durations import DURATIONS
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
 
 DRAINER_LOCK = 0x6378_726F_6C6C  # any number that nothing else in this database locks
@@ -151,38 +152,6 @@ SCORE_KIND = Kind(
     raw_days=("r.day",),
 )
 
-
-@dataclass(frozen=True)
-class Duration:
-    """What of a ticket counts under one basis, as SQL over it: null seconds are not counted. `day` is a stored day."""
-
-    basis: str
-    day: str
-    seconds: str
-    reopened: str = "reopened_count > 0"
-
-    @property
-    def rows(self) -> str:
-        return (
-            f"SELECT '{self.basis}'::varchar AS basis, {self.day} AS day, coalesce(touchpoint_id, 0)::bigint AS touchpoint_id, "
-            f"segment, location, {self.seconds} AS seconds, {self.reopened} AS reopened, 1 AS delta "
-            f"FROM {_table[Ticket]} WHERE in_ttr AND {self.seconds} IS NOT NULL"
-        )
-
-
-_resolution = "floor(extract(epoch FROM resolved_at - opened_at))::bigint"
-_response = (
-    "CASE WHEN first_response_at >= opened_at THEN floor(extract(epoch FROM first_response_at - opened_at))::bigint END"
-)
-# As surveys.flow.tickets counts them. Nothing about a first response changes when a ticket is reopened.
-DURATIONS = (
-    Duration("resolved", "day_resolved", _resolution),
-    Duration("opened", "day_opened", _resolution),
-    Duration("answered", "day_opened", _response, "false"),
-    Duration("resolved-business", "day_resolved", "business_s"),
-    Duration("opened-business", "day_opened", "business_s"),
-    Duration("answered-business", "day_opened", "first_business_s", "false"),
-)
 
 DURATION_KIND = Kind(
     cell=_table[DurationCell],

@@ -31,6 +31,7 @@ class Cell:
     """What a reader sees and what a file holds. `ends` are those of an interval; `bar` is a share of the widest, in percent.
 
     `note` is a quiet text beside it, `state` one of value, few, nothing, unknown; `query` narrows the page to it.
+    `n` is for files alone: a page has it in the note.
     """
 
     text: str
@@ -42,15 +43,20 @@ class Cell:
     tone: str = ""
     state: str = "value"
     query: str = ""
+    n: int | None = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval."""
+    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval.
+
+    `counted`: and one for n, where no other column of the table holds it.
+    """
 
     title: str
     kind: str = "number"
     meaning: str = ""
+    counted: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -116,10 +122,11 @@ def _lines(table: Table, says: Sequence[tuple[str, str]]) -> tuple[int, Iterator
 
 def _places(column: Column) -> list[str]:
     """The titles of a column's own columns in a file: a rate has those of its interval's ends beside it."""
-    if column.kind != "rate":
-        return [column.title]
     told = {"column": column.title}
-    return [column.title, _("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
+    titles = [column.title]
+    if column.kind == "rate":
+        titles += [_("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
+    return [*titles, _("%(column)s, n") % told] if column.counted else titles
 
 
 def _row(table: Table, row: Row) -> list[Value]:
@@ -128,6 +135,8 @@ def _row(table: Table, row: Row) -> list[Value]:
         held.append(_value(column, cell))
         if column.kind == "rate":
             held += cell.ends or (None, None)
+        if column.counted:
+            held.append(cell.n)
     return held
 
 

@@ -19,6 +19,34 @@
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   };
 
+  // Decisions are lines across the chart, each with the number that it has in the list below.
+  const marking = (marks, ink, ground, font) => ({
+    id: "marks",
+    afterDatasetsDraw: ({ ctx, chartArea, scales }) => {
+      ctx.save();
+      ctx.font = `600 11px ${font.family}`;
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
+      ctx.lineWidth = 1;
+      let free = -Infinity; // two of one day stand beside each other
+      marks.forEach((mark) => {
+        const x = Math.round(scales.x.getPixelForValue(mark.at)) + 0.5;
+        ctx.strokeStyle = ink;
+        ctx.beginPath();
+        ctx.moveTo(x, chartArea.top);
+        ctx.lineTo(x, chartArea.bottom);
+        ctx.stroke();
+        const left = Math.max(free, x - 8);
+        free = left + 18;
+        ctx.fillStyle = ink;
+        ctx.fillRect(left, chartArea.bottom - 16, 16, 16);
+        ctx.fillStyle = ground;
+        ctx.fillText(String(mark.number), left + 8, chartArea.bottom - 7.5);
+      });
+      ctx.restore();
+    },
+  });
+
   const draw = (canvas) => {
     const data = JSON.parse(document.getElementById(canvas.dataset.trend).textContent);
     const holder = canvas.parentElement;
@@ -48,15 +76,17 @@
     const percent = data.unit === "%" ? "%" : "";
     const signed = (value) => (data.min < 0 && value > 0 ? `+${value}` : String(value).replace("-", "−")) + percent;
     const font = { family: getComputedStyle(holder).fontFamily, size: onPaper() ? 10 : 12 };
+    const marks = data.marks ?? [];
     return new Chart(canvas, {
       type: "line",
       data: { labels: data.labels, datasets },
+      plugins: marks.length ? [marking(marks, ink, colour(holder, "--ground"), font)] : [],
       options: {
         animation: false,
         maintainAspectRatio: false,
         ...(onPaper() && { devicePixelRatio: 3 }),
         interaction: { mode: "index", intersect: false },
-        layout: { padding: { top: 8 } },
+        layout: { padding: { top: 8, right: marks.length ? 10 : 0 } },
         scales: {
           x: { grid: { display: false }, border: { color: line }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
           y: {
@@ -74,7 +104,10 @@
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,
-            callbacks: { label: (item) => data.texts[item.dataIndex] },
+            callbacks: {
+              label: (item) => data.texts[item.dataIndex],
+              afterBody: (items) => marks.filter((mark) => mark.period === items[0]?.dataIndex).map((mark) => `${mark.number}  ${mark.text}`),
+            },
             backgroundColor: ink, titleColor: colour(holder, "--ground"), bodyColor: colour(holder, "--ground"),
             titleFont: font, bodyFont: font,
           },

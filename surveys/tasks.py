@@ -87,15 +87,6 @@ def settle_receipts() -> None:
 
 
 @shared_task(ignore_result=True)
-def forget_old_data() -> None:
-    """Strip personal data whose time is over. Safe to repeat: a mark moves in the transaction that strips."""
-    shift = Shift()
-    retain.retain(timezone.now, over=shift.is_over)
-    if shift.is_over():
-        ring(forget_old_data)
-
-
-@shared_task(ignore_result=True)
 def index_responses() -> None:
     """Make what answers are found by. Safe to repeat: it claims what waits, and the same terms again change nothing."""
     shift = Shift()
@@ -103,6 +94,15 @@ def index_responses() -> None:
         continue
     if shift.is_over():
         ring(index_responses)
+
+
+@shared_task(ignore_result=True)
+def forget_old_data() -> None:
+    """Strip personal data whose time is over. Safe to repeat: a mark moves in the transaction that strips."""
+    shift = Shift()
+    retain.retain(timezone.now, over=shift.is_over)
+    if shift.is_over():
+        ring(forget_old_data)
 
 
 @shared_task(ignore_result=True)

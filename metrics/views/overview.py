@@ -21,12 +21,13 @@ from redis import RedisError
 
 from metrics import attention, charts, pages, score_tables
 from metrics.attention import HALF_DAYS, Change, Halves, Item
+from metrics.decisions import markers
 from metrics.filters import carried_query
 from metrics.formulas import Estimate
 from metrics.frame import list_url, may_view, row_url
 from metrics.funnel import Asked, Sent, measure_halves
 from metrics.limits import limits
-from metrics.pages import Column, Figure, Place
+from metrics.pages import Column, Figure, Marker, Place
 from metrics.periods import Period
 from metrics.queries import (
     WEIGHED_BY,
@@ -72,12 +73,14 @@ def make(request: Request) -> Report:
     places = _places(request, rows)
     changes = {(one.row.touchpoint, (one.row.metric, one.row.points)): one for one in attention.compared(rows)}
     matrix = pages.matrix(rows, places, {key: one.told for key, one in changes.items()})
-    cards = _cards(request, by, rows, places, scores, tickets)
+    near = markers(frame, slice_)
+    cards = _cards(request, by, rows, places, scores, tickets, near)
     items = attention.ordered(_items(request, rows, places, list(changes.values()), held))
     shown, folded = attention.first_of_each(items, EACH)
     pairs = [(card.column, card.series) for card in cards]
     context: dict[str, Any] = {
         "cards": cards,
+        "marks": [pages.Mark(number, marker) for number, marker in enumerate(near, 1)],
         "pooled_from": len({row.touchpoint for row in rows if row.metric != "ttr" and row.now.n}),
         "attention": shown,
         "attention_folded": folded,
@@ -88,7 +91,7 @@ def make(request: Request) -> Report:
         "matrix": matrix,
         "touchpoint_query": carried_query(http),
         "newest": answers.show(http, answers.narrowed(request)[:NEWEST], frame),
-        "answers_url": list_url(Response) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http) if may_view(http, Response) else "",
         "new_touchpoint_url": _add_url(http),
         "has_touchpoints": bool(frame.touchpoints),
     }
@@ -137,9 +140,14 @@ class Card:
     @property
     def missing(self) -> str:
         """Why a weighted score is not told, or which part of it is not in it; "" where it is whole."""
-        if self.weighted is None or not self.weighted.missing:
+        if self.weighted is None:
             return ""
-        return _("%(share)s of the weight has too few answers.") % {"share": f"{rounded(100 * self.weighted.missing)}%"}
+        if not self.weighted.missing:
+            return _("No weights are set.") if self.weighted.value is None else ""
+        told = {"share": f"{rounded(100 * self.weighted.missing)}%"}
+        if self.weighted.value is None:
+            return _("Not told: %(share)s of the weight has too few answers.") % told
+        return _("%(share)s of the weight has too few answers.") % told
 
 
 def _finest(period: Period) -> Interval:
@@ -154,6 +162,7 @@ def _cards(
     places: Sequence[Place],
     scores: Scores,
     tickets: Tickets | None,
+    near: Sequence[Marker],
 ) -> list[Card]:
     """Each metric that there is anything of, now or before. Their changes are judged together, as they are seen together."""
     period = request.filters.period
@@ -182,7 +191,7 @@ def _cards(
                 pages.meaning(column),
                 series,
                 interval,
-                charts.spark(column, series, interval),
+                charts.spark(column, series, interval, near),
                 of_weights,
             )
         )
@@ -237,6 +246,9 @@ def _weigh(
         sides.append({key: Counts(part.distribution) for key, part in parts if part is not None and part.n})
     touchpoints = [frame.touchpoints[place.slug] for place in places if place.slug]
     weights = weights_of(by, frame.organisation, touchpoints, metric, points)
+    if by == "touchpoint" and not points:  # where no ticket ever comes there is no time to miss
+        there = {row.touchpoint for row in own}
+        weights = {slug: weight for slug, weight in weights.items() if slug in there}
     statistic: Statistic = "value" if points else "median"
     minimum = limits().minimum_n
     total = weigh(metric, points, sides[0], weights, statistic=statistic, minimum=minimum)

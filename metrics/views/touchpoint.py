@@ -9,9 +9,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from metrics import attention, charts, funnel_pages, pages, score_tables
+from metrics.decisions import markers
 from metrics.filters import carried_query
 from metrics.formulas import NOTHING, Estimate, response_rate
-from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
+from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
 from metrics.funnel import Asked, Segments, Sent, measure_halves
 from metrics.languages import MAX_DAYS, measure_languages
 from metrics.pages import Column
@@ -29,6 +30,7 @@ from metrics.score_tables import Part
 from metrics.slices import Interval, Slice
 from metrics.tables import Table
 from metrics.views import answers
+from metrics.views.decisions import record_url
 from metrics.views.trends import asked_column, finest_interval, interval_tabs, trend_interval, trend_tabs
 from surveys.admin.texts import language_name
 from surveys.channels import SENDING
@@ -56,8 +58,11 @@ def make(request: Request) -> Report:
         "place": place_of(touchpoint),
         "figures": _figures(found, touchpoint),
         "overview_query": carried_query(http),
+        "record_url": record_url(request, touchpoint),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
-        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http, touchpoint=touchpoint.slug)
+        if may_view(http, Response)
+        else "",
         **_invited(touchpoint, request),
     }
     tables: list[Table] = []
@@ -165,7 +170,9 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     ]
     context |= {
         "headline_meaning": pages.meaning(column),
-        "trend": pages.trend(column, series, interval, touchpoint.targets),
+        "trend": pages.trend(
+            column, series, interval, touchpoint.targets, markers(request.frame, request.filters.slice())
+        ),
         "trend_tabs": trend_tabs(request, columns, column),
         "interval_tabs": interval_tabs(request),
         "n_text": pages.count_text(total.n),

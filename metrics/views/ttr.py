@@ -68,6 +68,14 @@ class Asking:
         resolved = measure_durations("opened", slice_, **self.measured).total
         return Cohort(resolved.buckets, measure_waiting(slice_, now=self.page.now, **self.measured).total)
 
+    def without_business_time(self) -> int:
+        """How many tickets resolved in these days have no business time yet: they were resolved before there were any hours."""
+        if self.clock.hours is None:
+            return 0
+        catalogue = self.page.frame.catalogue
+        all_of_them = measure_durations("resolved", self.slice, catalogue=catalogue).total.n
+        return max(0, all_of_them - measure_durations("resolved", self.slice, **self.measured).total.n)
+
     def interval(self, n: int) -> Interval:
         return self.page.filters.period.interval(n)
 
@@ -445,6 +453,7 @@ def _report(key: str, asking: Asking, made: Report) -> Report:
             },
         ],
         "has_hours": organisation.work_calendar is not None,
+        "without_business_time": asking.without_business_time(),
         "settings_url": row_url(Organisation, organisation.pk) if may_view(http, Organisation) else "",
     }
     days = {

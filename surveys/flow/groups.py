@@ -24,6 +24,7 @@ APPS = ("surveys", "metrics", "auth")
 # What a page of ours asks for, in the order of the pages; any other permission of Django's opens nothing.
 ASKED: Mapping[str, Sequence[str]] = {
     "metrics.scorecell": ("view",),
+    "metrics.decision": ("view", "add", "change", "delete"),
     "surveys.response": ("view", "change"),  # change: exclude with a reason, and take back
     "surveys.ticket": ("view",),
     "surveys.journey": ("view", "add", "change", "delete"),

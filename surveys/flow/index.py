@@ -29,7 +29,7 @@ SELECT id, touchpoint_id, version_id, mode, segment, location, language, score, 
        excluded_at IS NOT NULL, completed_at IS NOT NULL, suspected_at IS NOT NULL,
        CASE WHEN facts = '{{}}' THEN '{{}}'
             ELSE ARRAY(SELECT key || '=' || value FROM jsonb_each_text(facts) WHERE value IS NOT NULL) END
-FROM {Response._meta.db_table} WHERE id = ANY(%s) FOR SHARE
+FROM {Response._meta.db_table} WHERE id = ANY(%s) ORDER BY id
 """
 _TEXTS = """
 SELECT response_id, text FROM surveys_answer WHERE response_id = ANY(%s) AND text <> '' ORDER BY response_id, question_id
@@ -56,7 +56,7 @@ def index_waiting(limit: int = BATCH) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_CLAIM, [limit])
         claimed = {row[0] for row in cursor.fetchall()}
-        made = _index(cursor, sorted(claimed), " SKIP LOCKED")
+        made = _index(cursor, sorted(claimed), "FOR SHARE SKIP LOCKED")
         missed = claimed - made
         if missed:
             cursor.execute(
@@ -68,7 +68,8 @@ def index_waiting(limit: int = BATCH) -> int:
 def index_now(response_ids: Iterable[int]) -> None:
     """Make the terms of these at once: for what must not be found any more, or must be found by whoever has just decided it."""
     with transaction.atomic(), connection.cursor() as cursor:
-        _index(cursor, sorted(response_ids))
+        # No share: a worker that has read these words is waited for, and what it wrote is written over.
+        _index(cursor, sorted(response_ids), "FOR NO KEY UPDATE")
 
 
 def wait_for_terms(response_id: int) -> None:
@@ -91,11 +92,11 @@ def has_backlog() -> bool:
         return cursor.fetchone() is not None
 
 
-def _index(cursor: Any, ids: Sequence[int], patience: str = "") -> set[int]:
-    """The ids whose terms were made: those that exist, and are not locked where `patience` passes over them."""
+def _index(cursor: Any, ids: Sequence[int], lock: str) -> set[int]:
+    """The ids whose terms were made: those that exist, and that the `lock` does not pass over."""
     if not ids:
         return set()
-    cursor.execute(_READ + patience, [list(ids)])
+    cursor.execute(_READ + lock, [list(ids)])
     rows = cursor.fetchall()
     locked = [row[0] for row in rows]
     cursor.execute(_TEXTS, [locked])

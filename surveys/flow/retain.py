@@ -51,10 +51,10 @@ class Kind:
 def _strip_responses(ids: Sequence[int]) -> None:
     Answer.objects.filter(response__in=ids).exclude(text="").update(text="")
     ResponseChange.objects.filter(response__in=ids).update(answers={})
-    told = Response.objects.filter(pk__in=ids).exclude(comment="", reference="", facts={})
-    stripped = list(told.values_list("pk", flat=True))
-    Response.objects.filter(pk__in=stripped).update(comment="", reference="", facts={})
-    index_now(ids)
+    Response.objects.filter(pk__in=ids).exclude(comment="", reference="", facts={}).update(
+        comment="", reference="", facts={}
+    )
+    index_now(ids)  # what they are found by names the same words
 
 
 def _strip_events(ids: Sequence[int]) -> None:

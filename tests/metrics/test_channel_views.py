@@ -52,11 +52,11 @@ def test_a_channel_pools_the_answers_of_its_touchpoints(shops):
     assert [float(end) for end in held["Website"][2:4]] == pytest.approx(
         [100 * end for end in formulas.wilson(90, 120)]
     )
-    assert held["Website"][4] == "2"
-    assert held["On-site"][1] == ""  # too few
+    assert held["Website"][4:6] == ["120", "2"]  # n, touchpoints
+    assert held["On-site"][1:5] == ["", "", "", "4"]  # too few
     assert held["Home service"][1] == ""
     mix = lines_of(login(SCORES), "mix")
-    assert (float(mix["Shop"][1]), float(mix["Shop"][4])) == (pytest.approx(83.3333, abs=1e-3), 50)
+    assert (float(mix["Shop"][1]), float(mix["Shop"][5])) == (pytest.approx(83.3333, abs=1e-3), 50)
 
 
 def test_the_gap_is_told_with_difference_interval_p_and_n(shops):
@@ -104,9 +104,9 @@ def test_modes_are_compared_apart_and_never_ranked(shops):
     assert "Dillman and Christian, 2005; Jäckle, Roberts and Lynn, 2010" in told
     cross = lines_of(client, "channel-by-mode")
     assert cross["Website"][0:2] == ["Website", "75.0"]  # by email: 75 of 100
-    assert [float(cross["Website"][column]) for column in (1, 4)] == pytest.approx([75, 75])
+    assert [float(cross["Website"][column]) for column in (1, 5)] == pytest.approx([75, 75])
     assert cross["App"][1] == ""  # nobody of the app by email
-    assert float(cross["App"][7]) == 50
+    assert float(cross["App"][9]) == 50
 
 
 def test_times_have_no_mode_and_the_fastest_is_the_best(shops):
@@ -130,10 +130,10 @@ def test_a_change_is_corrected_for_the_channels_that_were_compared(shops):
     count(Touchpoint.objects.get(slug="shop"), {5: 50, 1: 10}, days_ago=40)
     roll_up()
     held = lines_of(login(SCORES), "channels")
-    assert float(held["App"][5]) == pytest.approx(50 - 100 * 55 / 60)
-    assert float(held["App"][6]) < 0.001
-    assert float(held["Website"][6]) > 0.05
-    assert lines_of(login(SCORES), "channels", "metric=csat5&compare=none")["App"][5] == ""
+    assert float(held["App"][6]) == pytest.approx(50 - 100 * 55 / 60)
+    assert float(held["App"][7]) < 0.001
+    assert float(held["Website"][7]) > 0.05
+    assert lines_of(login(SCORES), "channels", "metric=csat5&compare=none")["App"][6] == ""
 
 
 def test_filters_narrow_the_page(shops):

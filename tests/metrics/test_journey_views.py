@@ -61,6 +61,7 @@ def test_touchpoints_stand_in_order_on_one_index_with_valley_peak_and_end(buying
     held = lines_of(client)
     assert held["Checkout"][1:5] == ["Stage buy", "CES", "2.5", "25.0"]
     assert float(held["Delivery"][4]) == pytest.approx(90)
+    assert held["Delivery"][7] == "10"  # n
     low, high = map(float, held["Shop"][5:7])
     assert (low, high) == pytest.approx((49.0162, 94.3318), abs=1e-3)  # Wilson's of 8 of 10
 
@@ -146,10 +147,10 @@ def test_what_moved_significantly_is_corrected_for_all_that_were_compared(buying
     assert "these moved significantly: Checkout −67." in shown
     assert "↓ −67 worse" in shown
     held = lines_of(client)
-    assert float(held["Checkout"][8]) == pytest.approx(-66.667, abs=1e-3)
-    assert float(held["Checkout"][9]) < 0.001
-    assert float(held["Shop"][9]) > 0.05
-    assert held["Delivery"][8:10] == ["", ""]  # nothing before
+    assert float(held["Checkout"][9]) == pytest.approx(-66.667, abs=1e-3)
+    assert float(held["Checkout"][10]) < 0.001
+    assert float(held["Shop"][10]) > 0.05
+    assert held["Delivery"][9:11] == ["", ""]  # nothing before
     assert "moved significantly" not in text_of(client.get(f"{PATH}?compare=none"))
 
 
@@ -159,7 +160,7 @@ def test_times_stand_beside_and_in_no_index(buying):
         ticket(Touchpoint.objects.get(slug="shop"), opened, 7200)
     roll_up()
     held = lines_of(login(SCORES))
-    assert held["Shop"][10] == "2 h · n = 6, low n"
+    assert held["Shop"][11] == "2 h · n = 6, low n"
     assert "Plain mean of the indices 65 n = 30" in text_of(login(SCORES).get(PATH))
 
 

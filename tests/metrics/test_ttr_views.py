@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metrics import formulas
+from metrics.days import redate
 from metrics.rollup import roll_up
 from metrics.tables import BOM
 from surveys.models import InteractionEvent, Invitation, Organisation, Response, Segment, Ticket
@@ -140,6 +141,24 @@ def _head(client: Any, table: str, **query: str) -> dict[str, str]:
     response = client.get(reverse("ttr_csv", args=[table]), query)
     text = b"".join(response.streaming_content).decode().removeprefix(BOM)
     return {row[0]: row[1] for row in csv.reader(io.StringIO(text)) if len(row) == 2}
+
+
+def test_tickets_from_before_there_were_hours_are_missed_until_a_rebuild(client_of_scores):
+    desk = make_touchpoint("desk")
+    for _number in range(6):
+        ticket(desk, timezone.now() - 3 * DAY, seconds=3600)
+    roll_up()
+    make_organisation(time_zone="UTC", working_hours={day: ["00:00-24:00"] for day in WEEKDAYS})
+    for name in PAGES:
+        assert "6 tickets resolved in these days have no business time yet" in page(
+            client_of_scores, name, clock="business"
+        )
+        assert "have no business time yet" not in page(client_of_scores, name)
+    redate()
+    roll_up()
+    shown = said(page(client_of_scores, clock="business"))
+    assert "have no business time yet" not in shown
+    assert "n = 6" in shown
 
 
 def test_without_hours_the_page_says_where_to_set_them(client_of_scores):

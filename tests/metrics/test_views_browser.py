@@ -192,8 +192,12 @@ def test_the_overview_draws_a_line_for_each_metric_and_says_what_to_do_first(bro
     assert cards.count() == 5
     for place in range(5):
         card = cards.nth(place)
-        value = card.locator(".cx-value").evaluate("(one) => parseFloat(getComputedStyle(one).fontSize)")
-        assert value >= 30  # the number is the largest thing
+        sizes = card.evaluate(
+            """(card) => [...card.querySelectorAll('h3, p, span')].map(
+                (one) => [one.matches('.cx-value'), parseFloat(getComputedStyle(one).fontSize)])"""
+        )
+        [value] = [size for is_value, size in sizes if is_value]
+        assert value > 1.5 * max(size for is_value, size in sizes if not is_value)  # the number is the largest thing
         assert card.locator(".cx-spark").bounding_box()["width"] > 100
         assert card.locator(".cx-spark polyline").count() >= 1
     first = watched.page.locator(".cx-item a").first

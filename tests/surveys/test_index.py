@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from surveys import tasks
 from surveys.flow.erase import erase_customer
 from surveys.flow.index import has_backlog, index_waiting
 from surveys.flow.respond import Given, Submission, exclude_response, include_response, record_response
+from surveys.flow.retain import retain
 from surveys.models import Customer, Response, ResponseTerms, TermsDue, Touchpoint
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_organisation, make_touchpoint
@@ -91,6 +93,17 @@ def test_an_erased_customers_words_are_found_no_more():
     for gone in ("slow", "太慢", "ord-1", "SF"):
         assert gone not in found
     assert "'/n2'" in found
+
+
+@pytest.mark.django_db
+def test_words_that_are_kept_no_longer_are_found_no_more():
+    organisation = make_organisation()
+    organisation.retention_s = 86_400
+    organisation.save()
+    response = record("slow 太慢", reference="ord-1")
+    index_waiting()
+    retain(lambda: NOW + timedelta(days=9))
+    assert not any(gone in terms(response) for gone in ("slow", "太慢", "ord-1"))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
 from surveys.admin.fields import PreferencesField
 from surveys.flow.groups import MANAGER, VIEWER
@@ -515,6 +516,17 @@ def test_weights_of_segments_stand_in_rows_and_few_is_never_fewer_than_fewest(ma
     assert "from 0 to" in errors_in(send(manager, here, **{**rows, "segment_weights__weight": ["", "", "1"]}))
     assert "Not below the fewest answers" in errors_in(send(manager, here, min_n="10", low_n="9"))
     assert "from 2 to 100" in errors_in(send(manager, here, min_n="1"))
+
+
+def test_a_rules_page_says_what_its_sample_gives(manager):
+    rule = make_rule(make_touchpoint("delivery"), sample_share=0.5)
+    assert "What the sample gives" not in manager.get(add(InvitationRule)).content.decode()
+    for number in range(20):
+        told = {"status": "answered", "answered_at": timezone.now()} if number < 10 else {}
+        make_invitation(rule.touchpoint, rule=rule, decided_at=timezone.now(), **told)
+    said = manager.get(page(rule)).content.decode()
+    assert "In the past 30 days 20 could have been asked, 20 were, and 50% of them answered." in said
+    assert "A sample of 50% gives about 5 answers a month: an interval of about ±69 points." in said
 
 
 def test_a_touchpoints_weight_is_never_below_nothing(manager):

@@ -429,8 +429,8 @@ class Ranks:
     """Resolved tickets in the order of their durations, for order statistics. `buckets`: bucket to count."""
 
     def __init__(self, buckets: Mapping[int, int]) -> None:
-        self._buckets = [bucket for bucket in sorted(buckets) if buckets[bucket] > 0]
-        self._seen = list(accumulate([buckets[bucket] for bucket in self._buckets]))
+        self._buckets = sorted(bucket for bucket, count in buckets.items() if count > 0)
+        self._seen = list(accumulate(map(buckets.__getitem__, self._buckets)))
         self.n = self._seen[-1] if self._seen else 0
 
     def value(self, rank: int) -> float:
@@ -438,8 +438,8 @@ class Ranks:
         return bucket_value(self._buckets[bisect.bisect_left(self._seen, rank)])
 
     def quantile(self, probability: float) -> float | None:
-        """As `ttr_quantile`."""
-        if self.n == 0:
+        """As `ttr_quantile` has it."""
+        if not self.n:
             return None
         position = probability * (self.n - 1)
         below = math.floor(position)

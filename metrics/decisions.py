@@ -35,25 +35,29 @@ def _with_places(rows: QuerySet[Decision]) -> QuerySet[Decision]:
 
 
 def markers(frame: Frame, slice_: Slice) -> list[Marker]:
-    """The decisions that hold at the slice's touchpoints and took effect in its days, oldest first, in one query.
+    """The decisions that hold at the slice's touchpoints and took effect in its days, oldest first; no query, the frame has them.
 
     Withdrawn ones are not among them. What else narrows the slice, such as a segment, does not: the change was made all the same.
     """
-    rows = Decision.objects.filter(withdrawn=False)
-    if slice_.day_from:
-        rows = rows.filter(day__gte=slice_.day_from)
-    if slice_.day_to:
-        rows = rows.filter(day__lte=slice_.day_to)
     ids = frame.catalogue.touchpoint_ids(slice_)
-    if ids is not None:
-        rows = rows.filter(Q(pk__in=Decision.touchpoints.through.objects.filter(touchpoint__in=ids).values("decision")))
-    return [marker_of(row, frame) for row in _with_places(rows)]
+    found = []
+    for one in frame.decided:
+        day = date.fromisoformat(one["day"])
+        if (slice_.day_from and day < slice_.day_from) or (slice_.day_to and day > slice_.day_to):
+            continue
+        if ids is None or set(ids) & set(one["places"]):
+            found.append(_marker(one["pk"], day, one["title"], one["places"], frame))
+    return found
 
 
 def marker_of(row: Any, frame: Frame) -> Marker:
     """`row`: a Decision with its `places`."""
-    names = [touchpoint.label for touchpoint in frame.touchpoints.values() if touchpoint.pk in row.places]
-    return Marker(row.day, row.title, names, reverse("decision", args=[row.pk]))
+    return _marker(row.pk, row.day, row.title, row.places, frame)
+
+
+def _marker(pk: int, day: date, title: str, places: Sequence[int], frame: Frame) -> Marker:
+    names = [touchpoint.label for touchpoint in frame.touchpoints.values() if touchpoint.pk in places]
+    return Marker(day, title, names, reverse("decision", args=[pk]))
 
 
 # --- What became of them ----------------------------------------------------------------------------------------------

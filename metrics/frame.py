@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Model, QuerySet, Subquery, Value
+from django.db.models import Count, Model, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from metrics import pages, slices
+from metrics.models import Decision
 from metrics.slices import Catalogue
 from surveys.models import (
     DeliveryAttempt,
@@ -91,6 +92,7 @@ class Frame:
     questions: Mapping[int, Scale]
     segments: Sequence[str]
     waiting: Sequence[Waits]
+    decided: Sequence[Mapping[str, Any]] = ()  # pk, day, title, places (ids) of decisions that hold, oldest first
 
     @classmethod
     def load(cls, request: HttpRequest, now: datetime) -> "Frame":
@@ -103,6 +105,7 @@ class Frame:
             {one["pk"]: SCALES[one["metric"], one["points"]] for one in held.scale_questions},
             held.segment_names + [OTHER_SEGMENT] * (len(held.segment_names) >= MAX_SEGMENTS),
             _waiting(request, held),
+            held.decided,
         )
 
     @cached_property
@@ -159,7 +162,11 @@ def _annotated_organisation(now: datetime) -> Organisation:
 
     failures = DeliveryAttempt.objects.exclude(result=DeliveryAttempt.Result.SENT).filter(at__gte=now - LOOK_BACK)
     questions = Question.objects.filter(kind="scale").order_by()
+    places = Decision.touchpoints.through.objects.filter(decision=OuterRef("pk")).order_by("touchpoint")
+    decided = JSONObject(pk="pk", day="day", title="title", places=ArraySubquery(places.values("touchpoint")))
+    decisions = Decision.objects.filter(withdrawn=False).order_by("day", "pk")
     rows = Organisation.objects.filter(pk=1).annotate(
+        decided=ArraySubquery(decisions.values(held=decided)),
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
         suspected=counted(Response.objects.filter(SUSPECT), "pk"),

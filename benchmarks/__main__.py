@@ -21,6 +21,7 @@ NAMES = (
     "dashboard",
     "search",
     "export",
+    "alerts",
     "widget",
 )
 # Rows of a benchmark that has more than its own, by which it can be asked for too.

@@ -44,6 +44,7 @@ OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
 JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
 CHANNELS = _measuring(_("Channels"), "hub", "channels")
 TTR = _measuring(_("Time to resolution"), "timer", "ttr")
+ALERTS = _measuring(_("Alerts"), "notifications_active", "alerts")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
 ANSWERS_LIST: Entry = {
@@ -70,6 +71,7 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
             RESPONSE,
             _measuring(pgettext_lazy("changes that were decided", "Decisions"), "published_with_changes", "decisions"),
             QUALITY,
+            ALERTS,
             ANSWERS_LIST,
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),
@@ -109,6 +111,8 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Set-up"),
         (
             _list(_("Organisation"), "apartment", "surveys.organisation"),
+            _list(_("Alert rules"), "notification_important", "metrics.alertrule"),
+            _list(_("Teams"), "diversity_3", "metrics.team"),
             _list(_("API keys"), "key", "surveys.apikey"),
             _list(_("Users"), "person", "auth.user"),
             _list(_("Groups"), "groups", "auth.group"),

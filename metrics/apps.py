@@ -8,7 +8,8 @@ class MetricsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from metrics import bells, sessions
+        from metrics import bells, programme, sessions
 
         bells.connect()
+        programme.connect()
         sessions.connect()

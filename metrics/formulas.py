@@ -397,7 +397,7 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     """
     if not 0 <= probability <= 1:
         raise ValueError("a probability lies in 0…1")
-    return _quantile(*_ranked(buckets), probability)
+    return Ranks(buckets).quantile(probability)
 
 
 def within_share(buckets: Mapping[int, int], seconds: float) -> Estimate:
@@ -417,10 +417,10 @@ def ttr_median(buckets: Mapping[int, int]) -> Estimate:
     The interval is None where n < 6: fewer tickets have none. Open tickets are not in it: `kaplan_meier_median` counts them.
     Source: Campbell and Gardner, "Calculating Confidence Intervals for Some Non-parametric Analyses", BMJ 296, 1988.
     """
-    median = ttr_quantile(buckets, 0.5)
+    ranks = Ranks(buckets)
+    median = ranks.quantile(0.5)
     if median is None:
         return NOTHING
-    ranks = Ranks(buckets)
     low, high = ranks.median_ends()
     return Estimate(median, low, high, ranks.n)
 
@@ -429,14 +429,23 @@ class Ranks:
     """Resolved tickets in the order of their durations, for order statistics. `buckets`: bucket to count."""
 
     def __init__(self, buckets: Mapping[int, int]) -> None:
-        counted = sorted((bucket, count) for bucket, count in buckets.items() if count > 0)
-        self._buckets = [bucket for bucket, _count in counted]
-        self._seen = list(accumulate(count for _bucket, count in counted))
+        self._buckets = sorted(bucket for bucket, count in buckets.items() if count > 0)
+        self._seen = list(accumulate(map(buckets.__getitem__, self._buckets)))
         self.n = self._seen[-1] if self._seen else 0
 
     def value(self, rank: int) -> float:
         """The duration in seconds of the ticket of this rank, from 1."""
         return bucket_value(self._buckets[bisect.bisect_left(self._seen, rank)])
+
+    def quantile(self, probability: float) -> float | None:
+        """As `ttr_quantile` has it."""
+        if not self.n:
+            return None
+        position = probability * (self.n - 1)
+        below = math.floor(position)
+        share = position - below
+        low = self.value(below + 1)
+        return low if share == 0 else low + share * (self.value(below + 2) - low)
 
     def median_ends(self, z: float = Z) -> tuple[float | None, float | None]:
         """The order statistics that enclose the median, by Campbell and Gardner (see `ttr_median`); None for both where there are none."""
@@ -445,26 +454,6 @@ class Ranks:
         if lower < 1 or upper > self.n:
             return None, None
         return self.value(lower), self.value(upper)
-
-
-def _ranked(buckets: Mapping[int, int]) -> tuple[list[int], list[int]]:
-    """The buckets that hold anything, ascending, and how many durations there are up to each."""
-    held = sorted(bucket for bucket, count in buckets.items() if count > 0)
-    return held, list(accumulate(map(buckets.__getitem__, held)))
-
-
-def _quantile(held: Sequence[int], ranks: Sequence[int], probability: float) -> float | None:
-    if not ranks:
-        return None
-    position = probability * (ranks[-1] - 1)
-    below = math.floor(position)
-    share = position - below
-    low = _value_at(held, ranks, below)
-    return low if share == 0 else low + share * (_value_at(held, ranks, below + 1) - low)
-
-
-def _value_at(held: Sequence[int], ranks: Sequence[int], index: int) -> float:
-    return bucket_value(held[bisect.bisect_right(ranks, index)])
 
 
 def kaplan_meier(resolved: Mapping[T, int], waiting: Mapping[T, int]) -> list[tuple[T, float]]:

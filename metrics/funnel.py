@@ -6,7 +6,7 @@ invitation moves on for weeks after its day, so there is no cell to add it to. O
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.db import connection
@@ -348,3 +348,41 @@ def marginal(passages: Mapping[Key, Passage], place: int) -> dict[str, Passage]:
 def passage_interval(days: int) -> Interval:
     """How a trend over so many days is cut: by weeks, a long one by months."""
     return "week" if days <= 100 else "month"
+
+
+# --- Prompt answers ---------------------------------------------------------------------------------------------------
+
+PROMPT_DAYS = 3  # most who answer do so within them, and a rate of them is final so many days later
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How many invitations went out, and how many of them were answered within PROMPT_DAYS."""
+
+    sent: int = 0
+    answered: int = 0
+
+
+def count_prompt_answers(
+    windows: Sequence[tuple[datetime, datetime]], touchpoints: Sequence[int], sent_before: datetime, zone: str
+) -> dict[tuple[date, int, str], Prompt]:
+    """By the day of the decision, touchpoint and mode, of invitations decided on in `windows`; one query.
+
+    Rates of two windows can only be compared where both had the same time: an answer counts that came within PROMPT_DAYS of the
+    message, and a message that went out before `sent_before`. Answers left out by staff, or as a machine's, are none.
+    """
+    if not windows or not touchpoints:
+        return {}
+    spans = " OR ".join("(i.decided_at >= %s AND i.decided_at < %s)" for _window in windows)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT (i.decided_at AT TIME ZONE %s)::date, i.touchpoint_id, i.mode, count(*), count(r.id)
+            FROM {_invitation} i LEFT JOIN {_response} r ON r.invitation_id = i.id AND r.excluded_at IS NULL
+                AND r.responded_at < i.sent_at + %s::interval
+            WHERE i.touchpoint_id = ANY(%s) AND ({spans}) AND i.sent_at < %s GROUP BY 1, 2, 3""",
+            [
+                zone, f"{PROMPT_DAYS} days", list(touchpoints), *(moment for window in windows for moment in window), sent_before,
+            ],
+        )  # fmt: skip
+        rows = cursor.fetchall()
+    return {(day, touchpoint, mode): Prompt(sent, answered) for day, touchpoint, mode, sent, answered in rows}

@@ -21,7 +21,6 @@ from metrics.formulas import (
     nps_variance,
     t_beyond,
     t_quantile,
-    ttr_quantile,
     wilson,
 )
 from surveys.planning import NPS_PRIOR, Z
@@ -355,7 +354,7 @@ class _MedianOfResolved:
     def __init__(self, side: Counts) -> None:
         self._ranks = Ranks(side.distribution)
         self.n = self._ranks.n
-        self.value = ttr_quantile(side.distribution, 0.5)
+        self.value = self._ranks.quantile(0.5)
 
     def low(self, z: float) -> float | None:
         return self._ranks.median_ends(z)[0]

@@ -56,10 +56,11 @@ class Scale:
 
     def band_counts(self, histogram: Sequence[int]) -> dict[str, int]:
         """Counts per band of a histogram of shape (points,), from `low` upward; best band first. ValueError on another shape."""
-        counts = {key: 0 for key, _lowest in reversed(self.bands)}
-        for score, count in zip(self.scores, histogram, strict=True):
-            counts[self.band(score)] += count
-        return counts
+        if len(histogram) != self.points:
+            raise ValueError(f"a histogram of {self.metric} has {self.points} counts, not {len(histogram)}")
+        ends = [lowest - self.low for _key, lowest in self.bands] + [self.points]
+        places = reversed(range(len(self.bands)))
+        return {self.bands[at][0]: sum(histogram[ends[at] : ends[at + 1]]) for at in places}
 
 
 # NPS: Reichheld, "The One Number You Need to Grow", Harvard Business Review, December 2003.

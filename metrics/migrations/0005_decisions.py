@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metrics', '0003_business_time'),
+        ('metrics', '0004_alerts'),
         ('surveys', '0021_retention'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -39,7 +39,7 @@ from surveys.flow.programme.values import (
     is_segment,
     origin_of,
 )
-from surveys.models import Mode
+from surveys.models import Channel, Mode
 from surveys.models.journeys import WEIGHT_AT_MOST
 from surveys.models.keys import SCOPES
 from surveys.models.responses import SENT_MODES
@@ -304,6 +304,49 @@ class TargetsField(PartsField):
             for key, given in typed.items()
             if (text := str(given or "").strip())
         }
+
+
+class ChannelTargetsWidget(PartsWidget):
+    """A table: a row for each channel, a column for each metric."""
+
+    template_name = "staff/widgets/channel_targets.html"
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context = super().get_context(name, value, attrs)
+        cells, heads = context["widget"]["subwidgets"], list(TargetsField.LABELS.values())
+        context["widget"] |= {
+            "heads": heads,
+            "lines": [
+                (label, list(zip(heads, cells[place * len(heads) : (place + 1) * len(heads)], strict=True)))
+                for place, (_channel, label) in enumerate(Channel.choices)
+            ],
+        }
+        return context
+
+
+class ChannelTargetsField(PartsField):
+    """{"website": {"nps": 40}}: only channels and metrics that have a target."""
+
+    def __init__(self, **options: Any) -> None:
+        parts = {
+            f"{channel}_{key}": (said, _text_input(inputmode="decimal", **{"aria-label": said}))
+            for channel, label in Channel.choices
+            for key in TARGETS
+            for said in [f"{label}: {TargetsField.LABELS[key]}"]
+        }
+        super().__init__(ChannelTargetsWidget(parts, self.take_apart), **options)
+
+    @staticmethod
+    def take_apart(value: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        return {f"{channel}_{key}": target for channel, held in value.items() for key, target in held.items()}
+
+    def put_together(self, typed: Mapping[str, Any]) -> dict[str, dict[str, int | float]]:
+        found: dict[str, dict[str, int | float]] = {}
+        for channel in Channel.values:
+            for key, limits in TARGETS.items():
+                if text := str(typed.get(f"{channel}_{key}") or "").strip():
+                    found.setdefault(channel, {})[key] = as_number(_number(text, *limits))
+        return found
 
 
 class QuietHoursField(PartsField):

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
 from surveys.admin.fields import (
+    ChannelTargetsField,
     LanguagesField,
     OwnDaysField,
     PreferencesField,
@@ -111,6 +112,12 @@ class OrganisationAdmin(ConfigAdmin):
                 "Event types of your helpdesk that mean one of ours. A type that has our name already needs no line."
             ),
         ),
+        "channel_targets": made(
+            ChannelTargetsField, label=gettext_lazy("Targets by channel"), required=False,
+            help_text=gettext_lazy(
+                "What all touchpoints of a channel together are held against. A touchpoint has targets of its own, on its page."
+            ),
+        ),
         "sender_name": _sender_name,
         "sender_address": _sender_address,
         "reply_to": _reply_to,
@@ -179,6 +186,7 @@ class OrganisationAdmin(ConfigAdmin):
             (None, ["name", "languages", "time_zone", "privacy"]),
             (_("How often customers are asked"), ["floor_s", "resting_same_s", "resting_any_s", "quiet_hours"]),
             (_("By which means"), ["preferences"]),
+            (_("Targets"), ["channel_targets"]),
             (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
             (_("Working time"), list(WORK)),

@@ -25,6 +25,10 @@ APPS = ("surveys", "metrics", "auth")
 ASKED: Mapping[str, Sequence[str]] = {
     "metrics.scorecell": ("view",),
     "metrics.decision": ("view", "add", "change", "delete"),
+    "metrics.alert": ("view", "change"),  # change: acknowledge
+    "metrics.alertrule": ("view", "add", "change", "delete"),
+    "metrics.team": ("view", "add", "change", "delete"),
+    "metrics.teamaddress": ("view", "add", "change", "delete"),
     "surveys.response": ("view", "change"),  # change: exclude with a reason, and take back
     "surveys.ticket": ("view",),
     "surveys.journey": ("view", "add", "change", "delete"),

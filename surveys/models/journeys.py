@@ -184,6 +184,8 @@ class Organisation(Named):
     # Days such as "2026-10-01" that stand above hours and holidays.
     closed_days = models.JSONField(_("closed days"), default=list, blank=True, validators=[validate_days])
     open_days = models.JSONField(_("extra open days"), default=list, blank=True, validators=[validate_days])
+    # {"website": {"nps": 40}}: what all touchpoints of a channel together are held against, in the units of Touchpoint.targets.
+    channel_targets = models.JSONField(_("targets by channel"), default=dict, blank=True)
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
     preferences = models.JSONField(_("preferred means"), default=dict, blank=True)
     # Below the first a score is not shown and nothing is tested; below the second it is told as one of few answers.

@@ -454,6 +454,20 @@ def test_an_absent_key_keeps_its_value_and_a_map_that_is_given_replaces_the_whol
     assert (organisation.floor_s, organisation.quiet_hours) == (DAY, {"sms": "20:00-09:00"})
 
 
+def test_channels_have_targets_of_their_own():
+    import_programme(
+        "organisation: {channel_targets: {website: {nps: 40}, app: {csat: 85, ttr_hours: 1.5}, on_site: {}}}"
+    )
+    assert Organisation.current().channel_targets == {"website": {"nps": 40}, "app": {"csat": 85, "ttr_hours": 1.5}}
+    exported = export_programme()
+    import_programme("organisation: {channel_targets: }")
+    assert Organisation.current().channel_targets == {}
+    import_programme(exported)
+    assert Organisation.current().channel_targets == {"website": {"nps": 40}, "app": {"csat": 85, "ttr_hours": 1.5}}
+    assert import_programme(exported).is_empty
+    assert lines_of("organisation:\n  channel_targets:\n    website: {nps: 101}\n    fax: {nps: 1}\n") == [3, 4]
+
+
 def test_nothing_is_ever_deleted():
     import_programme(CONTRACT)
     import_programme("journeys: [{slug: purchase, stages: [use, buy]}]\ntouchpoints: []\nrules: []\n")

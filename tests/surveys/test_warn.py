@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from surveys.flow import warn
 from surveys.flow.respond import Given, Submission, exclude_response, record_response
-from surveys.flow.warn import BACK_OFF, LEASE, TOLD_AT_ONCE, warn_watchers
+from surveys.flow.tell import BACK_OFF, LEASE, claim
+from surveys.flow.warn import OF_ANSWERS, TOLD_AT_ONCE, warn_watchers
 from surveys.models import Response, Touchpoint, Watcher, WatcherNotice
 from tests.concurrency import together
 from tests.factories import NOW, make_customer, make_instrument, make_invitation, make_organisation, make_touchpoint
@@ -235,7 +235,7 @@ def test_one_address_that_fails_holds_up_nobody_else(touchpoint, mail):
 def test_what_a_killed_worker_held_is_told_when_its_lease_is_over(touchpoint, mail):
     watch(touchpoint)
     answer(touchpoint)
-    warn._claim(NOW, warn.ANY)  # and then nothing: killed
+    claim(OF_ANSWERS, NOW)  # and then nothing: killed
     assert warn_watchers(NOW + LEASE - timedelta(seconds=1)) == 0
     assert warn_watchers(NOW + LEASE) == 1
     assert len(mail.wait_for(1)) == 1

@@ -24,6 +24,7 @@ from surveys.flow.incoming import TICKET_EVENTS
 from surveys.flow.instruments import InstrumentError, QuestionTerms, publish_version
 from surveys.flow.logo import MOST_BYTES, LogoError, keep_logo, read_logo
 from surveys.flow.programme.document import Fault, Faults, Place, each_once, read_document
+from surveys.flow.programme.sections import OTHERS
 from surveys.flow.programme.values import (
     COLOUR,
     EXEMPTION,
@@ -139,16 +140,19 @@ class _Import:
         if self.root.is_null:
             self.root.fail("The file is empty.")
             return
-        sections = self.root.keys(SECTIONS)
+        sections = self.root.keys((*SECTIONS, *OTHERS))
         if sections is None:
             return
         # One import at a time.
         self.organisation = Organisation.objects.select_for_update().get(pk=self.organisation.pk)
-        for name in ("journeys", "touchpoints", "instruments", "rules"):
+        for name in ("journeys", "touchpoints", "instruments", "rules", *OTHERS):
             self.mentioned[name] = _slugs_in(sections.get(name))
         for name in ("organisation", "ticket_events", "policy", "journeys", "instruments", "touchpoints", "rules"):
             if name in sections:
                 getattr(self, f"read_{name}")(sections[name])
+        for name, section in OTHERS.items():
+            if name in sections:
+                section.read(self, sections[name])
 
     @property
     def language(self) -> str:
@@ -192,6 +196,7 @@ class _Import:
             "time_zone",
             "languages",
             "segment_attribute",
+            "channel_targets",
             "privacy",
             "accent",
             "radius",
@@ -218,6 +223,7 @@ class _Import:
         _read(keys, "privacy", lambda at: {} if _is_nothing(at) else at.texts(first, NOTICE), values)
         _read(keys, "time_zone", _time_zone, values)
         _read(keys, "segment_attribute", lambda at: "" if at.is_null else at.text(100, empty=True), values)
+        _read(keys, "channel_targets", _channel_targets, values)
         _read(keys, "accent", _colour, values)
         _read(keys, "radius", lambda at: at.number(0, RADIUS), values)
         _read(keys, "scheme", lambda at: at.choice(Scheme.values), values)
@@ -516,9 +522,9 @@ class _Import:
             _read(keys, "name", lambda at: at.texts(self.language, NAME), values)
             _read(keys, "channel", lambda at: at.choice(Channel.values), values)
             self._check_channel(row, at, keys, values)
-            self._read_reference(keys, "journey", journeys, "journeys", values)
+            self.read_reference(keys, "journey", journeys, "journeys", values)
             self._read_stage(row, keys, stages, values)
-            self._read_reference(keys, "instrument", instruments, "instruments", values)
+            self.read_reference(keys, "instrument", instruments, "instruments", values)
             for name in ("public", "active"):
                 _read(keys, name, Place.flag, values)
             _read(keys, "public_key", lambda at, slug=slug: _public_key(at, owners, slug), values)  # type: ignore[misc]
@@ -541,7 +547,7 @@ class _Import:
         elif "channel" in values and values["channel"] != row.channel and has_answers(row):
             keys["channel"].fail(f"This touchpoint has answers, so its channel stays {row.channel}.")
 
-    def _read_reference(
+    def read_reference(
         self, keys: Mapping[str, Place], name: str, rows: Mapping[str, Any], section: str, values: dict[str, Any]
     ) -> None:
         """A slug of another section, or null; unknown ones are faults, those that are faulty themselves are not told twice."""
@@ -619,11 +625,11 @@ class _Import:
             _read(keys, "event_type", lambda at: "" if at.is_null else at.text(100), values)
             _read(keys, "calendar", lambda at: "" if at.is_null else at.choice(Calendar.values), values)
             _read(keys, "when", _when, values)
-            self._read_reference(keys, "touchpoint", touchpoints, "touchpoints", values)
+            self.read_reference(keys, "touchpoint", touchpoints, "touchpoints", values)
             if "touchpoint_id" in values and values["touchpoint_id"] is None:
                 keys["touchpoint"].fail("A rule needs its touchpoint.")
                 continue
-            self._read_reference(keys, "instrument", instruments, "instruments", values)
+            self.read_reference(keys, "instrument", instruments, "instruments", values)
             _read(keys, "delay", Place.span, values, "delay_s")
             _read(keys, "max_age", _positive_span, values, "max_age_s")
             _read(keys, "modes", _modes, values)
@@ -1093,6 +1099,15 @@ def _targets(place: Place) -> dict[str, int | float] | None:
     return {name: value for name, value in read.items() if value is not None}
 
 
+def _channel_targets(place: Place) -> dict[str, dict[str, int | float]] | None:
+    """Channel to its targets; a channel without any is left out."""
+    keys = {} if place.is_null else place.keys(tuple(Channel.values))
+    if keys is None:
+        return None
+    read = {channel: _targets(at) for channel, at in keys.items()}
+    return {channel: targets for channel, targets in read.items() if targets}
+
+
 def _when(place: Place) -> str | None:
     """An expression that can be evaluated; what is wrong is told in its own line."""
     if place.is_null:
@@ -1189,3 +1204,7 @@ def _reminders(place: Place) -> list[int] | None:
         place.fail("Reminders stand in the order in which they are sent.")
         return None
     return spans
+
+
+# Other apps' sections (sections.py) read as ours do.
+read_key, rows_in = _read, _rows_in

@@ -16,10 +16,11 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from surveys.flow.builtins import standard_name, standard_terms
 from surveys.flow.instruments import QuestionTerms, same_terms, terms_of_version
+from surveys.flow.programme.sections import OTHERS
 from surveys.flow.programme.spans import span_of
-from surveys.flow.programme.values import as_number
+from surveys.flow.programme.values import TARGETS, as_number
 from surveys.letters import LETTER_TEXTS
-from surveys.models import Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
+from surveys.models import Channel, Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
 from surveys.worktime import WEEKDAYS
 
@@ -50,6 +51,7 @@ def export_programme() -> str:
             "preferences": {segment: list(modes) for segment, modes in sorted(organisation.preferences.items())},
         },
     }
+    document |= {name: section.write() for name, section in OTHERS.items()}
     yaml = YAML()
     yaml.width = 10_000  # a folded text could not be told from a broken one
     yaml.allow_unicode = True
@@ -65,6 +67,11 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "time_zone": row.time_zone,
         "languages": list(row.languages),
         "segment_attribute": row.segment_attribute,
+        "channel_targets": {
+            channel: _targets(row.channel_targets[channel])
+            for channel in Channel.values
+            if row.channel_targets.get(channel)
+        },
         "minimum_n": row.min_n,
         "low_n": row.low_n,
         "segment_weights": dict(sorted(row.segment_weights.items())),
@@ -108,10 +115,14 @@ def _touchpoint(row: Touchpoint) -> dict[str, Any]:
         "public": row.public,
         "public_key": row.public_key,
         "allowed_origins": list(row.allowed_origins),
-        "targets": {name: row.targets[name] for name in ("nps", "csat", "ces", "ttr_hours") if name in row.targets},
+        "targets": _targets(row.targets),
         "weight": as_number(row.weight),
         "active": row.active,
     }
+
+
+def _targets(held: Mapping[str, float]) -> dict[str, float]:
+    return {name: held[name] for name in TARGETS if name in held}
 
 
 def _is_standard(row: Instrument) -> bool:

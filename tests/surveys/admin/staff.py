@@ -95,8 +95,11 @@ def send(client: Client, path: str, **changes: Any) -> Any:
             data.pop(name, None)
         else:
             data[name] = value if isinstance(value, list) else [str(value)]
-    for name in ("language", "next"):  # of the language switch, a form of its own
-        data.pop(name, None)
+    data.pop("next", None)  # of the language switch, a form of its own, which also has a language
+    if len(data.get("language", [])) > 1:
+        data["language"] = data["language"][-1:]  # the page has one, too
+    elif "language" not in changes:
+        data.pop("language", None)
     return client.post(path, data)
 
 

@@ -61,6 +61,7 @@ def make_everything() -> list:
         holiday_country="DE", holiday_subdivision="BY",
         working_hours={"mon": ["09:00-12:00", "13:00-18:00"], "sat": ["00:00-24:00"]}, closed_days=["2026-12-24", "2026-12-31"],
         open_days=["2026-10-03"],
+        channel_targets={"website": {"nps": 40, "ttr_hours": 1.5}},
     )  # fmt: skip
     journey = make_journey()
     touchpoint = make_touchpoint(
@@ -476,6 +477,16 @@ def test_changing_working_time_says_what_to_run_once_there_are_tickets(manager):
 def test_quiet_hours_may_be_written_as_in_chinese(manager):
     assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
     assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
+
+
+def test_a_channel_has_targets_in_a_table_of_its_own(manager):
+    here = page(Organisation.current())
+    assert send(manager, here, channel_targets_website_nps="40", channel_targets_app_ttr_hours="1,5").status_code == 302
+    assert Organisation.current().channel_targets == {"website": {"nps": 40}, "app": {"ttr_hours": 1.5}}
+    assert send(manager, here, channel_targets_website_nps="").status_code == 302
+    assert Organisation.current().channel_targets == {"app": {"ttr_hours": 1.5}}
+    assert "-100 to 100" in errors_in(send(manager, here, channel_targets_website_nps="101"))
+    assert Organisation.current().channel_targets == {"app": {"ttr_hours": 1.5}}
 
 
 def test_the_means_that_a_segment_prefers_stand_in_an_order(manager):

@@ -40,24 +40,19 @@ def markers(frame: Frame, slice_: Slice) -> list[Marker]:
     Withdrawn ones are not among them. What else narrows the slice, such as a segment, does not: the change was made all the same.
     """
     ids = frame.catalogue.touchpoint_ids(slice_)
-    found = []
-    for one in frame.decided:
-        day = date.fromisoformat(one["day"])
-        if (slice_.day_from and day < slice_.day_from) or (slice_.day_to and day > slice_.day_to):
-            continue
-        if ids is None or set(ids) & set(one["places"]):
-            found.append(_marker(one["pk"], day, one["title"], one["places"], frame))
-    return found
+    return [
+        marker_of(row, frame)
+        for row in frame.decisions
+        if (slice_.day_from is None or row.day >= slice_.day_from)
+        and (slice_.day_to is None or row.day <= slice_.day_to)
+        and (ids is None or row.places.intersection(ids))
+    ]
 
 
 def marker_of(row: Any, frame: Frame) -> Marker:
-    """`row`: a Decision with its `places`."""
-    return _marker(row.pk, row.day, row.title, row.places, frame)
-
-
-def _marker(pk: int, day: date, title: str, places: Sequence[int], frame: Frame) -> Marker:
-    names = [touchpoint.label for touchpoint in frame.touchpoints.values() if touchpoint.pk in places]
-    return Marker(day, title, names, reverse("decision", args=[pk]))
+    """`row`: a decision with its `places`."""
+    names = [touchpoint.label for touchpoint in frame.touchpoints.values() if touchpoint.pk in row.places]
+    return Marker(row.day, row.title, names, reverse("decision", args=[row.pk]))
 
 
 # --- What became of them ----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ In: a request. Out: a Frame, and pages rendered in the organisation's time. No f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -84,6 +84,16 @@ class Waits:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A decision as trends show it: since when it holds, and at which touchpoints (their ids)."""
+
+    pk: int
+    day: date
+    title: str
+    places: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Frame:
     """The organisation, its touchpoints by slug, and what waits, in two queries."""
 
@@ -91,8 +101,8 @@ class Frame:
     touchpoints: Mapping[str, Touchpoint]
     questions: Mapping[int, Scale]
     segments: Sequence[str]
+    decisions: Sequence[Decided]  # oldest first; withdrawn ones are not among them
     waiting: Sequence[Waits]
-    decided: Sequence[Mapping[str, Any]] = ()  # pk, day, title, places (ids) of decisions that hold, oldest first
 
     @classmethod
     def load(cls, request: HttpRequest, now: datetime) -> "Frame":
@@ -104,8 +114,11 @@ class Frame:
             {touchpoint.slug: touchpoint for touchpoint in touchpoints},
             {one["pk"]: SCALES[one["metric"], one["points"]] for one in held.scale_questions},
             held.segment_names + [OTHER_SEGMENT] * (len(held.segment_names) >= MAX_SEGMENTS),
+            [
+                Decided(one["pk"], date.fromisoformat(one["day"]), one["title"], frozenset(one["places"]))
+                for one in held.decided
+            ],
             _waiting(request, held),
-            held.decided,
         )
 
     @cached_property
@@ -162,11 +175,8 @@ def _annotated_organisation(now: datetime) -> Organisation:
 
     failures = DeliveryAttempt.objects.exclude(result=DeliveryAttempt.Result.SENT).filter(at__gte=now - LOOK_BACK)
     questions = Question.objects.filter(kind="scale").order_by()
-    places = Decision.touchpoints.through.objects.filter(decision=OuterRef("pk")).order_by("touchpoint")
-    decided = JSONObject(pk="pk", day="day", title="title", places=ArraySubquery(places.values("touchpoint")))
-    decisions = Decision.objects.filter(withdrawn=False).order_by("day", "pk")
     rows = Organisation.objects.filter(pk=1).annotate(
-        decided=ArraySubquery(decisions.values(held=decided)),
+        decided=ArraySubquery(_decided()),
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
         suspected=counted(Response.objects.filter(SUSPECT), "pk"),
@@ -179,6 +189,13 @@ def _annotated_organisation(now: datetime) -> Organisation:
         Organisation.current()  # makes it
         found = rows.get()
     return found
+
+
+def _decided() -> QuerySet[Any]:
+    """Decisions as JSON. They are as many as people wrote down, and come with the organisation at the cost of no query."""
+    places = Decision.touchpoints.through.objects.filter(decision=OuterRef("pk")).order_by().values("touchpoint")
+    told = JSONObject(pk="pk", day="day", title="title", places=ArraySubquery(places))
+    return Decision.objects.filter(withdrawn=False).order_by("day", "pk").values(held=told)
 
 
 def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:

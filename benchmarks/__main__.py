@@ -10,7 +10,20 @@ from typing import Any
 from benchmarks.result import Skipped
 from benchmarks.stage import Stage
 
-NAMES = ("ingest", "decide", "dispatch", "form_view", "respond", "rollup", "latency", "dashboard", "alerts", "widget")
+NAMES = (
+    "ingest",
+    "decide",
+    "dispatch",
+    "form_view",
+    "respond",
+    "rollup",
+    "latency",
+    "dashboard",
+    "search",
+    "export",
+    "alerts",
+    "widget",
+)
 # Rows of a benchmark that has more than its own, by which it can be asked for too.
 ROWS_OF = {"dashboard_years": "dashboard", "dashboard_filtered": "dashboard"}
 

@@ -17,7 +17,7 @@ MODES = ("email", "sms", "web", "qr", "link")
 SEGMENTS = ("gold", "silver", "bronze", "new", "")
 INSTRUMENTS = ("nps", "csat5", "csat7", "ces")
 LOCATIONS = 40
-TICKETS_AT = 5  # every fifth touchpoint is one where tickets are opened
+TICKETS_AT = 5  # one touchpoint of so many is one where tickets are opened; over every journey and channel
 OPEN_DAYS, OPEN_SHARE = 30, 0.1  # of the newest tickets so many are open still
 
 # One row per response, oldest first, so that indexes grow at their right end. Days are UTC's, as the organisation's are here.
@@ -50,10 +50,13 @@ FROM (
         SELECT number, place, at, dice, luck,
             at + make_interval(secs => floor(exp(10.27 + sqrt(-2 * ln(1 - u)) * cos(2 * pi() * v)))) AS ended
         FROM (
-            SELECT number, 1 + %(tickets_at)s * ((random() * 1e9)::bigint %% (%(touchpoints)s / %(tickets_at)s)) AS place,
+            SELECT number, 1 + chosen * %(tickets_at)s + chosen %% %(tickets_at)s AS place,
                 %(now)s - make_interval(secs => %(days)s * 86400.0 * (1 - number::float8 / %(tickets)s)) AS at,
                 random() AS u, random() AS v, random() AS luck, (random() * 2e9)::int AS dice
-            FROM generate_series(1, %(tickets)s) AS number
+            FROM (
+                SELECT number, (random() * 1e9)::bigint %% (%(touchpoints)s / %(tickets_at)s) AS chosen
+                FROM generate_series(1, %(tickets)s) AS number
+            ) AS numbered
         ) AS drawn
     ) AS made JOIN bench_places USING (place)
 ) AS known

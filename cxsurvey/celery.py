@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "invitations that are due": every(2, "surveys.tasks.deliver_due"),
     "reminders that are due": every(10, "surveys.tasks.remind_due"),
     "answers that are not in the cells yet": every(2, "metrics.tasks.roll_up"),
+    "answers that cannot be searched yet": every(2, "surveys.tasks.index_responses"),
     "closed days that nobody looked at": every(60, "metrics.tasks.look_at_days"),
     "looks of long ago": every(3600, "metrics.tasks.forget_looks"),
     "old tickets, and silence": every(30, "metrics.tasks.look_at_counts"),

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from metrics.filters import carried_query
 
@@ -40,9 +41,17 @@ def _measuring(title: Any, icon: str, name: str) -> Entry:
 
 
 OVERVIEW = _measuring(_("Overview"), "space_dashboard", "admin:index")
+JOURNEYS = _measuring(_("Journey scores"), "conversion_path", "journeys")
+CHANNELS = _measuring(_("Channels"), "hub", "channels")
+TTR = _measuring(_("Time to resolution"), "timer", "ttr")
 ALERTS = _measuring(_("Alerts"), "notifications_active", "alerts")
 QUALITY = _measuring(_("Data quality"), "fact_check", "quality")
 RESPONSE = _measuring(_("Invitations & response"), "filter_alt", "response")
+ANSWERS_LIST: Entry = {
+    **_measuring(_("Answers"), "reviews", "answers"),
+    "permission": lambda request: request.user.has_perm("surveys.view_response"),
+    "below": reverse_lazy("admin:surveys_response_changelist"),  # the pages of each
+}
 WHY: Entry = {
     "title": _("Why?"),
     "icon": "help",
@@ -56,10 +65,14 @@ SECTIONS: Sequence[tuple[Any, Sequence[Entry]]] = (
         _("Measure"),
         (
             OVERVIEW,
+            JOURNEYS,
+            CHANNELS,
+            TTR,
             RESPONSE,
+            _measuring(pgettext_lazy("changes that were decided", "Decisions"), "published_with_changes", "decisions"),
             QUALITY,
             ALERTS,
-            _list(_("Answers"), "reviews", "surveys.response"),
+            ANSWERS_LIST,
             _list(_("Tickets"), "confirmation_number", "surveys.ticket"),
         ),
     ),
@@ -121,7 +134,7 @@ def sidebar(request: HttpRequest) -> list[Entry]:
 def _with_state(entry: Entry, request: HttpRequest) -> Entry:
     link = str(entry["link"])
     is_here: Callable[[str], bool] = request.path.startswith
-    active = request.path == link or (entry is not OVERVIEW and is_here(link))
+    active = request.path == link or (entry is not OVERVIEW and is_here(link)) or is_here(str(entry.get("below", "\n")))
     here = active or (entry is OVERVIEW and is_here(f"{link}touchpoints/"))
     return {**entry, "link": link + (carried_query(request) if entry.get("carries") else ""), "active": here}
 

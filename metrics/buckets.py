@@ -8,14 +8,13 @@ numbers as it adds any, and so adds histograms of hundreds of buckets in microse
 thousands of times as long. A count may be negative for a moment, as a counter may; no sum of them may reach BASE / 2.
 """
 
-import struct
 from functools import cache
 
 from metrics.formulas import LONGEST_S, bucket_of
 
 DIGITS = 8
 BASE = 10**DIGITS
-_NOTHING = b"0" * DIGITS
+_NOTHING, _HALF = "0" * DIGITS, f"{BASE // 2:0{DIGITS}d}"
 
 
 def bucket_sql(seconds: str) -> str:
@@ -53,14 +52,14 @@ def unpack(packed: str) -> tuple[list[int], list[int]]:
     A count above BASE / 2 is a negative one, which borrowed from the next.
     """
     sign, digits = (-1, packed[1:]) if packed.startswith("-") else (1, packed)
-    empty = (len(digits) - len(digits.rstrip("0"))) // DIGITS  # buckets below the first that holds anything
-    digits = digits[: len(digits) - empty * DIGITS]
-    many = -(-len(digits) // DIGITS)
-    pieces = struct.unpack(f"{DIGITS}s" * many, digits.zfill(many * DIGITS).encode())[::-1]
-    buckets = [bucket for bucket, piece in enumerate(pieces) if piece != _NOTHING]
-    counts = [sign * int(pieces[bucket]) for bucket in buckets]
-    buckets = [bucket + empty for bucket in buckets]
-    return _give_back(buckets, counts, sign) if max(map(abs, counts), default=0) > BASE // 2 else (buckets, counts)
+    first = (len(digits) - len(digits.rstrip("0"))) // DIGITS  # of the buckets below, none holds anything
+    digits = digits.zfill(-(-len(digits) // DIGITS) * DIGITS)
+    pieces = [digits[at : at + DIGITS] for at in range(len(digits) - DIGITS * (first + 1), -1, -DIGITS)]
+    held = [(bucket, piece) for bucket, piece in enumerate(pieces, first) if piece != _NOTHING]
+    if not held:
+        return [], []
+    buckets, counts = [bucket for bucket, _piece in held], [sign * int(piece) for _bucket, piece in held]
+    return _give_back(buckets, counts, sign) if max(pieces) > _HALF else (buckets, counts)
 
 
 def _give_back(buckets: list[int], counts: list[int], sign: int) -> tuple[list[int], list[int]]:

@@ -20,7 +20,9 @@ from surveys.models import Channel, Mode
 DIMENSIONS = (*OF_TOUCHPOINTS, *OF_CELLS)
 # What each page carries on to the next.
 CARRIED = ("period", "from", "to", "compare", *DIMENSIONS)
-MORE = ("stage", "mode", "location")  # asked for less often: folded away until one of them is chosen
+# … and by the list of answers alone.
+_OF_ANSWERS = ("instrument", "score_min", "score_max", "language", "fact", "of")
+MORE = ("stage", "mode", "location", *_OF_ANSWERS)  # asked for less often: folded away until one of them is chosen
 
 Options = Sequence[tuple[str, str]]
 Offered = Mapping[str, tuple[str, Options | None]]  # what can be filtered by: a title and its choices; None is any text
@@ -69,7 +71,7 @@ class Filters:
         """`extra`: filters that only this page has. `fixed`: dimensions that its address decides."""
         period = read_period(request.GET.dict(), frame.organisation.day_of(now))
         compare = read_comparison(request.GET.get("compare", ""))
-        offered = {**offered_to(frame, request.GET.get("journey", "")), **(extra or {})}
+        offered = {**offered_to(frame, (fixed or {}).get("journey") or request.GET.get("journey", "")), **(extra or {})}
         chosen, wrong = {}, []
         for name, (_title, options) in offered.items():
             value = request.GET.get(name, "")

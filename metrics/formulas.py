@@ -134,6 +134,11 @@ def _percent(successes: int, n: int) -> Estimate:
     return Estimate(100 * successes / n, 100 * low, 100 * high, n)
 
 
+def share_of(part: int, whole: int) -> Estimate:
+    """Percent of a whole, with Wilson's interval; n is the whole. Nothing of nobody; ValueError where the part is not within it."""
+    return _percent(part, whole)
+
+
 def web_response_rate(answered: int, shown: int) -> Estimate:
     """Percent of a widget's views that were answered, with Wilson's interval; n is how often it was shown.
 
@@ -347,6 +352,9 @@ LONGEST_S = 100 * 366 * 86_400  # no ticket takes longer; what claims to is coun
 _EDGES = list(takewhile(lambda edge: edge <= LONGEST_S, accumulate(repeat(GROWTH), float.__mul__, initial=1.0)))
 
 
+_MIDDLES = [0.0, *(GROWTH ** (bucket - 0.5) for bucket in range(1, len(_EDGES) + 1))]
+
+
 def bucket_of(seconds: float) -> int:
     """The bucket of a duration: 0 for 0 s, else k >= 1 with GROWTH^(k-1) <= seconds < GROWTH^k; the last one is open above.
 
@@ -361,7 +369,7 @@ def bucket_value(bucket: int) -> float:
     """The duration that stands for a bucket, in seconds: its geometric middle; 0 for bucket 0. ValueError below 0."""
     if bucket < 0:
         raise ValueError("there is no bucket below 0")
-    return 0.0 if bucket == 0 else GROWTH ** (bucket - 0.5)
+    return _MIDDLES[bucket] if bucket < len(_MIDDLES) else GROWTH ** (bucket - 0.5)
 
 
 def ttr_mean(buckets: Mapping[int, int], sum_s: float) -> Estimate:
@@ -392,6 +400,17 @@ def ttr_quantile(buckets: Mapping[int, int], probability: float) -> float | None
     return Ranks(buckets).quantile(probability)
 
 
+def within_share(buckets: Mapping[int, int], seconds: float) -> Estimate:
+    """Percent of the durations that are at most so long, with Wilson's interval; n is all of them. As exact as `count_within`."""
+    return _percent(count_within(buckets, seconds), sum(buckets.values()))
+
+
+def count_within(buckets: Mapping[int, int], seconds: float) -> int:
+    """How many durations are at most so long; what is up to 1 % longer counts as within. ValueError below 0."""
+    last = bucket_of(seconds)
+    return sum(count for bucket, count in buckets.items() if bucket <= last)
+
+
 def ttr_median(buckets: Mapping[int, int]) -> Estimate:
     """Median time to resolution in seconds, with the order statistics that enclose it in 95 % of samples; within 1 %.
 
@@ -410,8 +429,8 @@ class Ranks:
     """Resolved tickets in the order of their durations, for order statistics. `buckets`: bucket to count."""
 
     def __init__(self, buckets: Mapping[int, int]) -> None:
-        self._buckets = [bucket for bucket in sorted(buckets) if buckets[bucket] > 0]
-        self._seen = list(accumulate([buckets[bucket] for bucket in self._buckets]))
+        self._buckets = sorted(bucket for bucket, count in buckets.items() if count > 0)
+        self._seen = list(accumulate(map(buckets.__getitem__, self._buckets)))
         self.n = self._seen[-1] if self._seen else 0
 
     def value(self, rank: int) -> float:
@@ -419,8 +438,8 @@ class Ranks:
         return bucket_value(self._buckets[bisect.bisect_left(self._seen, rank)])
 
     def quantile(self, probability: float) -> float | None:
-        """As `ttr_quantile`."""
-        if self.n == 0:
+        """As `ttr_quantile` has it."""
+        if not self.n:
             return None
         position = probability * (self.n - 1)
         below = math.floor(position)

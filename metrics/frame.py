@@ -42,22 +42,25 @@ from surveys.scales import SCALES, Scale
 
 SEES_SCORES = "metrics.view_scorecell"
 SEES_ANSWERS = "surveys.view_response"  # verbatims and the people behind them
+ALL_DAYS = "2000-01-01"  # as the first of a period: whatever there is
 LOOK_BACK = timedelta(days=7)  # a delivery that failed longer ago is no news
 
 View = Callable[..., HttpResponseBase]
 
 
-def staff_page(view: View) -> View:
-    """Behind the admin's login, which also keeps caches out, and for those who may see scores; read-only.
+def staff_page(view: View, needs: str = SEES_SCORES) -> View:
+    """Behind the admin's login, which also keeps caches out, and for those who may see scores, or what else it `needs`; read-only.
 
     It tells the organisation's time itself (`render_page`): the organisation is read anyway.
     """
 
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.has_perm(SEES_SCORES):
+        if request.user.has_perm(needs):
             return view(request, *args, **kwargs)
         title = _("These pages are not open to you")
         text = _("Your account may not see scores. An administrator can add it to a group that does.")
+        if needs == SEES_ANSWERS:
+            text = _("Your account may not read answers. An administrator can add it to a group that does.")
         return render_notice(request, title, text, status=403)
 
     wrapped: View = admin.site.admin_view(require_safe(guarded))
@@ -174,13 +177,16 @@ def _annotated_organisation(now: datetime) -> Organisation:
 def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:
     """What somebody should look at; only what the user may open."""
     kinds: tuple[tuple[str, str, type[Model], dict[str, str]], ...] = (
-        ("suspected", _("Answers that look like a machine’s"), Response, {"suspected": "waiting"}),
+        ("suspected", _("Answers that look like a machine’s"), Response, {}),
         ("quarantined", _("Events in quarantine"), QuarantinedEvent, {"state__exact": "waiting"}),
         ("failed", _("Messages not delivered in the last 7 days"), Invitation, {"status__exact": "failed"}),
         ("retried", _("Messages being tried again"), DeliveryAttempt, {"result__exact": "temporary"}),
     )
+    addresses: dict[type[Model], str] = {
+        Response: f"{reverse('answers')}?{urlencode({'state': 'suspected', 'from': ALL_DAYS})}"
+    }
     return [
-        Waits(title, getattr(organisation, name) or 0, list_url(model, query))
+        Waits(title, getattr(organisation, name) or 0, addresses.get(model) or list_url(model, query))
         for name, title, model, query in kinds
         if may_view(request, model)
     ]
@@ -207,6 +213,7 @@ def render_page(request: HttpRequest, template: str, frame: Frame, context: dict
             **admin.site.each_context(request),
             "organisation": frame.organisation,
             "local_mailbox": settings.CX_LOCAL_MAILBOX,
+            "base_url": settings.BASE_URL,
             "sees_answers": request.user.has_perm(SEES_ANSWERS),
         }
         return TemplateResponse(request, template, {**common, **context}).render()

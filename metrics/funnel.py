@@ -298,6 +298,38 @@ def _case(status: str, answer: str, arrived: bool, said_no: bool) -> str:
     return "returned" if status == "failed" else "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Invitations that went out, how many of them were answered, and how many still can be."""
+
+    sent: int = 0
+    answered: int = 0
+    open: int = 0
+
+
+def measure_halves(asked: Asked, middle: datetime) -> dict[int, tuple[Sent, Sent]]:
+    """What was sent and answered before and since `middle`, by touchpoint: the counts of `measure_passages`, in one query.
+
+    It leaves out all that a response rate does not need, so that a page may ask it beside other things.
+    """
+    joins, conditions = asked.narrowed()
+    found: dict[int, tuple[Sent, Sent]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT i.touchpoint_id, i.decided_at >= %(middle)s, count(*), count(*) FILTER (WHERE {ANSWERED}),
+                count(*) FILTER (WHERE r.id IS NULL AND i.status <> 'failed' AND coalesce(i.expires_at > %(now)s, true))
+            FROM {_invitation} i {joins}
+            LEFT JOIN {_response} r ON r.invitation_id = i.id AND r.responded_at >= %(begin)s
+            WHERE {conditions} AND {SENT} GROUP BY 1, 2""",
+            {**asked.values, "middle": middle},
+        )
+        for touchpoint, is_later, sent, answered, still in cursor.fetchall():
+            earlier, later = found.get(touchpoint, (Sent(), Sent()))
+            half = Sent(sent, answered, still)
+            found[touchpoint] = (earlier, half) if is_later else (half, later)
+    return found
+
+
 def whole(passages: Mapping[Any, Passage]) -> Passage:
     total = Passage()
     for passage in passages.values():

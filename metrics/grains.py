@@ -46,8 +46,12 @@ SCORE_CUTS: Sequence[Cut] = (
     _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),
     _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "mode", "segment", "location"),
 )
-# One row per bucket is small where a cell holds a ticket or two. Elsewhere all of a cell's buckets are in its `histogram`.
+# One row per bucket is small where a cell holds a ticket or two. Elsewhere all of a cell's buckets are in its `histogram`, which
+# costs more to add than counters do: hence cells of all touchpoints together.
 DURATION_CUTS: Sequence[Cut] = (
+    _cut(Grain.DAY_ALL, Grain.MONTH_ALL),
+    _cut(Grain.DAY_ALL_SEGMENT, Grain.MONTH_ALL_SEGMENT, "segment"),
+    _cut(Grain.DAY_ALL_PART, Grain.MONTH_ALL_PART, "segment", "location"),
     _cut(Grain.DAY_TOTAL, Grain.MONTH_TOTAL, "touchpoint"),
     _cut(Grain.DAY_SEGMENT, Grain.MONTH_SEGMENT, "touchpoint", "segment"),
     _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),

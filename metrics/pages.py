@@ -3,6 +3,7 @@
 Here a figure is rounded, for the first and only time; here it is held back where too few answered (`limits`). No query, no formula.
 """
 
+import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -18,7 +19,7 @@ from metrics.limits import limits
 from metrics.queries import MatrixRow, Measured
 from metrics.reach import Reach
 from metrics.significance import LOWER_IS_BETTER, Comparison, Counts, Statistic, compare
-from metrics.slices import Interval
+from metrics.slices import Interval, period_after
 from surveys.scales import scale_for
 from surveys.words import DAY_S, MINUS, band_tone, duration, rounded
 
@@ -350,8 +351,14 @@ class Matrix:
         return 1 + len(self.columns)
 
 
-def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
+def matrix(
+    rows: Sequence[MatrixRow],
+    places: Sequence[Place],
+    changes: Mapping[tuple[str, Column], Comparison] | None = None,
+) -> Matrix:
     """Touchpoints by journey, in the order of `places`; a column only where it holds anything now.
+
+    `changes` by touchpoint and column where they are judged together; without them each is judged by itself.
 
     A touchpoint that is switched off is listed as long as it holds something.
     """
@@ -364,7 +371,9 @@ def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
         figures = []
         for column in columns:
             row = found.get((place.slug, column))
-            before = of(row.before) if row and row.before else None
+            before: Counted | Comparison | None = of(row.before) if row and row.before else None
+            if changes is not None:
+                before = changes.get((place.slug, column))
             figures.append(figure(column, of(row.now) if row else NOTHING, before, place.targets, longest))
         line = Line(place, figures)
         if place.active or line.holds_anything:
@@ -376,9 +385,37 @@ def matrix(rows: Sequence[MatrixRow], places: Sequence[Place]) -> Matrix:
 
 
 @dataclass(frozen=True)
+class Marker:
+    """A decision as trends show it: since which day it holds, at which touchpoints, and its page."""
+
+    day: date
+    title: str
+    places: Sequence[str]
+    url: str
+
+    @property
+    def where(self) -> str:
+        return pgettext("between the items of a list", ", ").join(self.places)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A Marker within one trend: the number that it bears in the chart and in the list below it."""
+
+    number: int
+    marker: Marker
+
+    @property
+    def text(self) -> str:
+        told = {"day": date_format(self.marker.day, "DATE_FORMAT"), "title": self.marker.title}
+        return _("%(day)s: %(title)s") % told
+
+
+@dataclass(frozen=True)
 class Point:
     label: str
     figure: Figure
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True)
@@ -388,6 +425,7 @@ class Trend:
     column: Column
     points: Sequence[Point]
     chart: Mapping[str, Any]
+    marks: Sequence[Mark] = ()
 
     @property
     def holds_anything(self) -> bool:
@@ -395,13 +433,20 @@ class Trend:
 
 
 def trend(
-    column: Column, series: Iterable[tuple[date, Measured]], interval: Interval, targets: Mapping[str, float]
+    column: Column,
+    series: Iterable[tuple[date, Measured]],
+    interval: Interval,
+    targets: Mapping[str, float],
+    markers: Iterable[Marker] = (),
 ) -> Trend:
-    """Periods with too few answers are gaps in the line and words in the table."""
+    """Periods with too few answers are gaps in the line and words in the table. `markers`: decisions.markers of the same slice."""
+    series = list(series)
+    placed = place_markers(markers, [start for start, _measured in series], interval)
     points, drawn = [], []
-    for start, measured in series:
+    for index, (start, measured) in enumerate(series):
         now = of(measured)
-        points.append(Point(period_label(start, interval), figure(column, now, None, {})))
+        marks = [mark for held, _at, mark in placed if held == index]
+        points.append(Point(period_label(start, interval), figure(column, now, None, {}), marks))
         drawn.append(now if is_enough(now.n) else NOTHING)
     metric = column[0]
     unit, unit_text = _axis_unit(metric, drawn)
@@ -418,8 +463,34 @@ def trend(
         "title": title(column),
         "unit": unit_text,
         "words": {"value": title(column), "interval": _("95% interval"), "target": _("Target")},
+        "marks": chart_marks(placed),
     }
-    return Trend(column, points, chart)
+    return Trend(column, points, chart, [mark for _held, _at, mark in placed])
+
+
+Placed = tuple[int, float, Mark]  # the period that holds its day; where along the axis it is drawn; the mark
+
+
+def place_markers(markers: Iterable[Marker], held: Sequence[date], interval: Interval) -> list[Placed]:
+    """Each marker that lies in the periods that start on `held`, in its place along an axis on which period k stands at k.
+
+    Period k fills k − ½ … k + ½: a decision of its first day stands before all of it, so what is right of a line came after it.
+    """
+    placed: list[Placed] = []
+    for marker in markers:
+        index = bisect.bisect_right(held, marker.day) - 1
+        if index < 0 or marker.day >= period_after(interval, held[index]):
+            continue
+        start = held[index]
+        part = (marker.day - start).days / (period_after(interval, start) - start).days
+        at = min(max(0.0, index - 0.5 + part), float(len(held) - 1))
+        placed.append((index, round(at, 3), Mark(len(placed) + 1, marker)))
+    return placed
+
+
+def chart_marks(placed: Sequence[Placed]) -> list[dict[str, Any]]:
+    """As the page's script draws them: {"at", "period", "number", "text"}."""
+    return [{"at": at, "period": held, "number": mark.number, "text": mark.text} for held, at, mark in placed]
 
 
 def _axis_unit(metric: str, drawn: Sequence[Estimate]) -> tuple[float, str]:

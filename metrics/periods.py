@@ -14,7 +14,7 @@ DAYS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 KEYS = ("7d", "30d", "90d", "month", "quarter", "365d", "custom")
 COMPARISONS = ("previous", "year", "none")  # the days directly before, the same days a year before, nothing
 ANSWERS_PER_POINT = 20  # fewer, and a trend is mostly chance
-POINTS_AT_LEAST = 3
+POINTS_AT_LEAST, POINTS_AT_MOST = 3, 100
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,18 @@ class Period:
         """The days that a `comparison` names, one of COMPARISONS; None for "none"."""
         return {"previous": self.before, "year": self.year_before}.get(comparison)
 
+    @property
+    def finest(self) -> Interval:
+        """What `interval` may be made of: days, as long as it may come to weeks."""
+        return "day" if self.days // 7 <= POINTS_AT_MOST else "month"
+
     def interval(self, n: int) -> Interval:
         """How to cut a trend of `n` answers: as finely as leaves enough of them at each point and more than a few points."""
         fine: tuple[tuple[Interval, int], ...] = (("day", 1), ("week", 7), ("month", 30))
         for interval, length in fine:
             points = max(1, self.days // length)
             next_points = -(-self.days // {1: 7, 7: 30, 30: 91}[length])
-            if points <= 100 and (n >= ANSWERS_PER_POINT * points or next_points < POINTS_AT_LEAST):
+            if points <= POINTS_AT_MOST and (n >= ANSWERS_PER_POINT * points or next_points < POINTS_AT_LEAST):
                 return interval
         return "quarter"
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import Count
+from django.db.models import Count, Exists, Value
 
 from metrics import formulas
 from metrics.formulas import Estimate
 from metrics.slices import Interval
 from surveys.models import Mode, Response, WidgetCount
 
+ANSWERED = "answered"  # beside the events that views are counted by
 WEEKS_UP_TO = 100  # days; a longer table is read by months
 
 
@@ -45,21 +46,23 @@ def reach_interval(first: date, last: date) -> Interval:
 def measure_reach(
     touchpoint_id: int, first: date, last: date, begin: datetime, end: datetime
 ) -> tuple[Reach, list[tuple[date, Reach]]]:
-    """The whole, and each period from the first to the last, newest first. `begin` and `end` are the moments of these days."""
+    """The whole, and each period from the first to the last, newest first; one query. `begin` and `end` are the moments of these days."""
     interval = reach_interval(first, last)
     views: dict[date, dict[str, int]] = {}
-    counted = WidgetCount.objects.filter(touchpoint_id=touchpoint_id, day__gte=first, day__lte=last)
-    for day, event, count in counted.values_list("day", "event", "count"):
-        held = views.setdefault(_start(day, interval), {})
-        held[event] = held.get(event, 0) + count
     answered: dict[date, int] = {}
-    if views:
-        rows = Response.objects.filter(
-            touchpoint_id=touchpoint_id, mode=Mode.WEB, excluded_at__isnull=True, responded_at__gte=begin,
-            responded_at__lt=end,
-        )  # fmt: skip
-        for day, count in rows.order_by().values_list("day").annotate(count=Count("pk")):
-            answered[_start(day, interval)] = answered.get(_start(day, interval), 0) + count
+    counted = WidgetCount.objects.filter(touchpoint_id=touchpoint_id, day__gte=first, day__lte=last)
+    # Answers are counted only where anything was seen: the second half of the query begins with that question.
+    came = Response.objects.filter(
+        Exists(counted), touchpoint_id=touchpoint_id, mode=Mode.WEB, excluded_at__isnull=True, responded_at__gte=begin,
+        responded_at__lt=end,
+    ).order_by().values_list("day", Value(ANSWERED)).annotate(count=Count("pk"))  # fmt: skip
+    for day, event, count in counted.order_by().values_list("day", "event", "count").union(came, all=True):
+        start = _start(day, interval)
+        if event == ANSWERED:
+            answered[start] = answered.get(start, 0) + count
+        else:
+            held = views.setdefault(start, {})
+            held[event] = held.get(event, 0) + count
     periods = [(start, Reach(views.get(start), answered.get(start, 0))) for start in _starts(first, last, interval)]
     return _sum(reach for _start, reach in periods), periods[::-1]
 

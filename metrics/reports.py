@@ -22,11 +22,12 @@ from django.utils.translation import gettext as _
 from metrics.filters import Filters, Offered, filter_bar, query_with
 from metrics.frame import Frame, render_notice, render_page, staff_page
 from metrics.limits import limited_by
-from metrics.tables import Table, csv_lines
+from metrics.sheets import CSV_TYPE, XLSX_TYPE
+from metrics.tables import Table, csv_lines, xlsx_pieces
 
 PATIENCE_MS = 25_000  # queries end by themselves: a reader has gone long before
 MEMORY = "64MB"  # so that a month's rows are joined without files
-KINDS: Mapping[str, str] = {"csv": "CSV"}
+KINDS: Mapping[str, str] = {"csv": "CSV", "xlsx": "XLSX"}
 
 
 class NotThere(Exception):
@@ -127,9 +128,12 @@ def _file(page: Page, kind: str, http: HttpRequest, table: str, **args: str) -> 
     if found is None:
         raise Http404
     period = request.filters.period
-    name = "-".join([page.name.replace("_", "-"), *args.values(), table, f"{period.first}", f"{period.last}"])
+    name = "-".join([page.name.replace("_", "-"), *map(str, args.values()), table, f"{period.first}", f"{period.last}"])
     says = [*file_head(page, request), *report.head]
-    response = StreamingHttpResponse(csv_lines(found, says), content_type="text/csv; charset=utf-8")
+    if kind == "csv":
+        response = StreamingHttpResponse(csv_lines(found, says), content_type=CSV_TYPE)
+    else:
+        response = StreamingHttpResponse(xlsx_pieces(found, says), content_type=XLSX_TYPE)
     response["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
     return response
 

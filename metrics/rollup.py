@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from metrics.buckets import bucket_sql, pack_sql
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, Cut, cheapest
 from metrics.models import SCORES, DurationCell, ScoreCell
+from surveys.flow.durations import DURATIONS
 from surveys.models import Answer, DurationLedger, Response, ScoreLedger, Ticket
 
 DRAINER_LOCK = 0x6378_726F_6C6C  # any number that nothing else in this database locks
@@ -152,14 +153,6 @@ SCORE_KIND = Kind(
 )
 
 
-def _ticket_rows(basis: str, day: str) -> str:
-    return (
-        f"SELECT '{basis}'::varchar AS basis, {day} AS day, coalesce(touchpoint_id, 0)::bigint AS touchpoint_id, "
-        "segment, location, floor(extract(epoch FROM resolved_at - opened_at))::bigint AS seconds, "
-        f"reopened_count > 0 AS reopened, 1 AS delta FROM {_table[Ticket]} WHERE in_ttr AND resolved_at IS NOT NULL"
-    )
-
-
 DURATION_KIND = Kind(
     cell=_table[DurationCell],
     ledger=_table[DurationLedger],
@@ -173,8 +166,8 @@ DURATION_KIND = Kind(
         "histogram": f"sum(delta) * {pack_sql(bucket_sql('seconds'))}",
     },
     cuts=DURATION_CUTS,
-    raw=(_ticket_rows("resolved", "day_resolved"), _ticket_rows("opened", "day_opened")),
-    raw_days=("day_resolved", "day_opened"),
+    raw=tuple(duration.rows for duration in DURATIONS),
+    raw_days=tuple(duration.day for duration in DURATIONS),
 )
 
 KINDS = (SCORE_KIND, DURATION_KIND)

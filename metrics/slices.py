@@ -148,7 +148,7 @@ def spans(slice_: Slice, interval: Interval | None, cut: Cut) -> list[tuple[Grai
     if interval in ("day", "week"):
         return [(daily, first, last)]
     one = timedelta(days=1)
-    begin = first if first is None or first.day == 1 else _after("month", start_of("month", first))
+    begin = first if first is None or first.day == 1 else period_after("month", start_of("month", first))
     end = last and start_of("month", last + one)  # the day after the last whole month
     if begin and end and begin >= end:
         return [(daily, first, last)]
@@ -175,11 +175,11 @@ def starts(interval: Interval | None, slice_: Slice, held: Iterable[date]) -> li
                 "interval", f"A series has at most {MAX_PERIODS} periods: ask for fewer days or longer ones."
             )
         found.append(start)
-        start = _after(interval, start)
+        start = period_after(interval, start)
     return found
 
 
-def _after(interval: Interval, start: date) -> date:
+def period_after(interval: Interval, start: date) -> date:
     """The start of the period after the one that begins at `start`."""
     return start_of(interval, start + timedelta(days={"day": 1, "week": 7, "month": 31, "quarter": 92}[interval]))
 

@@ -1,10 +1,8 @@
-"""A table that a page shows and a CSV file holds: one and the same. In: cells with a text and a value. Out: lines of CSV.
+"""A table that a page shows and a file holds: one and the same. In: cells with a text and a value. Out: pieces of CSV or XLSX.
 
 No query, no request, and nothing is computed: what a cell says is decided before.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +10,9 @@ from itertools import chain
 
 from django.utils.translation import gettext as _
 
-Value = str | int | float | None
-BOM = "\ufeff"  # without it Excel takes UTF-8 for the code page of its country
-# A spreadsheet runs a text that begins with one of these.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+from metrics.sheets import BOM, Value, csv_line, xlsx_lines
+
+WIDE, NARROW = 28, 14  # columns of texts and of numbers in a workbook, in characters
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Cell:
     """What a reader sees and what a file holds. `ends` are those of an interval; `bar` is a share of the widest, in percent.
 
     `note` is a quiet text beside it, `state` one of value, few, nothing, unknown; `query` narrows the page to it.
+    `n` is for files alone: a page has it in the note.
     """
 
     text: str
@@ -45,15 +43,20 @@ class Cell:
     tone: str = ""
     state: str = "value"
     query: str = ""
+    n: int | None = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval."""
+    """`kind`: text, number, or rate, which takes two more columns in a file for the ends of its interval.
+
+    `counted`: and one for n, where no other column of the table holds it.
+    """
 
     title: str
     kind: str = "number"
     meaning: str = ""
+    counted: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -70,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`key` is its name in addresses and files; `about` says what it is, in a sentence."""
+    """`key` is its name in addresses and files; `about` says what it is, in a sentence. `cards`: on a phone, whatever its width."""
 
     key: str
     title: str
@@ -78,6 +81,7 @@ class Table:
     rows: Sequence[Row]
     about: str = ""
     notes: Sequence[str] = ()
+    cards: bool = False
 
     @property
     def lines(self) -> list[tuple[str, list[tuple[Column, Cell]]]]:
@@ -87,27 +91,42 @@ class Table:
     @property
     def shape(self) -> str:
         """On a phone: "wide" makes a card of each row, "tall" puts the numbers below a name that has a bar; "" stays a table."""
-        if len(self.columns) > 4 and any(column.kind == "rate" for column in self.columns):
+        texts = sum(column.is_text for column in self.columns)
+        is_wide = len(self.columns) > 4 and (texts > 2 or any(column.kind == "rate" for column in self.columns))
+        if self.cards or is_wide:
             return "wide"
         return "tall" if len(self.columns) == 4 and any(row.cells[0].bar is not None for row in self.rows) else ""
 
 
 def csv_lines(table: Table, says: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """The file, line by line: what it is (`says` holds names and values), an empty line, heads, rows, and its notes.
+    """The file, line by line."""
+    return chain([BOM], map(csv_line, _lines(table, says)[1]))
+
+
+def xlsx_pieces(table: Table, says: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+    """The same as a workbook of one sheet."""
+    head, lines = _lines(table, says)
+    widths = [WIDE if column.is_text else NARROW for column in table.columns for _place in _places(column)]
+    return xlsx_lines(lines, title=table.title, bold=(0, head), widths=widths)
+
+
+def _lines(table: Table, says: Sequence[tuple[str, str]]) -> tuple[int, Iterator[Sequence[Value]]]:
+    """(which of them holds the heads, the lines): what it is (`says` holds names and values), an empty line, heads, rows, notes.
 
     Words are found before the first line is asked for: a response that streams outlives the reader's language.
     """
-    heads: list[Value] = []
-    for column in table.columns:
-        heads.append(column.title)
-        if column.kind == "rate":
-            told = {"column": column.title}
-            heads += [_("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
-    top = [[table.title], *([[table.about]] if table.about else []), *says, [], heads]
-    lines: Iterator[Sequence[Value]] = chain(
-        top, map(partial(_row, table), table.rows), ([note] for note in table.notes)
-    )
-    return chain([BOM], map(_line, lines))
+    heads = [told for column in table.columns for told in _places(column)]
+    top = [[table.title], *([[table.about]] if table.about else []), *says, []]
+    return len(top), chain([*top, heads], map(partial(_row, table), table.rows), ([note] for note in table.notes))
+
+
+def _places(column: Column) -> list[str]:
+    """The titles of a column's own columns in a file: a rate has those of its interval's ends beside it."""
+    told = {"column": column.title}
+    titles = [column.title]
+    if column.kind == "rate":
+        titles += [_("%(column)s, from (95%%)") % told, _("%(column)s, to (95%%)") % told]
+    return [*titles, _("%(column)s, n") % told] if column.counted else titles
 
 
 def _row(table: Table, row: Row) -> list[Value]:
@@ -116,6 +135,8 @@ def _row(table: Table, row: Row) -> list[Value]:
         held.append(_value(column, cell))
         if column.kind == "rate":
             held += cell.ends or (None, None)
+        if column.counted:
+            held.append(cell.n)
     return held
 
 
@@ -124,16 +145,3 @@ def _value(column: Column, cell: Cell) -> Value:
     if column.is_text:
         return f"{cell.text} ({cell.note})" if cell.note else cell.text
     return cell.text if cell.state == "unknown" else cell.value
-
-
-def _line(values: Sequence[Value]) -> str:
-    held = io.StringIO()
-    csv.writer(held).writerow(["" if value is None else _harmless(value) for value in values])
-    return held.getvalue()
-
-
-def _harmless(value: Value) -> Value:
-    """Texts that a spreadsheet would run begin with an apostrophe; numbers are numbers, below 0 too."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(FORMULA):
-        return f"'{value}"
-    return value

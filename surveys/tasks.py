@@ -5,7 +5,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from surveys.bell import ring
-from surveys.flow import calendar, deliver, expire, floor, invite, receipts, remind, reply, retain, warn
+from surveys.flow import calendar, deliver, expire, floor, index, invite, receipts, remind, reply, retain, warn
 from surveys.seats import seat
 from surveys.shift import Shift
 
@@ -84,6 +84,16 @@ def settle_receipts() -> None:
         continue
     if shift.is_over():
         ring(settle_receipts)
+
+
+@shared_task(ignore_result=True)
+def index_responses() -> None:
+    """Make what answers are found by. Safe to repeat: it claims what waits, and the same terms again change nothing."""
+    shift = Shift()
+    while index.index_waiting() and not shift.is_over():
+        continue
+    if shift.is_over():
+        ring(index_responses)
 
 
 @shared_task(ignore_result=True)

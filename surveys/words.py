@@ -76,3 +76,10 @@ def duration(seconds: float) -> str:
         return f"{sign}{hours} {rest}".strip()
     days = seconds / DAY_S
     return sign + _("%(count)s d") % {"count": rounded(days, 1 if days < 99.95 else 0)}
+
+
+def working_time(seconds: float) -> str:
+    """Of business time: never in days, since a working day has not 24 hours: 45 s, 12 min, 3 h 20 min, 28 h."""
+    if abs(seconds) < 23.5 * 3600:
+        return duration(seconds)
+    return (MINUS if seconds < 0 else "") + _("%(count)s h") % {"count": f"{round(abs(seconds) / 3600):,}"}

@@ -203,6 +203,9 @@ def test_what_is_answered_is_what_the_document_says(document):
         assert (found["n"], len(found["groups"]), len(found["series"])) == (1, 1, 1)
         held.call("get", path, 200, **{"from": "2000-01-01", "to": "2000-01-31"}, interval="day", **scale)
         held.call("get", path, 400, interval="year")
+        days = {"from": "2020-01-01", "to": "2020-01-31"}
+        found = held.call("get", path, 200, **days, compare="year", group_by="touchpoint", weights="segment", **scale)
+        assert (found["comparison"]["from"], found["weighted"]["value"]) == ("2019-01-01", None)
     held.call("get", "/api/v1/customers/{external_id}/export/", 200, fill="C-1")
     held.call("delete", "/api/v1/customers/{external_id}/", 204, fill="C-1")
     held.call("delete", "/api/v1/customers/{external_id}/", 404, fill="C-1")

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+import scipy.stats
 
 from tests.incidents import SAMPLE, WHOLE, read_incidents
 from tests.stack import Stack, until
@@ -205,6 +206,7 @@ def test_what_the_api_says_of_real_incidents_is_what_the_file_says(
         print(f"\n{len(table):,} incidents, {len(events):,} events in {took:.1f} s: {rate:,.0f} per second")  # noqa: T201
 
     check_everything(metrics, whole, table)
+    check_compared(metrics, table)
     if path == WHOLE:
         # Never resolved: 1,556, which count by their closing.
         assert (len(table), int(table.resolved_at.isna().sum())) == (24_918, 1_556)
@@ -250,6 +252,43 @@ def check_everything(metrics: Metrics, whole: dict[str, Any], table: pd.DataFram
     assert {week["start"] for week in weeks} == {
         str(day.date()) for day in pd.date_range("2016-03-07", "2016-05-20", freq="W-MON")
     }
+
+
+def check_compared(metrics: Metrics, table: pd.DataFrame) -> None:
+    """One month of resolutions against the one before, as scipy does of the single tickets; and touchpoints of equal weight."""
+    done = table.done_at.dt.tz_convert(ZONE).dt.strftime("%Y-%m-%d")
+    months = {"now": ("2016-04-01", "2016-04-30"), "before": ("2016-03-01", "2016-03-31")}
+    now, before = (
+        seconds(one.opened_at, one.done_at) for one in (table[done.between(*days)] for days in months.values())
+    )
+    asked = {"from": "2016-04-01", "to": "2016-04-30", "compare_from": "2016-03-01", "compare_to": "2016-03-31"}
+    found = metrics.ttr(**asked, weights="touchpoint")
+    told = found["comparison"]
+    wanted = scipy.stats.ttest_ind(now, before, equal_var=False)
+    assert (told["n"], told["difference"]) == (len(before), pytest.approx(now.mean() - before.mean()))
+    # Of buckets 1 % wide: each deviation is off by 0.5 % at most, so the error is, too.
+    error = abs(wanted.statistic) ** -1 * abs(now.mean() - before.mean())
+    ends = (told["difference_ci"]["low"], told["difference_ci"]["high"])
+    assert ends == pytest.approx(tuple(wanted.confidence_interval()), abs=0.02 * error)
+    assert told["p"] == pytest.approx(wanted.pvalue, rel=0.1)
+    assert told["significant"] is bool(ends[0] > 0 or ends[1] < 0)
+    medians = np.median(now), np.median(before)
+    assert told["median"]["difference"] == pytest.approx(medians[0] - medians[1], abs=0.01 * sum(medians))
+    low, high = told["median"]["difference_ci"]["low"], told["median"]["difference_ci"]["high"]
+    assert low < medians[0] - medians[1] < high
+
+    weighted = found["weighted"]
+    here = table[done.between(*months["now"])].assign(s=now)
+    means, sizes = here.groupby("touchpoint").s.mean(), here.groupby("touchpoint").s.count()
+    enough = sizes[sizes >= 5].index
+    # `at-cut` has a weight and no ticket yet, and so it is missing with those that have too few.
+    missing = 1 - len(enough) / (len(CHANNELS) + 1)
+    assert weighted["missing"] == pytest.approx(missing)
+    if missing <= 0.2:
+        assert (weighted["value"], weighted["n"]) == (pytest.approx(means[enough].mean()), sizes[enough].sum())
+    else:
+        assert weighted["value"] is None
+    assert {one["key"]: one["n"] for one in weighted["strata"] if one["n"]} == sizes.to_dict()
 
 
 def check_at_the_cut(running: Stack, key: str, metrics: Metrics, table: pd.DataFrame) -> None:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('metrics', '0002_grains_of_one_dimension'),
+        ('metrics', '0003_business_time'),
         ('surveys', '0018_channel_targets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -2,6 +2,7 @@
 
 from metrics.models.alerts import Alert, AlertLook, AlertNotice, AlertRule, Team, TeamAddress
 from metrics.models.cells import SCORES, DurationCell, Grain, PackedHistogram, ScoreCell
+from metrics.models.decisions import Decision, Expectation
 
 __all__ = [
     "SCORES",
@@ -9,7 +10,9 @@ __all__ = [
     "AlertLook",
     "AlertNotice",
     "AlertRule",
+    "Decision",
     "DurationCell",
+    "Expectation",
     "Grain",
     "PackedHistogram",
     "ScoreCell",

@@ -19,6 +19,13 @@ class Grain(models.IntegerChoices):
     MONTH_MODE = 7  # of scores alone
     MONTH_SEGMENT = 8
     MONTH_LOCATION = 9
+    # Of durations alone: all touchpoints together (touchpoint_id is 0), and these by segment, and by segment and location.
+    DAY_ALL = 10
+    DAY_ALL_SEGMENT = 11
+    DAY_ALL_PART = 12
+    MONTH_ALL = 13
+    MONTH_ALL_SEGMENT = 14
+    MONTH_ALL_PART = 15
 
 
 SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0
@@ -69,13 +76,13 @@ class PackedHistogram(models.Field):  # type: ignore[type-arg]
 
 
 class DurationCell(models.Model):
-    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of resolved tickets.
+    """One row per (basis, grain, day, touchpoint, segment, location, bucket) of tickets' durations.
 
     Only the full grains have a row per bucket; in all others `bucket` is −1, and `histogram` holds the count of each.
     """
 
     pk = models.CompositePrimaryKey("basis", "grain", "day", "touchpoint_id", "segment", "location", "bucket")
-    basis = models.CharField(max_length=8)  # "resolved": by the day resolved; "opened": by the day opened
+    basis = models.CharField(max_length=20)  # DurationLedger.Basis: which duration, by which day, on which clock
     grain = models.SmallIntegerField(choices=Grain.choices)
     day = models.DateField()
     touchpoint_id = models.BigIntegerField()  # 0: tickets that name none

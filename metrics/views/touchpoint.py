@@ -1,61 +1,74 @@
-"""A touchpoint's own page: all that its customers said, and how they get there."""
+"""A touchpoint's own page: all that its customers said, where it differs, and how they get there."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
-from metrics import pages
+from metrics import attention, charts, funnel_pages, pages, score_tables
+from metrics.decisions import markers
 from metrics.filters import carried_query
-from metrics.frame import SEES_ANSWERS, list_url, may_view, place_of, row_url
-from metrics.queries import MatrixRow, Measured, measure, measure_matrix
+from metrics.formulas import NOTHING, Estimate, response_rate
+from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
+from metrics.funnel import Asked, Segments, Sent, measure_halves
+from metrics.languages import MAX_DAYS, measure_languages
+from metrics.pages import Column
+from metrics.queries import (
+    MatrixRow,
+    Measured,
+    Scores,
+    Tickets,
+    measure_scores,
+    measure_tickets,
+)
 from metrics.reach import measure_reach, reach_interval
 from metrics.reports import NotThere, Page, Report, Request
+from metrics.score_tables import Part
+from metrics.slices import Interval, Slice
+from metrics.tables import Table
 from metrics.views import answers
-from metrics.views.trends import asked_column, trend_tabs
+from metrics.views.decisions import record_url
+from metrics.views.trends import asked_column, finest_interval, interval_tabs, trend_interval, trend_tabs
+from surveys.admin.texts import language_name
+from surveys.channels import SENDING
 from surveys.flow import links
 from surveys.models import Mode, Response, Touchpoint
 
 VERBATIMS = 12
-MAX_GROUPS = 50
+INVITATION_DAYS = 92  # raw invitations are read: these many days keep nobody waiting
+LANGUAGE = "language"
 
 
 def make(request: Request) -> Report:
-    """/admin/touchpoints/{slug}/. `?trend=` chooses the trend's metric."""
-    frame, filters, http = request.frame, request.filters, request.http
+    """/admin/touchpoints/{slug}/. `?trend=` chooses the metric, `?interval=` how its trend is cut, `?by=language` also counts raw."""
+    frame, http = request.frame, request.http
     touchpoint = frame.touchpoints.get(request.args["slug"])
     if touchpoint is None:
         raise NotThere(
             _("There is no touchpoint “%(slug)s”") % {"slug": request.args["slug"]},
             _("It may have another name now. The overview lists all there are."),
         )
-    rows = measure_matrix(filters.slice(), filters.before, now=request.now, catalogue=frame.catalogue)
-    found = {(row.metric, row.points): row for row in rows if row.now.n}
-    columns = [column for column in pages.COLUMNS if column in found]
+    found = _measure(request)
     comments = answers.narrowed(request).exclude(comment="")[:VERBATIMS]
-    context = {
+    context: dict[str, Any] = {
         "touchpoint": touchpoint,
         "place": place_of(touchpoint),
-        "figures": [_figure(found[column], touchpoint) for column in columns],
+        "figures": _figures(found, touchpoint),
         "overview_query": carried_query(http),
+        "record_url": record_url(request, touchpoint),
         "verbatims": answers.show(http, comments, frame) if http.user.has_perm(SEES_ANSWERS) else [],
-        "answers_url": list_url(Response, {"touchpoint__id__exact": touchpoint.pk}) if may_view(http, Response) else "",
+        "answers_url": reverse("answers") + carried_query(http, touchpoint=touchpoint.slug)
+        if may_view(http, Response)
+        else "",
+        **_invited(touchpoint, request),
     }
-    if columns:
-        column = asked_column(request, columns)
-        interval = filters.period.interval(found[column].now.n)
-        measured = measure(
-            column[0], filters.slice(column[1] or None), now=request.now, interval=interval, catalogue=frame.catalogue
-        )
-        context |= {
-            "headline_meaning": pages.meaning(column),
-            "trend": pages.trend(column, measured.series, interval, touchpoint.targets),
-            "trend_tabs": trend_tabs(request, columns, column),
-            **_evidence(request, measured.total),
-        }
-    narrowing = filters.narrowing
+    tables: list[Table] = []
+    if found.rows:
+        tables = _evidence(request, touchpoint, found, context)
+    narrowing = request.filters.narrowing
     if not {"segment", "location"} & set(narrowing) and narrowing.get("mode", Mode.WEB) == Mode.WEB:
         context |= _reach(touchpoint, request)
     if http.user.has_perm("surveys.view_touchpoint"):
@@ -68,7 +81,198 @@ def make(request: Request) -> Report:
             "qr": links.qr_svg(links.public_url(touchpoint, "qr")),
             "settings_url": row_url(Touchpoint, touchpoint.pk) if may_view(http, Touchpoint) else "",
         }
-    return Report(touchpoint.label, context=context)
+    return Report(touchpoint.label, tables, context)
+
+
+# --- What is measured -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """Each metric that there is anything of, and the one that is looked at closely (None where there is nothing)."""
+
+    rows: Mapping[Column, MatrixRow]
+    column: Column | None
+    scores: Scores
+    tickets: Tickets | None
+    changes: Mapping[Column, attention.Change]  # judged together
+
+    def series(self, interval: Interval) -> list[tuple[date, Measured]]:
+        if self.column is None:
+            return []
+        if self.column[1]:
+            return self.scores.series(self.column, interval)
+        return self.tickets.series(interval) if self.tickets else []
+
+    def groups(self, dimension: str) -> list[tuple[str, Measured]]:
+        if self.column is None:
+            return []
+        if self.column[1]:
+            return self.scores.groups(self.column, dimension)
+        return self.tickets.groups(dimension) if self.tickets else []
+
+
+def _measure(request: Request) -> Found:
+    """Scores in one query, tickets in one, and where TTR is what is looked at, the open ones in one more."""
+    filters, catalogue = request.filters, request.frame.catalogue
+    slice_, finest = filters.slice(), finest_interval(request)
+    scores = measure_scores(slice_, filters.before, finest, ("mode", "segment", "location"), catalogue=catalogue)
+    rows = {(row.metric, row.points): row for row in scores.rows if row.now.n}
+    if slice_.modes:  # a ticket has none
+        return _found(request, rows, scores, None)
+    closely = not rows or pages.column_of(request.http.GET.get("trend", "")) == ("ttr", 0)
+    tickets = measure_tickets(
+        slice_,
+        filters.before,
+        finest,
+        ("segment", "location") if closely else (),
+        now=request.now if closely else None,
+        catalogue=catalogue,
+    )
+    rows |= {(row.metric, row.points): row for row in tickets.rows if row.now.n or row.now.extra["open"]}
+    return _found(request, rows, scores, tickets)
+
+
+def _found(request: Request, rows: dict[Column, MatrixRow], scores: Scores, tickets: Tickets | None) -> Found:
+    ordered = {column: rows[column] for column in pages.COLUMNS if column in rows}
+    column = asked_column(request, list(ordered)) if ordered else None
+    changes = {(one.row.metric, one.row.points): one for one in attention.compared(list(ordered.values()))}
+    return Found(ordered, column, scores, tickets, changes)
+
+
+def _figures(found: Found, touchpoint: Touchpoint) -> list[pages.Figure]:
+    figures = []
+    for column, row in found.rows.items():
+        now, change = pages.of(row.now), found.changes.get(column)
+        told = change.told if change else None
+        figures.append(pages.figure(column, now, told, touchpoint.targets, now.high or 0))
+    return figures
+
+
+# --- What is shown of it ----------------------------------------------------------------------------------------------
+
+
+def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: dict[str, Any]) -> list[Table]:
+    """Fills in the context, and gives the tables."""
+    assert found.column is not None
+    column, columns = found.column, list(found.rows)
+    total = found.rows[column].now if column[1] or not found.tickets else found.tickets.total
+    interval = trend_interval(request, total.n)
+    series = found.series(interval)
+    has_scores = total.points > 0 and pages.is_enough(total.n)
+    distribution = pages.distribution(total) if has_scores else []
+    parts = _parts_tables(request, touchpoint, found)
+    tables = [
+        _figures_table(touchpoint, found),
+        score_tables.series_table(column, series, interval),
+        *([score_tables.distribution_table(total), score_tables.bands_table(series, interval)] if has_scores else []),
+        *parts,
+    ]
+    context |= {
+        "headline_meaning": pages.meaning(column),
+        "trend": pages.trend(
+            column, series, interval, touchpoint.targets, markers(request.frame, request.filters.slice())
+        ),
+        "trend_tabs": trend_tabs(request, columns, column),
+        "interval_tabs": interval_tabs(request),
+        "n_text": pages.count_text(total.n),
+        "distribution": distribution,
+        "most": max((share.percent for share in distribution), default=0),  # the longest bar is the whole width
+        "breakdown": pages.breakdown(total) if has_scores else [],
+        "bands": charts.band_chart(series, interval) if has_scores else None,
+        "facts": [*pages.facts(total), *_oldest(request, found)],
+        "parts": [table.key for table in parts],
+        "by_language": request.http.GET.get("by", "") == LANGUAGE,
+        "language_query": request.query_with(by=LANGUAGE) if total.points else "",
+    }
+    return tables
+
+
+def _oldest(request: Request, found: Found) -> list[pages.Fact]:
+    if found.column != ("ttr", 0) or found.tickets is None or found.tickets.oldest is None:
+        return []
+    age = (request.now - found.tickets.oldest).total_seconds()
+    return [pages.Fact(_("Oldest open ticket"), pages.value_text("ttr", max(0.0, age)))]
+
+
+def _figures_table(touchpoint: Touchpoint, found: Found) -> Table:
+    changes = {column: score_tables.change_word(column[0], one.told) for column, one in found.changes.items()}
+    pairs = [(column, pages.of(row.now), pages.of(row.before)) for column, row in found.rows.items()]
+    return score_tables.figures_table(pairs, touchpoint.targets, changes)
+
+
+def _parts_tables(request: Request, touchpoint: Touchpoint, found: Found) -> list[Table]:
+    """The metric by each dimension of which there is more than one group: one part alone is the whole again."""
+    titles = {
+        "segment": (_("By segment"), _("Segment")),
+        "mode": (_("By how it was collected"), _("Collected by")),
+        "location": (_("By location"), _("Location")),
+    }
+    tables = []
+    for dimension, (title, head) in titles.items():
+        parts = [
+            Part(_name(dimension, key), request.query_with(**{dimension: key}) if key else "", part)
+            for key, part in found.groups(dimension)
+        ]
+        if len(parts) > 1:
+            tables.append(score_tables.parts_table(f"by-{dimension}", title, head, parts))
+    if found.column and found.column[1] and request.http.GET.get("by", "") == LANGUAGE:
+        tables += _by_language(request, touchpoint, found.column)
+    return tables
+
+
+def _name(dimension: str, key: str) -> str:
+    if dimension == "mode":
+        return str(Mode(key).label) if key in Mode.values else key
+    return key or _("(none)")
+
+
+def _by_language(request: Request, touchpoint: Touchpoint, column: Column) -> list[Table]:
+    """Cells keep no language, so raw answers are counted: of a year at most, and that is said."""
+    period = request.filters.period
+    first = max(period.first, period.last - timedelta(days=MAX_DAYS - 1))
+    slice_: Slice = replace(request.filters.slice(), day_from=first)
+    found = measure_languages(touchpoint.pk, slice_, column, catalogue=request.frame.catalogue)
+    parts = [Part(language_name(key) if key else _("(none)"), "", part) for key, part in found]
+    if not parts:
+        return []
+    note = _("Counted answer by answer: no sum is kept by language.")
+    if first > period.first:
+        note = _("Counted answer by answer, so only the last %(days)d days of the period.") % {"days": MAX_DAYS}
+    return [score_tables.parts_table("by-language", _("By language"), _("Language"), parts, note)]
+
+
+# --- Who is asked -----------------------------------------------------------------------------------------------------
+
+
+def _invited(touchpoint: Touchpoint, request: Request) -> dict[str, Any]:
+    """How many of those invited answered; nothing where nobody was, or where the page is narrowed to what an invitation has not."""
+    frame, filters = request.frame, request.filters
+    narrowing, period = filters.narrowing, filters.period
+    mode = narrowing.get("mode")
+    if "location" in narrowing or (mode is not None and mode not in SENDING):
+        return {}
+    first = max(period.first, period.last - timedelta(days=INVITATION_DAYS - 1))
+    begin, end = replace(filters, period=replace(period, first=first)).moments(frame)
+    asked = Asked(
+        begin, end, request.now, frame.organisation.time_zone, [touchpoint.pk],
+        mode=mode, segment=narrowing.get("segment"),
+        segments=Segments(frame.organisation.segment_attribute, frame.segments),
+    )  # fmt: skip
+    _none, sent = measure_halves(asked, begin).get(touchpoint.pk, (Sent(), Sent()))
+    if not sent.sent:
+        return {}
+    days = {"period": "custom", "from": f"{first}", "to": f"{period.last}"} if first > period.first else {}
+    return {
+        "invited": funnel_pages.rate(_("Response rate"), _rate(sent)),
+        "invited_rising": funnel_pages.open_text(sent.open) if sent.open else "",
+        "invited_since": first if days else None,
+        "invited_url": reverse("response") + carried_query(request.http, touchpoint=touchpoint.slug, **days),
+    }
+
+
+def _rate(sent: Sent) -> Estimate:
+    return response_rate(sent.answered, sent.sent) if sent.sent else NOTHING
 
 
 def _reach(touchpoint: Touchpoint, request: Request) -> dict[str, Any]:
@@ -93,62 +297,11 @@ def _widget_url(touchpoint: Touchpoint) -> str:
         return ""
 
 
-def _figure(row: MatrixRow, touchpoint: Touchpoint) -> pages.Figure:
-    now = pages.of(row.now)
-    return pages.figure((row.metric, row.points), now, pages.of(row.before), touchpoint.targets, now.high or 0)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One row of a breakdown; `query` narrows the page to it, "" where it cannot be."""
-
-    name: str
-    figure: pages.Figure
-    query: str
-
-
-def _evidence(request: Request, total: Measured) -> dict[str, Any]:
-    """Below the trend: how the scores spread, and the same metric by mode, segment and location."""
-    headings = {"mode": _("By how it was collected"), "segment": _("By segment"), "location": _("By location")}
-    if not total.points:
-        del headings["mode"]  # a ticket has none
-    slice_, catalogue = request.filters.slice(total.points or None), request.frame.catalogue
-    tables = []
-    for dimension, heading in headings.items():
-        found = measure(total.metric, slice_, now=request.now, group_by=dimension, catalogue=catalogue).groups
-        groups = sorted(((key, part) for key, part in found if part.n), key=lambda group: -group[1].n)[:MAX_GROUPS]
-        if len(groups) > 1:  # one part alone is the whole again
-            tables.append((heading, _parts(request, dimension, groups)))
-    has_scores = total.points > 0 and pages.is_enough(total.n)
-    distribution = pages.distribution(total) if has_scores else []
-    return {
-        "n_text": pages.count_text(total.n),
-        "distribution": distribution,
-        "most": max((share.percent for share in distribution), default=0),  # the longest bar is the whole width
-        "breakdown": pages.breakdown(total) if has_scores else [],
-        "facts": pages.facts(total),
-        "groups": tables,
-    }
-
-
-def _parts(request: Request, dimension: str, groups: Sequence[tuple[str, Measured]]) -> list[Part]:
-    names = {value: str(label) for value, label in Mode.choices} if dimension == "mode" else {}
-    longest = max((pages.of(part).high or 0 for _key, part in groups), default=0)
-    return [
-        Part(
-            names.get(key, key) or _("(none)"),
-            pages.figure((part.metric, part.points), pages.of(part), None, {}, longest),
-            request.query_with(**{dimension: key}) if key else "",
-        )
-        for key, part in groups
-    ]
-
-
 PAGE = Page(
     "touchpoint_page",
     "touchpoints/<slug:slug>/",
     "staff/touchpoint.html",
     make,
     fixes={"slug": "touchpoint"},
-    kept=("trend",),
+    kept=("trend", "interval", "by"),
 )

@@ -39,13 +39,13 @@ from surveys.flow.programme.values import (
     is_segment,
     origin_of,
 )
-from surveys.flow.timing import WEEKDAYS
 from surveys.models import Channel, Mode
 from surveys.models.journeys import WEIGHT_AT_MOST
 from surveys.models.keys import SCOPES
 from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES
 from surveys.texts import normalise_tag
+from surveys.worktime import OWN_DAYS, WEEKDAYS, read_day, read_spans
 
 SHORT = "cx-short"
 EMPTY_ROWS = 2  # below the filled ones of a list of pairs; more come when these are saved
@@ -365,6 +365,64 @@ class QuietHoursField(PartsField):
                     _("“%(text)s” is not a span of the day such as 20:00-09:00."), params={"text": text}
                 )
         return found
+
+
+class WorkingHoursField(PartsField):
+    """{"mon": ["09:00-12:00", "13:00-18:00"]}: when the organisation works, by the clock on its wall."""
+
+    def __init__(self, **options: Any) -> None:
+        parts = {
+            day: (name, _text_input(placeholder="09:00-12:00, 13:00-18:00"))
+            for day, name in zip(WEEKDAYS, DaysField.NAMES, strict=True)
+        }
+        super().__init__(PartsWidget(parts, self.take_apart), **options)
+
+    @staticmethod
+    def take_apart(value: Mapping[str, Any]) -> dict[str, str]:
+        return {day: ", ".join(spans) for day, spans in value.items()}
+
+    def put_together(self, typed: Mapping[str, Any]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for day, name in zip(WEEKDAYS, DaysField.NAMES, strict=True):
+            text = re.sub(r"\s*[-–—~～至到]\s*", "-", str(typed.get(day) or "")).replace("：", ":")
+            spans = [re.sub(r"\b(\d):", r"0\1:", part) for part in re.split(r"[,，、;；\s]+", text) if part]
+            try:
+                read_spans(spans)
+            except ValueError:
+                said = _(
+                    "%(day)s: “%(text)s” are no hours in order such as 09:00-12:00, 13:00-18:00. Hours over midnight are two spans: to "
+                    "24:00, and from 00:00 on the next day."
+                )
+                raise ValidationError(said, params={"day": name, "text": typed.get(day)}) from None
+            if spans:
+                found[day] = spans
+        return found
+
+
+class OwnDaysField(_Read):
+    """Days of the calendar such as 2026-10-01, in order."""
+
+    def __init__(self, **options: Any) -> None:
+        attrs = {"rows": 3, "autocomplete": "off", "placeholder": "2026-12-24, 2026-12-31"}
+        super().__init__(**{"widget": UnfoldAdminTextareaWidget(attrs), **options})
+
+    @property
+    def empty(self) -> list[str]:
+        return []
+
+    def shown(self, value: Any) -> str:
+        return ", ".join(value)
+
+    def read(self, text: str) -> list[str]:
+        days = sorted({part for part in re.split(r"[,，、;；\s]+", text) if part})
+        for day in days:
+            try:
+                read_day(day)
+            except ValueError:
+                raise ValidationError(_("“%(text)s” is not a day such as 2026-10-01."), params={"text": day}) from None
+        if len(days) > OWN_DAYS:
+            raise ValidationError(_("At most %(count)d days fit here."), params={"count": OWN_DAYS})
+        return days
 
 
 # --- Choices ----------------------------------------------------------------------------------------------------------

@@ -13,8 +13,6 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
 from unfold.utils import parse_date_str
 
 from surveys.models import Mode, Segment
-from surveys.models.instruments import Metric
-from surveys.scales import SCALES
 
 
 class WordFilter(DropdownFilter):  # type: ignore[misc]
@@ -54,41 +52,6 @@ class SegmentFilter(WordFilter):
 
     def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(segment=value)
-
-
-class MetricFilter(WordFilter):
-    title = _("metric")
-    parameter_name = "metric"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return Metric.choices
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return queryset.filter(version__instrument__metric=value)
-
-
-class BandFilter(WordFilter):
-    """Bad, middling or good, each by the scale that was answered on."""
-
-    title = _("band")
-    parameter_name = "band"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [
-            ("worst", _("Lowest: detractors, dissatisfied, difficult")),
-            ("middle", _("Middle: passives, neutral")),
-            ("best", _("Highest: promoters, satisfied, easy")),
-        ]
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        asked = Q()
-        for (metric, points), scale in SCALES.items():
-            lowest, *middle, highest = (key for key, _lowest in scale.bands)
-            bands = {"worst": [lowest], "middle": middle, "best": [highest]}[value]
-            scores = [score for band in bands for score in scale.scores_of(band)]
-            instrument = {"version__instrument__metric": metric, "version__instrument__points": points}
-            asked |= Q(score__in=scores, **instrument)
-        return queryset.filter(asked)
 
 
 class YesNoFilter(WordFilter):

@@ -10,20 +10,22 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget
 
 from surveys.admin.configuration import ConfigAdmin, made
 from surveys.admin.fields import (
     ChannelTargetsField,
     LanguagesField,
+    OwnDaysField,
     PreferencesField,
     QuietHoursField,
     SpanField,
     TicketEventsField,
     WeightsField,
     WholeField,
+    WorkingHoursField,
 )
 from surveys.admin.languages import languages_page
 from surveys.admin.letters import letters_page
@@ -34,8 +36,10 @@ from surveys.admin.texts import TextsField, languages_of
 from surveys.flow.programme.values import NOTICE, SENDER_NAME
 from surveys.models import Organisation, Response, Ticket
 from surveys.models.journeys import LOW_N_AT_MOST, MIN_N_AT_LEAST, MIN_N_AT_MOST, time_zone_names
+from surveys.worktime import holiday_countries
 
 SPAN = gettext_lazy("Such as 24h or 90d; 0s: none.")
+WORK = ("working_hours", "holiday_country", "holiday_subdivision", "closed_days", "open_days")
 
 
 def _languages(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
@@ -49,6 +53,26 @@ def _zones(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
     places = {name for name in time_zone_names() if "/" in name and not name.startswith("Etc/")}
     choices = [(name, name.replace("_", " ")) for name in sorted(places | {"UTC", held})]
     return forms.ChoiceField(**{**options, "choices": choices, "help_text": said, "widget": UnfoldAdminSelectWidget()})
+
+
+def _countries(_request: HttpRequest, options: dict[str, Any]) -> forms.Field:
+    said = _(
+        "No business time passes on them. Where a country works on weekends in return, as China does, these days count. Days of a year to "
+        "come are known once its government has announced them and this server has been updated."
+    )
+    named = sorted((country_name(code), code) for code in holiday_countries())
+    choices = [("", _("None")), *((code, f"{name} · {code}") for name, code in named)]
+    options = {**options, "label": _("Public holidays"), "help_text": said, "required": False}
+    return forms.ChoiceField(**{**options, "choices": choices, "widget": UnfoldAdminSelectWidget()})
+
+
+def country_name(code: str) -> str:
+    """In the reader's language where it is known, else the code."""
+    from phonenumbers.geodata.locale import LOCALE_DATA  # a large table that nothing else reads
+
+    names = LOCALE_DATA.get(code, {})
+    name = str(names.get((get_language() or "en").partition("-")[0]) or names.get("en", code))
+    return str(names.get(name[1:], code)) if name.startswith("*") else name  # "*aa": as in that language
 
 
 def _sender_name(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
@@ -114,6 +138,25 @@ class OrganisationAdmin(ConfigAdmin):
             QuietHoursField, label=gettext_lazy("Quiet hours"),
             help_text=gettext_lazy("No messages in these hours, by the customer’s clock. Empty: at any hour."),
         ),
+        "working_hours": made(
+            WorkingHoursField, label=gettext_lazy("Working hours"), required=False,
+            help_text=gettext_lazy(
+                "By the clock of the organisation’s time zone; a day without hours is a day off. With hours, business time is told beside "
+                "calendar time; without any, it is not."
+            ),
+        ),
+        "holiday_country": _countries,
+        "closed_days": made(
+            OwnDaysField, label=gettext_lazy("Closed days"), required=False,
+            help_text=gettext_lazy("Further days on which nobody works, such as a works outing. They stand above everything else."),
+        ),
+        "open_days": made(
+            OwnDaysField, label=gettext_lazy("Extra open days"), required=False,
+            help_text=gettext_lazy(
+                "Days that are worked although it is a holiday or a day off: with the hours of that weekday or, where it has none, those "
+                "of the week’s first working day."
+            ),
+        ),
         "preferences": made(
             PreferencesField, label=gettext_lazy("Preferred means, by segment"), required=False,
             help_text=gettext_lazy(
@@ -146,6 +189,7 @@ class OrganisationAdmin(ConfigAdmin):
             (_("Targets"), ["channel_targets"]),
             (_("Sender of letters"), ["sender_name", "sender_address", "reply_to"]),
             (_("What your systems send"), ["segment_attribute", "ticket_events"]),
+            (_("Working time"), list(WORK)),
             (_("How scores are told"), ["min_n", "low_n", "segment_weights"]),
             (_("How long data is kept"), ["retention_s"]),
         ]
@@ -185,6 +229,13 @@ class OrganisationAdmin(ConfigAdmin):
             messages.warning(
                 request,
                 _("The time zone changed. Stored days are still the old zone’s: run `manage.py rebuild_rollups`."),
+            )
+        if set(WORK) & set(form.changed_data) and Ticket.objects.exists():
+            messages.warning(
+                request,
+                _(
+                    "Working time changed. Business times of earlier tickets are still the former ones: run `manage.py rebuild_rollups`."
+                ),
             )
         if obj.sender_address and "sender_address" in form.changed_data:
             ours = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2].lower()

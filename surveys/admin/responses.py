@@ -1,7 +1,7 @@
-"""Answers: the list, the page of one in the wording that was answered, and taking answers out of every metric and back.
+"""Answers: the page of one in the wording that was answered, and taking answers out of every metric and back.
 
 In: recorded responses. Out: pages that only read; an exclusion always has a reason, a person and a time. No comment without
-`surveys.view_response`, no customer without `surveys.view_customer`.
+`surveys.view_response`, no customer without `surveys.view_customer`. The list is a page of `metrics`, under the name "answers".
 """
 
 import json
@@ -11,20 +11,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from surveys.admin.filters import BandFilter, MetricFilter, ModeFilter, SegmentFilter, WordFilter, YesNoFilter
 from surveys.admin.records import (
     NOTHING,
     SEES_PEOPLE,
@@ -32,7 +32,6 @@ from surveys.admin.records import (
     chip,
     customer_link,
     link,
-    list_of,
     mode_word,
     moment,
     noted,
@@ -41,7 +40,7 @@ from surveys.admin.records import (
 )
 from surveys.flow.respond import SCORE_KEY, decide_suspect, exclude_response, include_response
 from surveys.flow.suspect import SUSPECTED_BOT, was_rushed
-from surveys.models import Organisation, Response, Wording
+from surveys.models import Customer, Organisation, Response, Touchpoint, Wording
 from surveys.models.instruments import NO, YES, Kind
 from surveys.models.responses import SUSPECT
 from surveys.phrases import LANGUAGES, Phrases
@@ -49,52 +48,16 @@ from surveys.texts import fill, match_language, pick
 
 EXCLUDES = "surveys.change_response"
 LEFT_OUT = gettext_lazy("Left out: it looks like a machine’s.")
+ALL_DAYS = "2000-01-01"
+# What older links ask for, under the names of the list's own page.
+_SAME = {
+    "metric": "metric",
+    "band": "band",
+    "mode": "mode",
+    "segment": "segment",
+    "touchpoint__channel__exact": "channel",
+}
 AT_ONCE = 1_000  # each exclusion is a transaction of its own; more than that is no hand's work
-
-
-class ExcludedFilter(YesNoFilter):
-    title = gettext_lazy("exclusion")
-    parameter_name = "excluded"
-    words = (gettext_lazy("Excluded"), gettext_lazy("Counted"))
-    yes = Q(excluded_at__isnull=False)
-
-
-class SuspectedFilter(WordFilter):
-    """What looked like a machine's, by what staff made of it."""
-
-    title = gettext_lazy("looks like a machine’s")
-    parameter_name = "suspected"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [
-            ("waiting", gettext_lazy("Waits for a decision")),
-            ("counted", gettext_lazy("Counted")),
-            ("left_out", gettext_lazy("Left out")),
-        ]
-
-    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if value == "waiting":
-            return queryset.filter(SUSPECT)
-        decided = queryset.filter(suspected_at__isnull=False)
-        return (
-            decided.filter(excluded_at__isnull=True)
-            if value == "counted"
-            else decided.filter(excluded_by__isnull=False)
-        )
-
-
-class CompleteFilter(YesNoFilter):
-    title = gettext_lazy("completeness")
-    parameter_name = "complete"
-    words = (gettext_lazy("Complete"), gettext_lazy("Partial"))
-    yes = Q(completed_at__isnull=False)
-
-
-class CommentFilter(YesNoFilter):
-    title = gettext_lazy("comment")
-    parameter_name = "has_comment"
-    words = (gettext_lazy("With a comment"), gettext_lazy("Without a comment"))
-    yes = ~Q(comment="")
 
 
 class ReasonForm(forms.Form):
@@ -103,6 +66,11 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=gettext_lazy("Reason"), max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
+
+
+def _ids(given: Iterable[str]) -> list[int]:
+    """Primary keys, at most AT_ONCE; what is none is passed over."""
+    return [int(part) for part in given if part.isdecimal() and len(part) < 19][:AT_ONCE]
 
 
 @dataclass(frozen=True)
@@ -118,66 +86,28 @@ class Line:
 
 @admin.register(Response)
 class ResponseAdmin(PeopleAdmin):
-    list_display = [
-        *("answered", "score_shown", "comment_shown", "touchpoint_shown", "customer_shown", "mode_shown"),
-        *("segment", "location", "language"),
-    ]
-    list_filter = [
-        ("touchpoint", RelatedDropdownFilter),
-        MetricFilter,
-        BandFilter,
-        CommentFilter,
-        CompleteFilter,
-        SuspectedFilter,
-        ExcludedFilter,
-        ("day", RangeDateFilter),
-        ("touchpoint__channel", ChoicesDropdownFilter),
-        ModeFilter,
-        SegmentFilter,
-    ]
-    linked_by = ("customer__id__exact",)
     list_select_related = ("touchpoint", "version__instrument", "customer")
-    personal_columns = ("customer_shown",)
-    search_fields = ("comment",)
-    personal_search = ("customer__external_id", "customer__name", "customer__email", "reference")
-    search_help_text = gettext_lazy("Comment, customer or reference")
-    ordering = ("-responded_at", "-id")
-    actions = ("count_suspects", "leave_out_suspects", "exclude_selected", "include_selected")
     page_template = "staff/response.html"
-    empty_text = gettext_lazy(
-        "Answers appear here within seconds. Invite customers with a rule, or share a touchpoint’s open form."
-    )
 
-    # --- List ---------------------------------------------------------------------------------------------------------
-
-    @admin.display(description=gettext_lazy("answered"), ordering="responded_at")
-    def answered(self, row: Response) -> str:
-        return moment(row.responded_at)
-
-    @admin.display(description=gettext_lazy("score"), ordering="score")
-    def score_shown(self, row: Response) -> SafeString | str:
-        instrument = row.version.instrument
-        return score_chip(instrument.metric, instrument.points, row.score)
-
-    @admin.display(description=gettext_lazy("comment"))
-    def comment_shown(self, row: Response) -> SafeString | str:
-        told = format_html('<span class="rec-verbatim" dir="auto">{}</span>', Truncator(row.comment).chars(160))
-        chips = state_chips(row)
-        if not row.comment:
-            return chips or NOTHING
-        return format_html("{} {}", chips, told) if chips else told
-
-    @admin.display(description=gettext_lazy("touchpoint"))
-    def touchpoint_shown(self, row: Response) -> str:
-        return row.touchpoint.label
-
-    @admin.display(description=gettext_lazy("customer"))
-    def customer_shown(self, row: Response) -> SafeString | str:
-        return customer_link(row.customer)
-
-    @admin.display(description=gettext_lazy("mode"))
-    def mode_shown(self, row: Response) -> str:
-        return mode_word(row.mode)
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list is a page of its own, with the filters of all pages on scores; what an old link asks for goes along."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        asked = {_SAME[name]: str(value) for name, value in request.GET.items() if name in _SAME}
+        if request.GET.get("suspected") == "waiting":
+            asked["state"] = "suspected"
+        for name, column, rows in (
+            ("touchpoint__id__exact", "slug", Touchpoint.objects.all()),
+            ("customer__id__exact", "external_id", Customer.objects.filter(erased_at__isnull=True)),
+        ):
+            pk = request.GET.get(name, "")
+            if pk.isdecimal() and len(pk) < 19 and (column == "slug" or request.user.has_perm(SEES_PEOPLE)):
+                found = rows.filter(pk=pk).values_list(column, flat=True).first()
+                asked |= {"touchpoint" if column == "slug" else "of": found} if found else {}
+        if asked:
+            asked.setdefault("from", ALL_DAYS)  # these lists had no days
+        query = f"?{urlencode(asked)}" if asked else ""
+        return HttpResponseRedirect(reverse("answers") + query)
 
     # --- Excluding ----------------------------------------------------------------------------------------------------
 
@@ -188,40 +118,46 @@ class ResponseAdmin(PeopleAdmin):
         view = self.admin_site.admin_view
         return [
             path("exclude/", view(self.exclude_view), name="surveys_response_exclude"),
+            path("act/", view(self.act_view), name="surveys_response_act"),
             path("<path:object_id>/decide/", view(self.decide_view), name="surveys_response_decide"),
             path("<path:object_id>/include/", view(self.include_view), name="surveys_response_include"),
             *super().get_urls(),
         ]
 
-    @admin.action(description=gettext_lazy("Exclude from metrics …"), permissions=["exclude"])
-    def exclude_selected(self, request: HttpRequest, queryset: QuerySet[Response]) -> HttpResponse | None:
-        ids = list(queryset.filter(excluded_at__isnull=True).values_list("pk", flat=True)[: AT_ONCE + 1])
+    def act_view(self, request: HttpRequest) -> HttpResponse:
+        """What the list does to the answers that were chosen; each is asked about again where it stands otherwise by now."""
+        self.need(request, EXCLUDES)
+        act, back = request.POST.get("act", ""), self._back(request)
+        ids = _ids(request.POST.getlist("id"))
+        if request.method != "POST" or act not in ("exclude", "include", "count", "leave_out"):
+            return HttpResponseRedirect(back)
+        rows = Response.objects.filter(pk__in=ids)
         if not ids:
+            messages.info(request, _("Choose the answers first."))
+        elif act == "exclude":
+            held = list(rows.filter(excluded_at__isnull=True).values_list("pk", flat=True))
+            if held:
+                return self._ask_why(request, held, ReasonForm())
             messages.info(request, _("These answers are excluded already."))
-            return None
-        if len(ids) > AT_ONCE:
-            messages.error(request, _("At most %(count)d answers at once. Narrow the list first.") % {"count": AT_ONCE})
-            return None
-        return self._ask_why(request, ids, ReasonForm())
+        elif act == "include":
+            self._include_all(request, list(rows.filter(excluded_at__isnull=False)))
+        else:
+            self._decide_all(request, list(rows.filter(SUSPECT)), act == "count")
+        return HttpResponseRedirect(back)
 
-    @admin.action(description=gettext_lazy("Count again"), permissions=["exclude"])
-    def include_selected(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
-        rows = list(queryset.filter(excluded_at__isnull=False)[:AT_ONCE])
+    def _back(self, request: HttpRequest) -> str:
+        """The list as it was when somebody chose in it."""
+        back = request.POST.get("next") or request.GET.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+        return back if back and is_ours else reverse("answers")
+
+    def _include_all(self, request: HttpRequest, rows: Sequence[Response]) -> None:
         for row in rows:
             self._include(request, row)
         done = ngettext("%(count)d answer counts again.", "%(count)d answers count again.", len(rows))
         messages.success(request, done % {"count": len(rows)})
 
-    @admin.action(description=gettext_lazy("Looks like a machine’s: count it"), permissions=["exclude"])
-    def count_suspects(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
-        self._decide_selected(request, queryset, True)
-
-    @admin.action(description=gettext_lazy("Looks like a machine’s: leave it out"), permissions=["exclude"])
-    def leave_out_suspects(self, request: HttpRequest, queryset: QuerySet[Response]) -> None:
-        self._decide_selected(request, queryset, False)
-
-    def _decide_selected(self, request: HttpRequest, queryset: QuerySet[Response], counts: bool) -> None:
-        rows = list(queryset.filter(SUSPECT)[:AT_ONCE])
+    def _decide_all(self, request: HttpRequest, rows: Sequence[Response], counts: bool) -> None:
         decided = [row for row in rows if self._decide(request, row, counts)]
         if not decided:
             messages.info(request, _("None of these waits for a decision."))
@@ -258,26 +194,27 @@ class ResponseAdmin(PeopleAdmin):
     def exclude_view(self, request: HttpRequest) -> HttpResponse:
         """The reason, given; without one the page asks again and keeps what was chosen."""
         self.need(request, EXCLUDES)
-        given = request.POST.get("ids", request.GET.get("ids", ""))[: 20 * AT_ONCE]
-        ids = [int(part) for part in given.split(",") if part.isdecimal() and len(part) < 19][:AT_ONCE]
+        ids = _ids(request.POST.get("ids", request.GET.get("ids", ""))[: 20 * AT_ONCE].split(","))
         rows = list(Response.objects.filter(pk__in=ids, excluded_at__isnull=True))
         if not rows:
             messages.info(request, _("These answers are excluded already."))
-            return HttpResponseRedirect(list_of(Response))
+            return HttpResponseRedirect(self._back(request))
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method != "POST" or not form.is_valid():
             return self._ask_why(request, [row.pk for row in rows], form)
         reason, now = form.cleaned_data["reason"], timezone.now()
         for row in rows:
-            exclude_response(row.pk, reason, request.user, now)
-            noted(request, row, _("Excluded from metrics: %(reason)s") % {"reason": reason})
+            with transaction.atomic():
+                exclude_response(row.pk, reason, request.user, now)
+                noted(request, row, _("Excluded from metrics: %(reason)s") % {"reason": reason})
         done = ngettext(
             "%(count)d answer is out of every metric. It stays in the list.",
             "%(count)d answers are out of every metric. They stay in the list.",
             len(rows),
         )
         messages.success(request, done % {"count": len(rows)})
-        return HttpResponseRedirect(page_of(rows[0]) if len(rows) == 1 else list_of(Response))
+        one = len(rows) == 1 and not request.POST.get("next")
+        return HttpResponseRedirect(page_of(rows[0]) if one else self._back(request))
 
     def include_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.asked_for(request, object_id, EXCLUDES)
@@ -289,8 +226,9 @@ class ResponseAdmin(PeopleAdmin):
         return HttpResponseRedirect(page_of(row))
 
     def _include(self, request: HttpRequest, row: Response) -> None:
-        include_response(row.pk)
-        noted(request, row, _("Counts again. It had been excluded: %(reason)s") % {"reason": excluded_why(row)})
+        with transaction.atomic():
+            include_response(row.pk)
+            noted(request, row, _("Counts again. It had been excluded: %(reason)s") % {"reason": excluded_why(row)})
 
     def _ask_why(self, request: HttpRequest, ids: Iterable[int], form: ReasonForm) -> HttpResponse:
         ids = list(ids)
@@ -302,11 +240,13 @@ class ResponseAdmin(PeopleAdmin):
             title=title,
             form=form,
             ids=",".join(map(str, ids)),
+            back=self._back(request),
+            next=request.POST.get("next", ""),
             rows=[
                 (
-                    self.answered(row),
-                    self.score_shown(row),
-                    self.touchpoint_shown(row),
+                    moment(row.responded_at),
+                    score_chip(row.version.instrument.metric, row.version.instrument.points, row.score),
+                    row.touchpoint.label,
                     Truncator(row.comment).chars(80),
                 )
                 for row in rows

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -32,6 +33,7 @@ from surveys.admin.fields import (
 )
 from surveys.admin.letter_texts import LetterField
 from surveys.admin.letters import LetterPages
+from surveys.admin.samples import told_plan
 from surveys.admin.texts import languages_of
 from surveys.channels import email, sms
 from surveys.expressions import CALENDAR_ROOTS
@@ -41,6 +43,7 @@ from surveys.flow.deliver import score_wordings
 from surveys.flow.fixed import keeps_slug
 from surveys.flow.programme.spans import span_of
 from surveys.flow.programme.values import EXEMPTION, PRIORITY, QUOTA, REMINDERS, reminders_fit
+from surveys.flow.sample_plan import plan_sample
 from surveys.gsm import cost, measure, price_of
 from surveys.models import Calendar, Invitation, InvitationRule, Mode, Organisation
 from surveys.models.invitations import make_token
@@ -229,7 +232,7 @@ class InvitationRuleAdmin(LetterPages, DryRunPages):
     def sections(self, request: HttpRequest, obj: Any = None) -> list[tuple[Any, list[str]]]:
         return [
             (None, ["slug", "active"]),
-            (_("When to ask"), ["event_type", "calendar", "when", *_TIMES]),
+            (_("When to ask"), ["event_type", "calendar", "when", *_TIMES, *self._plan(obj)]),
             (
                 _("What and how"),
                 ["touchpoint", "instrument", "modes", "needs_consent", "expires_s", "reminders_s", *self._preview(obj)],
@@ -243,7 +246,16 @@ class InvitationRuleAdmin(LetterPages, DryRunPages):
 
     def get_readonly_fields(self, request: HttpRequest, obj: InvitationRule | None = None) -> list[str]:
         fixed = ["slug"] if obj is not None and keeps_slug(obj) else []
-        return [*fixed, *self._preview(obj), *self._letters(obj)]
+        return [*fixed, *self._plan(obj), *self._preview(obj), *self._letters(obj)]
+
+    @staticmethod
+    def _plan(obj: InvitationRule | None) -> list[str]:
+        return ["sample_plan"] if obj is not None else []
+
+    @admin.display(description=gettext_lazy("What the sample gives"))
+    def sample_plan(self, row: InvitationRule) -> SafeString | str:
+        """As last saved."""
+        return told_plan(plan_sample(row, timezone.now()))
 
     @staticmethod
     def _letters(obj: InvitationRule | None) -> list[str]:

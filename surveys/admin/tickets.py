@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateFilter,
 from surveys.admin.filters import SegmentFilter, WordFilter, YesNoFilter
 from surveys.admin.records import NOTHING, SEES_PEOPLE, PeopleAdmin, chip, customer_link, link, moment
 from surveys.models import Ticket
-from surveys.words import duration
+from surveys.words import duration, working_time
 
 NO_OPENING = Q(opened_at__isnull=True)
 REVERSED = Q(resolved_at__lt=F("opened_at"))
@@ -71,6 +71,10 @@ def span(start: datetime | None, end: datetime | None) -> str:
     if start is None or end is None or end < start:
         return NOTHING
     return duration((end - start).total_seconds())
+
+
+def _worked(seconds: int | None) -> str:
+    return NOTHING if seconds is None else working_time(seconds)
 
 
 def ticket_story(ticket: Ticket) -> tuple[SafeString, str]:
@@ -150,11 +154,12 @@ class TicketAdmin(PeopleAdmin):
         ]
         if request.user.has_perm(SEES_PEOPLE):
             about.insert(0, (_("Customer"), customer_link(obj.customer)))
+        answered, resolved = obj.first_response_at, obj.resolved_at
         times = [
-            (_("Ticket opened"), moment(obj.opened_at), ""),
-            (_("First response"), moment(obj.first_response_at), span(obj.opened_at, obj.first_response_at)),
-            (_("Resolved"), moment(obj.resolved_at), span(obj.opened_at, obj.resolved_at)),
-            (_("Closed"), moment(obj.closed_at), span(obj.opened_at, obj.closed_at)),
+            (_("Ticket opened"), moment(obj.opened_at), "", ""),
+            (_("First response"), moment(answered), span(obj.opened_at, answered), _worked(obj.first_business_s)),
+            (_("Resolved"), moment(resolved), span(obj.opened_at, resolved), _worked(obj.business_s)),
+            (_("Closed"), moment(obj.closed_at), span(obj.opened_at, obj.closed_at), ""),
         ]
         events = []
         if request.user.has_perm("surveys.view_interactionevent"):
@@ -166,5 +171,6 @@ class TicketAdmin(PeopleAdmin):
             "told": told,
             "about": about,
             "times": times,
+            "has_business_time": obj.business_s is not None or obj.first_business_s is not None,
             "events": events,
         }

@@ -37,10 +37,10 @@ from surveys.admin.records import (
 from surveys.flow.occasions import Occasion, customers_by, events_by, occasions_of
 from surveys.flow.preference import CUSTOMER, SEGMENT
 from surveys.flow.soft import SOFT
-from surveys.flow.timing import WEEKDAYS
 from surveys.flow.why import AFTER, Answer, Case, Contact, Gate, State, Way, answer_of, gates_of
 from surveys.models import ARRIVED, Invitation, InvitationRule, QuarantinedEvent, Reminder, Response
 from surveys.words import DAY_S, duration
+from surveys.worktime import WEEKDAYS
 
 SEES_DECISIONS = ("surveys.view_interactionevent", "surveys.view_invitation")
 SEES_RULES = "surveys.view_invitationrule"

@@ -130,6 +130,12 @@ class CursorPages(CursorPagination):
     max_page_size = 1000
 
 
+def page_size(request: Request) -> int:
+    """How many rows a page is to have, as CursorPages reads it."""
+    size = CursorPages().get_page_size(request)
+    return int(size or CursorPages.page_size)
+
+
 class UnknownPathView(CxView):
     """Whatever no other route of /api/v1/ takes: a problem, not a page."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone, translation
@@ -17,15 +17,16 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from msgspec import UNSET, Meta, Struct, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response as Answered
+from rest_framework.utils.urls import replace_query_param
 
 from surveys.api.base import (
     JSON,
-    CursorPages,
     CxView,
     FieldError,
     Problem,
     escape_pointer,
     filter_faults,
+    page_size,
     read_day,
     read_json,
 )
@@ -42,6 +43,7 @@ from surveys.api.documents import (
 from surveys.flow.customers import upsert_customer
 from surveys.flow.incoming import InputError, pointed, read_profile, read_time, refuse_unstorable, shaped_customer
 from surveys.flow.respond import BodyConflict, Submission, record_response
+from surveys.flow.search import Asked, Place, find_responses
 from surveys.forms import (
     FACTS_COUNT,
     REFERENCE_MAX,
@@ -54,6 +56,7 @@ from surveys.forms import (
 from surveys.models import Channel, Customer, Instrument, InstrumentVersion, Mode, Organisation, Response, Touchpoint
 from surveys.models.instruments import Display, Kind, Metric
 from surveys.phrases import LANGUAGES, Phrases
+from surveys.terms import MAX_QUERY, read_query
 from surveys.texts import fill, match_language, normalise_tag, pick, picked_language
 
 _SCORE = {"type": "integer"}
@@ -216,7 +219,13 @@ FILTER_PARAMETERS = [
     OpenApiParameter("from", OpenApiTypes.DATE, description="First day."),
     OpenApiParameter("to", OpenApiTypes.DATE, description="Last day, inclusive."),
     OpenApiParameter("has_comment", bool),
-    OpenApiParameter("q", str, description="What the comment contains, in any case of letters."),
+    OpenApiParameter(
+        "q",
+        str,
+        description="Words of the texts that were written, all of which must be found: their beginnings are enough, case and accents "
+        "do not matter, and “quoted” words must follow each other. Chinese, Japanese, Korean and Thai characters are found wherever "
+        f"they stand side by side. At most {MAX_QUERY} characters; nothing that is typed is an error of syntax.",
+    ),
     OpenApiParameter("cursor", str),
     OpenApiParameter("page_size", int, description="At most 1,000; 100 where it is left out."),
 ]
@@ -240,10 +249,6 @@ class ResponseIn(Struct, forbid_unknown_fields=True):
     complete: bool = True
 
 
-class ResponsePages(CursorPages):
-    ordering = ("-responded_at", "-id")
-
-
 class ResponsesView(CxView):
     scopes = {"GET": "responses:read", "POST": "responses:write"}
 
@@ -254,9 +259,28 @@ class ResponsesView(CxView):
         responses={200: page_of(RESPONSE_SCHEMA), **problems(400, 404)},
     )
     def get(self, request: Request) -> Answered:
-        pages = ResponsePages()
-        page = pages.paginate_queryset(filtered(request.query_params), request, self)
-        return pages.get_paginated_response([shown(row) for row in page or []])
+        asked = read_asked(request.query_params)
+        cursor = request.query_params.get("cursor", "")
+        after, is_back = _read_cursor(cursor)
+        limit = page_size(request)
+        found = find_responses(asked, limit, after, oldest_first=is_back)
+        places = found.places[::-1] if is_back else found.places
+        held = everything().in_bulk([place.id for place in places])
+        address = request.build_absolute_uri()
+
+        def turned(way: str, place: Place | None) -> str | None:
+            return replace_query_param(address, "cursor", f"{way}{place.key}") if place else None
+
+        # Back from behind the first page there is always the page that one came from, and the other way round.
+        older = places[-1] if places and (found.more or is_back) else None
+        newer = places[0] if places and (found.more or not is_back) and cursor else None
+        return Answered(
+            {
+                "next": turned(OLDER, older),
+                "previous": turned(NEWER, newer),
+                "results": [shown(held[place.id]) for place in places if place.id in held],
+            }
+        )
 
     @extend_schema(
         summary="Record an answer that another system collected",
@@ -520,46 +544,81 @@ def shown(row: Response) -> dict[str, Any]:
     }
 
 
-def filtered(query: Any) -> "QuerySet[Response]":
-    """The rows that the query parameters name. Problem 400 with a pointer for a wrong one."""
+OLDER, NEWER = "o", "n"  # which way a cursor leads from its place
+
+
+def _read_cursor(cursor: str) -> tuple[Place | None, bool]:
+    """(place, whether the page is the one before it). Http404 for what is no cursor of ours."""
+    if not cursor:
+        return None, False
+    try:
+        if cursor[0] not in (OLDER, NEWER):
+            raise ValueError(cursor)
+        return Place.read(cursor[1:]), cursor[0] == NEWER
+    except ValueError:
+        raise Http404("This cursor leads nowhere.") from None
+
+
+def read_asked(query: Any) -> Asked:
+    """What the query parameters ask for. Problem 400 with a pointer for a wrong one."""
     errors = filter_faults(query, FILTERS)
-    rows = everything()
-    for name, column, known in (
-        ("touchpoint", "touchpoint__slug", None),
-        ("metric", "version__instrument__metric", Metric.values),
-        ("channel", "touchpoint__channel", Channel.values),
-        ("mode", "mode", Mode.values),
-        ("segment", "segment", None),
-        ("location", "location", None),
-    ):
+    chosen: dict[str, list[str]] = {}
+    for name, known in _CHOICES.items():
         wanted = query.getlist(name)
         if not wanted:
             continue
         if known is not None and any(value not in known for value in wanted):
             errors.append(FieldError(f"/{name}", f"is one of {', '.join(known)}."))
-        rows = rows.filter(**{f"{column}__in": wanted})
-    for name, column in (("score_min", "score__gte"), ("score_max", "score__lte")):
+        chosen[name] = wanted
+    scores: dict[str, int] = {}
+    for name in ("score_min", "score_max"):
         text = query.get(name)
         if text is not None and not (text.isascii() and text.isdigit() and len(text) < 4):
             errors.append(FieldError(f"/{name}", "is a whole number."))
         elif text is not None:
-            rows = rows.filter(**{column: int(text)})
-    for name, column in (("from", "day__gte"), ("to", "day__lte")):
-        text = query.get(name)
-        if text is None:
-            continue
-        day = read_day(text)
-        if day is None:
-            errors.append(FieldError(f"/{name}", "is a day such as 2026-11-20."))
-        else:
-            rows = rows.filter(**{column: day})
+            scores[name] = int(text)
+    days = {name: read_day(query[name]) for name in ("from", "to") if name in query}
+    errors += [FieldError(f"/{name}", "is a day such as 2026-11-20.") for name, day in days.items() if day is None]
     flag = query.get("has_comment")
-    if flag is not None:
-        if flag not in ("true", "false", "1", "0"):
-            errors.append(FieldError("/has_comment", "is true or false."))
-        rows = rows.exclude(comment="") if flag in ("true", "1") else rows.filter(comment="")
-    if query.get("q"):
-        rows = rows.filter(Q(comment__icontains=query["q"]))
+    if flag is not None and flag not in ("true", "false", "1", "0"):
+        errors.append(FieldError("/has_comment", "is true or false."))
+    typed = query.get("q") or ""
+    if len(typed) > MAX_QUERY:
+        errors.append(FieldError("/q", f"is longer than {MAX_QUERY} characters."))
     if errors:
         raise Problem(400, "The query is not valid.", errors)
-    return rows
+    begin, end = Organisation.current().moments(days.get("from"), days.get("to")) if days else (None, None)
+    return Asked(
+        begin=begin,
+        end=end,
+        touchpoints=_touchpoint_ids(chosen),
+        metrics=chosen.get("metric"),
+        modes=chosen.get("mode"),
+        segments=chosen.get("segment"),
+        locations=chosen.get("location"),
+        has_comment=None if flag is None else flag in ("true", "1"),
+        text=read_query(typed) if typed else None,
+        score_min=scores.get("score_min"),
+        score_max=scores.get("score_max"),
+    )
+
+
+_CHOICES: dict[str, list[str] | None] = {
+    "touchpoint": None,
+    "metric": Metric.values,
+    "channel": Channel.values,
+    "mode": Mode.values,
+    "segment": None,
+    "location": None,
+}
+
+
+def _touchpoint_ids(chosen: dict[str, list[str]]) -> list[int] | None:
+    if "touchpoint" not in chosen and "channel" not in chosen:
+        return None
+    rows = Touchpoint.objects.all()
+    if "touchpoint" in chosen:
+        rows = rows.filter(slug__in=chosen["touchpoint"])
+    if "channel" in chosen:
+        rows = rows.filter(channel__in=chosen["channel"])
+    return list(rows.values_list("pk", flat=True))

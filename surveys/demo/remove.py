@@ -17,6 +17,7 @@ from surveys.demo.people import EXTERNAL_ID, SEGMENTS
 from surveys.demo.plan import FIRST_ID, LAST_ID, SOURCE
 from surveys.demo.replay import KEY_NAME
 from surveys.flow.addresses import address_hash, customer_hash
+from surveys.flow.durations import DURATIONS
 from surveys.flow.locks import lock_people
 from surveys.flow.programme import import_programme
 from surveys.models import (
@@ -38,11 +39,13 @@ from surveys.models import (
     Reminder,
     Response,
     ResponseChange,
+    ResponseTerms,
     ScoreLedger,
     Segment,
     SentMessage,
     Suppression,
     SuppressionLift,
+    TermsDue,
     Ticket,
     Touchpoint,
     Watcher,
@@ -63,10 +66,10 @@ WHERE r.id = ANY(%s) AND r.excluded_at IS NULL AND a.score IS NOT NULL
 """
 _UNCOUNT_TICKETS = f"""
 INSERT INTO {_tables[DurationLedger]} (basis, day, touchpoint_id, segment, location, seconds, reopened, delta)
-SELECT side.basis, side.day, coalesce(t.touchpoint_id, 0), t.segment, t.location,
-    floor(extract(epoch FROM t.resolved_at - t.opened_at))::bigint, t.reopened_count > 0, -1
-FROM {_tables[Ticket]} t CROSS JOIN LATERAL (VALUES ('resolved', t.day_resolved), ('opened', t.day_opened)) AS side (basis, day)
-WHERE t.id = ANY(%s) AND t.in_ttr AND t.resolved_at IS NOT NULL
+SELECT side.basis, side.day, coalesce(t.touchpoint_id, 0), t.segment, t.location, side.seconds, side.reopened, -1
+FROM {_tables[Ticket]} t
+CROSS JOIN LATERAL (VALUES {", ".join(duration.side for duration in DURATIONS)}) AS side (basis, day, seconds, reopened)
+WHERE t.id = ANY(%s) AND t.in_ttr AND side.seconds IS NOT NULL
 """
 
 
@@ -126,6 +129,8 @@ def _remove_data(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(response__in=responses))
     _delete(removed, Answer.objects.filter(response__in=responses))
     _delete(removed, ResponseChange.objects.filter(response__in=responses))
+    TermsDue.objects.filter(response_id__in=responses).delete()
+    _delete(removed, ResponseTerms.objects.filter(response__in=responses))
     _delete(removed, Response.objects.filter(pk__in=responses))
     _delete(removed, Reminder.objects.filter(invitation__in=invitations))
     _delete(removed, DeliveryAttempt.objects.filter(invitation__in=invitations))
@@ -176,6 +181,13 @@ def _remove_configuration(removed: Removed) -> None:
     _delete(removed, WatcherNotice.objects.filter(watcher__in=watchers))
     _delete(removed, Watcher.objects.filter(pk__in=watchers))
     _delete(removed, WidgetCount.objects.filter(touchpoint__in=going))
+    for relation in Touchpoint._meta.related_objects:
+        if (
+            relation.many_to_many
+        ):  # what the staff wrote down about several touchpoints stays, and no longer names these
+            linked = relation.field.m2m_reverse_name()  # type: ignore[attr-defined]
+            through: Any = relation.through  # type: ignore[attr-defined]
+            _delete(removed, through.objects.filter(**{f"{linked}__in": [touchpoint.pk for touchpoint in going]}))
     _delete(removed, Touchpoint.objects.filter(pk__in=[touchpoint.pk for touchpoint in going]))
     for instrument in Instrument.objects.filter(slug__in=slugs.instruments):
         asked = Response.objects.filter(version__instrument=instrument).exists()

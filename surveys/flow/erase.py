@@ -20,6 +20,7 @@ from surveys.channels import SENDING
 from surveys.flow.addresses import address_hash
 from surveys.flow.consent import PURPOSES, newest_acts
 from surveys.flow.customers import FIELDS
+from surveys.flow.index import index_now
 from surveys.flow.locks import lock_people
 from surveys.flow.suppress import hashes_against, suppress, suppressions_of
 from surveys.models import (
@@ -125,6 +126,8 @@ def _erase_answers(customer: Customer) -> None:
     Response.objects.filter(customer=customer).update(reference="", facts={})
     # Of what was answered before, the score alone says nothing of anybody.
     ResponseChange.objects.filter(response__customer=customer).update(answers={})
+    # After the rows above are locked: a worker that read the words before has written its terms by now.
+    index_now(Response.objects.filter(customer=customer).values_list("pk", flat=True))
 
 
 def _erase_mails(customer: Customer) -> None:
@@ -272,7 +275,7 @@ def _event(row: InteractionEvent) -> dict[str, Any]:
 
 def _ticket(row: Ticket) -> dict[str, Any]:
     times = ("opened_at", "first_response_at", "resolved_at", "closed_at", "reopened_count")
-    plain = ("source", "reference", "segment", "location", *times)
+    plain = ("source", "reference", "segment", "location", *times, "business_s", "first_business_s")
     return {"touchpoint": _slug(row.touchpoint), **{name: getattr(row, name) for name in plain}}
 
 

@@ -24,6 +24,7 @@ APPS = ("surveys", "metrics", "auth")
 # What a page of ours asks for, in the order of the pages; any other permission of Django's opens nothing.
 ASKED: Mapping[str, Sequence[str]] = {
     "metrics.scorecell": ("view",),
+    "metrics.decision": ("view", "add", "change", "delete"),
     "metrics.alert": ("view", "change"),  # change: acknowledge
     "metrics.alertrule": ("view", "add", "change", "delete"),
     "metrics.team": ("view", "add", "change", "delete"),

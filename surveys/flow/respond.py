@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection, transaction
 
 from surveys.flow.follow import CLOSED
+from surveys.flow.index import index_now, wait_for_terms
 from surveys.flow.prepared import Prepared
 from surveys.flow.segments import SEGMENT_SQL, counted_segment
 from surveys.flow.suspect import RUSH, SUSPECTED_BOT, is_suspect
@@ -111,6 +112,7 @@ def record_response(submission: Submission, now: datetime) -> Recorded:
             if existing.body_hash != submission.body_hash:
                 raise BodyConflict
             return Recorded(existing, created=False)
+        wait_for_terms(existing.pk)
         return Recorded(existing, created=False, changed=_change(existing, submission, now))
 
 
@@ -235,6 +237,8 @@ WITH link AS (
 ), counted AS (
     INSERT INTO surveys_scoreledger (day, touchpoint_id, question_id, mode, segment, location, score, delta)
     SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 FROM recorded, given WHERE score IS NOT NULL
+), due AS (
+    INSERT INTO surveys_termsdue (response_id) SELECT id FROM recorded
 )"""
     return {
         (bad, first): Prepared(
@@ -508,6 +512,7 @@ def exclude_response(response_id: int, reason: str, user: Any, now: datetime) ->
             return
         response.excluded_at, response.excluded_reason, response.excluded_by = now, reason.strip()[:300], user
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+        index_now([response_id])
 
 
 def include_response(response_id: int) -> None:
@@ -519,6 +524,7 @@ def include_response(response_id: int) -> None:
         _append(response, _recorded_scores(response), +1)
         response.excluded_at, response.excluded_reason, response.excluded_by = None, "", None
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+        index_now([response_id])
 
 
 def decide_suspect(response_id: int, counts: bool, user: Any, now: datetime) -> bool:
@@ -536,6 +542,7 @@ def decide_suspect(response_id: int, counts: bool, user: Any, now: datetime) -> 
         else:
             response.excluded_at, response.excluded_by = now, user
         response.save(update_fields=["excluded_at", "excluded_reason", "excluded_by"])
+        index_now([response_id])
         return True
 
 

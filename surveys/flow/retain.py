@@ -15,6 +15,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from surveys.flow.erase import erase_customer
+from surveys.flow.index import index_now
 from surveys.flow.locks import lock_people
 from surveys.models import (
     Answer,
@@ -53,6 +54,7 @@ def _strip_responses(ids: Sequence[int]) -> None:
     Response.objects.filter(pk__in=ids).exclude(comment="", reference="", facts={}).update(
         comment="", reference="", facts={}
     )
+    index_now(ids)  # what they are found by names the same words
 
 
 def _strip_events(ids: Sequence[int]) -> None:

@@ -1,7 +1,8 @@
 """Tickets from their events, in any order. In: ticket events. Out: Ticket rows, and ±1 in the duration ledger.
 
 A ticket's state is a pure function of its events, so late, repeated and shuffled ones end in the same state. Only its
-segment is not: it is its customer's at first sight, and never changes after.
+segment is not: it is its customer's at first sight, and never changes after; and days and business times are those of the zone and
+the hours that held when they were written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +13,16 @@ from typing import NamedTuple
 from django.db import connection
 
 from surveys.flow.customers import Held
+from surveys.flow.hours import present_hours
 from surveys.flow.incoming import TICKET_EVENTS, Incoming
 from surveys.flow.segments import counted_segments, segment_of
 from surveys.models import DurationLedger, InteractionEvent, Invitation, Organisation, Ticket
 from surveys.signals import ledger_written
+from surveys.worktime import WorkCalendar, business_seconds
 
 ORDER = {name: position for position, name in enumerate(TICKET_EVENTS)}
 SECOND = timedelta(seconds=1)
+BUSINESS = "-business"  # the end of a basis on the organisation's clock
 TABLE, EVENTS = Ticket._meta.db_table, InteractionEvent._meta.db_table
 LEDGER, INVITATIONS = DurationLedger._meta.db_table, Invitation._meta.db_table
 
@@ -49,6 +53,17 @@ class TicketState(NamedTuple):
     def in_ttr(self) -> bool:
         """An opening is known and no resolution precedes it."""
         return self.opened_at is not None and (self.resolved_at is None or self.resolved_at >= self.opened_at)
+
+    @property
+    def spans(self) -> tuple[tuple[datetime, datetime] | None, tuple[datetime, datetime] | None]:
+        """From the opening to the resolution, and to the first response; None for what is not counted."""
+        opened, resolved, answered = self.opened_at, self.resolved_at, self.first_response_at
+        if opened is None or not self.in_ttr:
+            return None, None
+        return (
+            (opened, resolved) if resolved is not None else None,
+            (opened, answered) if answered is not None and answered >= opened else None,
+        )
 
 
 def state_of(events: Iterable[TicketEvent]) -> TicketState:
@@ -95,17 +110,33 @@ class TicketRow(NamedTuple):
     in_ttr: bool
     day_opened: date | None
     day_resolved: date | None
+    business_s: int | None = None
+    first_business_s: int | None = None
 
     def counted(self) -> list[tuple[str, date, int, str, str, int, bool]]:
-        """What it is counted as: nothing, or one entry by the day resolved and one by the day opened."""
-        state = self.state
-        if not self.in_ttr or state.resolved_at is None or state.opened_at is None:
+        """What it is counted as: up to three durations on each clock, under their bases (DurationLedger.Basis)."""
+        resolution, response = self.state.spans
+        if self.day_opened is None or not self.in_ttr:
             return []
-        assert self.day_opened is not None
-        assert self.day_resolved is not None
-        seconds = (state.resolved_at - state.opened_at) // SECOND
-        same = (state.touchpoint_id or 0, self.segment, state.location, seconds, state.reopened_count > 0)
-        return [("resolved", self.day_resolved, *same), ("opened", self.day_opened, *same)]
+        place = (self.state.touchpoint_id or 0, self.segment, self.state.location)
+        found: list[tuple[str, date, int, str, str, int, bool]] = []
+        for suffix, resolved_s, answered_s in (
+            ("", _seconds(resolution), _seconds(response)),
+            (BUSINESS, resolution and self.business_s, response and self.first_business_s),
+        ):
+            if resolved_s is not None:
+                assert self.day_resolved is not None
+                reopened = self.state.reopened_count > 0
+                found.append((f"resolved{suffix}", self.day_resolved, *place, resolved_s, reopened))
+                found.append((f"opened{suffix}", self.day_opened, *place, resolved_s, reopened))
+            if answered_s is not None:
+                # No reopening: it changes nothing about the first response.
+                found.append((f"answered{suffix}", self.day_opened, *place, answered_s, False))
+        return found
+
+
+def _seconds(span: tuple[datetime, datetime] | None) -> int | None:
+    return None if span is None else (span[1] - span[0]) // SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +172,8 @@ _TYPES = {
     "in_ttr": "boolean",
     "day_opened": "date",
     "day_resolved": "date",
+    "business_s": "bigint",
+    "first_business_s": "bigint",
     "customer_id": "bigint",
     "touchpoint_id": "bigint",
     "location": "text",
@@ -247,15 +280,16 @@ def rebuild_tickets(
     segments = _first_segments(claimed.new, states, customers, organisation)
     changed: list[TicketRow] = []
     ledger: list[tuple[object, ...]] = []
+    hours = _Hours()
     for id in ids:
         was = stored[id]
-        row = _row(was, states[id], segments.get(id, was.segment), organisation)
+        row = _row(was, states[id], segments.get(id, was.segment), organisation, hours)
         if row == was:
             continue
         changed.append(row)
         before, after = was.counted(), row.counted()
-        if before != after:
-            ledger += [(*entry, -1) for entry in before] + [(*entry, 1) for entry in after]
+        ledger += [(*entry, -1) for entry in before if entry not in after]
+        ledger += [(*entry, 1) for entry in after if entry not in before]
     _write(changed, ledger)
     _cancel_invitations(claimed, accepted, now)
 
@@ -270,8 +304,10 @@ def _read(ids: Sequence[int]) -> tuple[dict[int, TicketRow], dict[int, list[Tick
     with connection.cursor() as cursor:
         cursor.execute(_READ, [list(ids)])
         stored = {}
-        for id, segment, in_ttr, day_opened, day_resolved, *state in cursor.fetchall():
-            stored[id] = TicketRow(id, TicketState(*state), segment, in_ttr, day_opened, day_resolved)
+        for id, segment, in_ttr, day_opened, day_resolved, business_s, first_business_s, *state in cursor.fetchall():
+            stored[id] = TicketRow(
+                id, TicketState(*state), segment, in_ttr, day_opened, day_resolved, business_s, first_business_s
+            )
         cursor.execute(_READ_EVENTS, [list(ids)])
         events: dict[int, list[TicketEvent]] = {id: [] for id in ids}
         for id, *event in cursor.fetchall():
@@ -290,11 +326,32 @@ def _first_segments(
     return {id: counted[name] for id, name in names.items()}
 
 
-def _row(was: TicketRow, state: TicketState, segment: str, organisation: Organisation) -> TicketRow:
-    """A day is kept while its time is: only a rebuild moves days to a changed time zone."""
+class _Hours:
+    """The organisation's hours, read when a ticket first needs them: most events of tickets do not."""
+
+    def __init__(self) -> None:
+        self._read: list[WorkCalendar | None] = []
+
+    def seconds(self, span: tuple[datetime, datetime] | None) -> int | None:
+        if span is None:
+            return None
+        if not self._read:
+            self._read.append(present_hours())
+        calendar = self._read[0]
+        return None if calendar is None else business_seconds(*span, calendar)
+
+
+def _row(
+    was: TicketRow, state: TicketState, segment: str, organisation: Organisation, hours: _Hours
+) -> TicketRow:  # fmt: skip
+    """A day or a business time is kept while its moments are: only a rebuild moves them to a changed zone or to changed hours."""
     opened = was.day_opened if state.opened_at == was.state.opened_at else _day(state.opened_at, organisation)
     resolved = was.day_resolved if state.resolved_at == was.state.resolved_at else _day(state.resolved_at, organisation)
-    return TicketRow(was.id, state, segment, state.in_ttr, opened, resolved)
+    business = [
+        held if now == before else hours.seconds(now)
+        for held, before, now in zip((was.business_s, was.first_business_s), was.state.spans, state.spans, strict=True)
+    ]
+    return TicketRow(was.id, state, segment, state.in_ttr, opened, resolved, *business)
 
 
 def _day(moment: datetime | None, organisation: Organisation) -> date | None:
@@ -304,7 +361,10 @@ def _day(moment: datetime | None, organisation: Organisation) -> date | None:
 def _write(changed: Sequence[TicketRow], ledger: Sequence[tuple[object, ...]]) -> None:
     with connection.cursor() as cursor:
         if changed:
-            rows = [(r.id, r.segment, r.in_ttr, r.day_opened, r.day_resolved, *r.state) for r in changed]
+            rows = [
+                (r.id, r.segment, r.in_ttr, r.day_opened, r.day_resolved, r.business_s, r.first_business_s, *r.state)
+                for r in changed
+            ]
             cursor.execute(_UPDATE, [list(column) for column in zip(*rows, strict=True)])
         if ledger:
             cursor.execute(_LEDGER, [list(column) for column in zip(*ledger, strict=True)])

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from surveys.worktime import WEEKDAYS
+
 DAY = timedelta(days=1)
 MIDNIGHT = time(0)
 LONGEST = 15  # days to look through: every weekday comes twice

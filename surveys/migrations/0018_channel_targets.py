@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0019_how_scores_are_told'),
+        ('surveys', '0017_business_time'),
     ]
 
     operations = [

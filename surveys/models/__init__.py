@@ -23,6 +23,7 @@ from surveys.models.pace import SendingPace
 from surveys.models.responses import Answer, Mode, Response, ResponseChange
 from surveys.models.retention import RetentionMark
 from surveys.models.staff import StandardGroup
+from surveys.models.terms import ResponseTerms, TermsDue
 from surveys.models.tickets import Ticket
 from surveys.models.watchers import Watcher, WatcherNotice
 from surveys.models.widget import IdentitySecret, WidgetCount
@@ -58,6 +59,7 @@ __all__ = [
     "Reminder",
     "Response",
     "ResponseChange",
+    "ResponseTerms",
     "RetentionMark",
     "Scope",
     "ScoreLedger",
@@ -68,6 +70,7 @@ __all__ = [
     "StandardGroup",
     "Suppression",
     "SuppressionLift",
+    "TermsDue",
     "Ticket",
     "Touchpoint",
     "Watcher",

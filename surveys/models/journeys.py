@@ -2,7 +2,7 @@
 
 import secrets
 import zoneinfo
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
 from surveys.texts import pick
+from surveys.worktime import WEEKDAYS, WorkCalendar, calendar_of, holiday_countries, read_day, read_spans
 
 DAY_S = 86_400
 MIN_N_AT_LEAST, MIN_N_AT_MOST, LOW_N_AT_MOST = 2, 100, 1000  # one answer is a person, not a score
@@ -35,6 +36,25 @@ def validate_texts(texts: Any) -> None:
     """A map of language to text, as the programme file has it."""
     if not isinstance(texts, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in texts.items()):
         raise ValidationError(_("Texts are a map of language to text, such as {“en”: “Delivery”}."))
+
+
+def validate_working_hours(hours: Any) -> None:
+    """Weekday to its spans, as surveys/worktime.py reads them."""
+    try:
+        if not set(hours) <= set(WEEKDAYS):
+            raise ValueError
+        for spans in hours.values():
+            read_spans(spans)
+    except (TypeError, AttributeError, ValueError):
+        raise ValidationError(_("Working hours are spans by weekday, such as {“mon”: [“09:00-18:00”]}.")) from None
+
+
+def validate_days(days: Any) -> None:
+    try:
+        for day in days:
+            read_day(day)
+    except (TypeError, ValueError):
+        raise ValidationError(_("Days are a list such as [“2026-10-01”].")) from None
 
 
 RETENTION_DAYS = 30  # less, and people would be forgotten while their links still work
@@ -154,6 +174,16 @@ class Organisation(Named):
     quiet_hours = models.JSONField(
         _("quiet hours"), default=dict, blank=True, help_text=_("Mode to span, such as {“email”: “20:00-09:00”}.")
     )
+    # {"mon": ["09:00-12:00", "13:00-18:00"]}: when the organisation works, by the clock of its zone; empty: business time is not told.
+    working_hours = models.JSONField(_("working hours"), default=dict, blank=True, validators=[validate_working_hours])
+    holiday_country = models.CharField(_("public holidays"), max_length=2, blank=True, default="")
+    holiday_subdivision = models.CharField(
+        _("region"), max_length=40, blank=True, default="",
+        help_text=_("Where a country’s regions have holidays of their own, such as BY for Bavaria. Empty: those of all."),
+    )  # fmt: skip
+    # Days such as "2026-10-01" that stand above hours and holidays.
+    closed_days = models.JSONField(_("closed days"), default=list, blank=True, validators=[validate_days])
+    open_days = models.JSONField(_("extra open days"), default=list, blank=True, validators=[validate_days])
     # {"website": {"nps": 40}}: what all touchpoints of a channel together are held against, in the units of Touchpoint.targets.
     channel_targets = models.JSONField(_("targets by channel"), default=dict, blank=True)
     # {"gold": ["sms", "email"]}: by which means a segment is asked first, among those that the rule has.
@@ -192,6 +222,15 @@ class Organisation(Named):
         super().save(*args, **kwargs)
 
     def clean(self) -> None:
+        """What no single field can say: the region belongs to the country, and no day is both closed and open."""
+        if self.holiday_subdivision and not self.holiday_country:
+            raise ValidationError({"holiday_subdivision": _("Choose the country, too.")})
+        regions = holiday_countries().get(self.holiday_country, ()) if self.holiday_country else ()
+        if self.holiday_subdivision and self.holiday_subdivision not in regions:
+            said = _("This is no region of the country with holidays of its own; there are: %(regions)s.")
+            raise ValidationError({"holiday_subdivision": said % {"regions": ", ".join(regions) or "–"}})
+        for day in sorted(set(self.closed_days) & set(self.open_days)):
+            raise ValidationError({"open_days": _("%(day)s is a closed day and an open one.") % {"day": day}})
         if self.low_n is not None and self.min_n is not None and self.low_n < self.min_n:
             raise ValidationError({"low_n": _("Not below the fewest answers that a score is shown of.")})
 
@@ -218,9 +257,23 @@ class Organisation(Named):
     def default_language(self) -> str:
         return str(self.languages[0]) if self.languages else "en"
 
+    @property
+    def work_calendar(self) -> WorkCalendar | None:
+        """When the organisation works; None where nobody has said so."""
+        return calendar_of(
+            self.time_zone, self.working_hours, self.holiday_country, self.holiday_subdivision, self.closed_days,
+            self.open_days,
+        )  # fmt: skip
+
     def day_of(self, moment: datetime) -> date:
         """The calendar day of an aware moment in the organisation's time zone."""
         return moment.astimezone(self.zone).date()
+
+    def moments(self, first: date | None, last: date | None) -> tuple[datetime | None, datetime | None]:
+        """Its days from `first` to `last`, both included: from the first moment to before the second; None where there is no end."""
+        begin = datetime.combine(first, time.min, self.zone) if first else None
+        after = last + timedelta(days=1) if last and last < date.max else None
+        return begin, datetime.combine(after, time.min, self.zone) if after else None
 
 
 class Journey(Named):

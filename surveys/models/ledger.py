@@ -27,14 +27,20 @@ class ScoreLedger(models.Model):
 
 
 class DurationLedger(models.Model):
-    """One row per +1 or −1 of one resolved ticket, once by the day resolved and once by the day opened."""
+    """One row per +1 or −1 of one duration of a ticket, once for each basis that it counts under."""
 
     class Basis(models.TextChoices):
-        RESOLVED = "resolved"
-        OPENED = "opened"
+        """Which duration, by which day, on which clock. Those in business time are there where the organisation has hours."""
+
+        RESOLVED = "resolved"  # opening to resolution, by the day resolved
+        OPENED = "opened"  # the same, by the day opened
+        ANSWERED = "answered"  # opening to first response, by the day opened
+        RESOLVED_BUSINESS = "resolved-business"
+        OPENED_BUSINESS = "opened-business"
+        ANSWERED_BUSINESS = "answered-business"
 
     id = models.BigAutoField(primary_key=True)
-    basis = models.CharField(max_length=8, choices=Basis.choices)
+    basis = models.CharField(max_length=20, choices=Basis.choices)
     day = models.DateField()
     touchpoint_id = models.BigIntegerField()  # 0: the ticket names none
     segment = models.CharField(max_length=100)
@@ -46,7 +52,19 @@ class DurationLedger(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=models.Q(delta__in=[-1, 1]), name="duration_ledger_delta_is_one"),
-            models.CheckConstraint(condition=models.Q(basis__in=["resolved", "opened"]), name="duration_ledger_basis"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    basis__in=[
+                        "resolved",
+                        "opened",
+                        "answered",
+                        "resolved-business",
+                        "opened-business",
+                        "answered-business",
+                    ]
+                ),
+                name="duration_ledger_basis",
+            ),
         ]
 
     def __str__(self) -> str:

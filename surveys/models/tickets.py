@@ -29,6 +29,12 @@ class Ticket(models.Model):
     # Stored at first recording and never changed: cells must be able to subtract what they added.
     day_opened = models.DateField(_("day opened"), null=True, blank=True)
     day_resolved = models.DateField(_("day resolved"), null=True, blank=True)
+    # Business seconds from the opening to the resolution and to the first response, stored as days are: by the working hours that
+    # held when they were written. Null where there are no such moments, or no hours; only a rebuild brings them up to changed hours.
+    business_s = models.BigIntegerField(_("business time (s)"), null=True, blank=True, editable=False)
+    first_business_s = models.BigIntegerField(
+        _("business time to the first response (s)"), null=True, blank=True, editable=False
+    )
 
     class Meta:
         verbose_name = _("ticket")
@@ -53,6 +59,12 @@ class Ticket(models.Model):
                 include=["opened_at"],
                 name="ticket_open_now",
                 condition=models.Q(in_ttr=True, resolved_at__isnull=True),
+            ),
+            # What only raw rows can say of the tickets resolved within some days, such as by a fact of their opening.
+            models.Index(
+                fields=["day_resolved"],
+                name="ticket_resolved_on",
+                condition=models.Q(in_ttr=True, resolved_at__isnull=False),
             ),
             # Few, and counted by data quality.
             models.Index(fields=["touchpoint"], name="ticket_without_time", condition=models.Q(in_ttr=False)),

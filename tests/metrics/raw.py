@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from surveys.models import Answer, DurationLedger, Question, Response, ScoreLedger, Ticket, Touchpoint
+from surveys.models import Answer, DurationLedger, Organisation, Question, Response, ScoreLedger, Ticket, Touchpoint
+from surveys.worktime import business_seconds
 from tests.factories import make_customer
 
 DAY = date(2026, 11, 18)
@@ -68,6 +70,18 @@ def exclude(response: Response, out: bool = True) -> None:
     )
 
 
+def count(touchpoint: Touchpoint, scores: dict[int, int], days_ago: int = 1, **fields: Any) -> None:
+    """So many answers of each score, as their ledger rows alone: for pages that read cells and no raw answer."""
+    day = Organisation.current().day_of(timezone.now() - timedelta(days=days_ago))
+    key = {"mode": "email", "segment": "", "location": "", **fields}
+    question = score_question(touchpoint).pk
+    ScoreLedger.objects.bulk_create(
+        ScoreLedger(day=day, touchpoint_id=touchpoint.pk, question_id=question, score=score, delta=1, **key)
+        for score, n in scores.items()
+        for _answer in range(n)
+    )
+
+
 def _count(response: Response, question_id: int, score: int | None, delta: int) -> None:
     assert score is not None
     ScoreLedger.objects.create(
@@ -80,12 +94,14 @@ def _count(response: Response, question_id: int, score: int | None, delta: int) 
 def ticket(
     touchpoint: Touchpoint | None, opened: datetime, seconds: int | None = None, reopened: int = 0, **fields: Any
 ) -> Ticket:
-    """A ticket in TTR, resolved after `seconds` or open; days are UTC's. `fields` are segment, location."""
+    """A ticket in TTR, resolved after `seconds` or open; days are UTC's. `fields` are segment, location. In business time, too."""
     resolved = None if seconds is None else opened + timedelta(seconds=seconds)
+    hours = Organisation.current().work_calendar
+    business_s = business_seconds(opened, resolved, hours) if hours and resolved else None
     made = Ticket.objects.create(
         source="/test", reference=f"t-{next(_numbers)}", customer=make_customer(), touchpoint=touchpoint, in_ttr=True,
         opened_at=opened, resolved_at=resolved, day_opened=opened.date(), day_resolved=resolved and resolved.date(),
-        reopened_count=reopened, **fields,
+        reopened_count=reopened, business_s=business_s, **fields,
     )  # fmt: skip
     if resolved is not None:
         _count_ticket(made, +1)
@@ -98,7 +114,7 @@ def reopen(made: Ticket) -> None:
     if made.resolved_at is not None:
         _count_ticket(made, -1)
     Ticket.objects.filter(pk=made.pk).update(
-        resolved_at=None, day_resolved=None, reopened_count=made.reopened_count + 1
+        resolved_at=None, day_resolved=None, business_s=None, reopened_count=made.reopened_count + 1
     )
 
 
@@ -107,8 +123,11 @@ def _count_ticket(made: Ticket, delta: int) -> None:
     assert made.resolved_at is not None
     assert made.day_opened is not None
     assert made.day_resolved is not None
-    for basis, day in (("resolved", made.day_resolved), ("opened", made.day_opened)):
-        DurationLedger.objects.create(
-            basis=basis, day=day, touchpoint_id=made.touchpoint_id or 0, segment=made.segment, location=made.location,
-            seconds=int((made.resolved_at - made.opened_at).total_seconds()), reopened=made.reopened_count > 0, delta=delta,
-        )  # fmt: skip
+    seconds = int((made.resolved_at - made.opened_at).total_seconds())
+    for suffix, lasted in (("", seconds), ("-business", made.business_s)):
+        for basis, day in (("resolved", made.day_resolved), ("opened", made.day_opened)):
+            if lasted is not None:
+                DurationLedger.objects.create(
+                    basis=basis + suffix, day=day, touchpoint_id=made.touchpoint_id or 0, segment=made.segment,
+                    location=made.location, seconds=lasted, reopened=made.reopened_count > 0, delta=delta,
+                )  # fmt: skip

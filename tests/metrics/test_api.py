@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from metrics.rollup import roll_up
+from surveys.worktime import WEEKDAYS
 from tests.factories import make_api_key, make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import DAY, answer, noon, ticket
 
@@ -132,6 +133,27 @@ def test_ttr_has_its_quantiles_and_counts_open_tickets_whatever_the_days() -> No
     assert body["series"][0]["median"] == body["median"]
 
 
+def test_ttr_is_told_in_business_time_where_the_organisation_has_hours() -> None:
+    assert get("ttr/?clock=business", status=400)["errors"][0]["pointer"] == "/clock"
+    make_organisation(time_zone="UTC", working_hours={day: ["10:00-14:00"] for day in WEEKDAYS})
+    touchpoint = make_touchpoint("helpdesk")
+    for days in (1, 1, 2):
+        ticket(touchpoint, noon(DAY), seconds=days * 86_400)  # four working hours a day
+    ticket(touchpoint, noon(DAY - timedelta(days=3)))
+    roll_up()
+    body = get("ttr/?clock=business&interval=day&group_by=touchpoint")
+    assert (body["value"], body["n"], body["open"], body["clock"]) == (4 * 4 * 3600 / 3, 3, 1, "business")
+    assert body["median"] == pytest.approx(4 * 3600, rel=0.01)
+    assert [item["n"] for item in body["groups"]] == [3]
+    calendar = get("ttr/?clock=calendar")
+    assert (calendar["value"], calendar["clock"]) == (4 * 86_400 / 3, "calendar")
+    assert {name: value for name, value in get("ttr/").items() if name != "as_of"} == {
+        name: value for name, value in calendar.items() if name not in ("as_of", "clock")
+    }
+    for query in ("ttr/?clock=sundial", "nps/?clock=calendar", "ttr/?clock=business&clock=calendar"):
+        assert get(query, status=400)["errors"][0]["pointer"] == "/clock"
+
+
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
@@ -162,6 +184,127 @@ def test_what_cannot_be_measured_is_refused_with_a_pointer(query: str, pointer: 
 def test_a_ticket_has_no_mode() -> None:
     assert get("ttr/?mode=email", status=400)["errors"][0]["pointer"] == "/mode"
     assert get("ttr/?group_by=mode", status=400)["errors"][0]["pointer"] == "/group_by"
+
+
+# --- Compared ---------------------------------------------------------------------------------------------------------
+
+NOTHING_COMPARED = {
+    "value": None,
+    "n": 0,
+    "ci": None,
+    "difference": None,
+    "difference_ci": None,
+    "p": None,
+    "significant": None,
+}
+
+
+def answers_on_two_days() -> None:
+    """ORACLES' pair: 20 promoters and 10 detractors of 30 on DAY, 12 and 18 the day before."""
+    touchpoint = make_touchpoint("shop")
+    for day, promoters, detractors in ((DAY, 20, 10), (DAY - timedelta(days=1), 12, 18)):
+        for score in [10] * promoters + [0] * detractors:
+            answer(touchpoint, score, day=day)
+    roll_up()
+
+
+def test_a_comparison_tells_the_difference_its_interval_and_its_p() -> None:
+    answers_on_two_days()
+    days = f"from={DAY}&to={DAY}"
+    body = get(f"nps/?{days}&compare=previous&group_by=touchpoint")
+    told = body["comparison"]
+    assert told.keys() == {"from", "to", *NOTHING_COMPARED}
+    assert (told["from"], told["to"], told["n"]) == (*[str(DAY - timedelta(days=1))] * 2, 30)
+    assert (told["value"], body["value"]) == (pytest.approx(-20), pytest.approx(100 / 3))
+    assert told["difference"] == pytest.approx(53.3333, abs=5e-5)
+    assert told["p"] == pytest.approx(0.037054, abs=5e-7)
+    assert told["difference_ci"] == {"level": 0.95, "low": pytest.approx(2.911223), "high": pytest.approx(94.058474)}
+    assert told["significant"] is True
+    assert told["ci"] == get(f"nps/?from={DAY - timedelta(days=1)}&to={DAY - timedelta(days=1)}")["ci"]
+    assert body["groups"][0]["comparison"] == {name: told[name] for name in NOTHING_COMPARED}
+    by_days = f"compare_from={DAY - timedelta(days=1)}&compare_to={DAY - timedelta(days=1)}"
+    assert get(f"nps/?{days}&{by_days}")["comparison"] == told
+    assert get(f"nps/?{days}&compare=year")["comparison"] == {
+        "from": "2025-11-18", "to": "2025-11-18", **NOTHING_COMPARED,
+    }  # fmt: skip
+
+
+def test_without_the_parameter_nothing_of_the_contract_changes() -> None:
+    answers_on_two_days()
+    days = f"from={DAY}&to={DAY}&group_by=touchpoint&interval=day"
+    plain, none = get(f"nps/?{days}"), get(f"nps/?{days}&compare=none")
+    compared = get(f"nps/?{days}&compare=previous")
+    for body in (none, compared):
+        body.pop("as_of")
+    plain.pop("as_of")
+    assert none == plain
+    assert compared.pop("comparison")
+    assert compared["groups"][0].pop("comparison")
+    assert compared == plain
+
+
+def test_what_is_below_the_organisations_minimum_is_not_tested() -> None:
+    make_organisation(min_n=31, low_n=40)
+    answers_on_two_days()
+    told = get(f"nps/?from={DAY}&to={DAY}&compare=previous")["comparison"]
+    assert told["difference"] == pytest.approx(53.3333, abs=5e-5)
+    assert (told["difference_ci"], told["p"], told["significant"]) == (None, None, None)
+
+
+def test_times_to_resolution_are_compared_by_mean_and_by_median() -> None:
+    touchpoint = make_touchpoint("helpdesk")
+    for day, base in ((DAY, 600), (DAY - timedelta(days=1), 3600)):
+        for step in range(12):
+            ticket(touchpoint, noon(day), seconds=base + 30 * step)
+    roll_up()
+    told = get(f"ttr/?from={DAY}&to={DAY}&compare=previous")["comparison"]
+    assert (told["difference"], told["significant"], told["n"]) == (-3000, True, 12)
+    assert told["median"]["difference"] == pytest.approx(-3000, rel=0.02)
+    assert told["median"]["significant"] is True
+    assert told["median"].keys() == NOTHING_COMPARED.keys() - {"ci"}
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("from=2026-11-01&compare=last", "/compare"),
+        ("compare=previous", "/from"),
+        ("compare_from=2026-10-01&compare_to=2026-10-31", "/from"),
+        ("from=2026-11-01&compare_from=2026-10-01", "/compare_to"),
+        ("from=2026-11-01&compare_from=2026-10-01&compare_to=soon", "/compare_to"),
+        ("from=2026-11-01&compare=year&compare_from=2026-10-01&compare_to=2026-10-31", "/compare"),
+        ("from=2026-11-01&compare_from=2026-10-31&compare_to=2026-10-01", "/compare_from"),
+        ("from=2026-11-01&to=2026-11-30&compare_from=2026-10-01&compare_to=2026-11-01", "/compare_from"),
+        ("from=2024-11-01&to=2026-11-01&compare=year", "/compare"),
+        ("from=2999-11-01&compare=previous", "/from"),
+        ("from=1900-01-01&to=1900-01-31&compare=previous", "/from"),
+        ("weights=mode", "/weights"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_a_pointer(query: str, pointer: str) -> None:
+    assert [error["pointer"] for error in get(f"nps/?{query}", status=400)["errors"]] == [pointer]
+
+
+def test_a_weighted_score_stands_beside_the_pooled_one_with_its_weights() -> None:
+    make_organisation(segment_weights={"gold": 3, "": 1})
+    shop = make_touchpoint("shop", weight=0.5)
+    for segment, scores in (("gold", [10] * 5 + [0] * 5), ("", [10] * 30), ("new", [0] * 5)):
+        for score in scores:
+            answer(shop, score, segment=segment)
+    roll_up()
+    body = get("nps/?weights=segment")
+    told = body["weighted"]
+    assert body["value"] == pytest.approx(100 * 25 / 45)
+    assert (told["by"], told["value"], told["n"], told["missing"]) == ("segment", pytest.approx(25), 40, 0)
+    assert told["ci"]["low"] < 25 < told["ci"]["high"]
+    assert told["strata"] == [
+        {"key": "gold", "weight": 3, "share": 0.75, "value": 0, "n": 10, "left_out": ""},
+        {"key": "", "weight": 1, "share": 0.25, "value": 100, "n": 30, "left_out": ""},
+        {"key": "new", "weight": 0, "share": 0, "value": -100, "n": 5, "left_out": "no_weight"},
+    ]
+    by_touchpoint = get("nps/?weights=touchpoint")
+    assert by_touchpoint["weighted"]["value"] == pytest.approx(by_touchpoint["value"])
+    assert by_touchpoint["weighted"]["ci"]["low"] == pytest.approx(by_touchpoint["ci"]["low"])
 
 
 def test_a_key_needs_the_scope() -> None:

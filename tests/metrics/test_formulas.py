@@ -29,6 +29,7 @@ from metrics.formulas import (
     bucket_value,
     ces_easy_share,
     ces_mean,
+    count_within,
     csat_top_box,
     curve_median,
     eligible_share,
@@ -41,12 +42,14 @@ from metrics.formulas import (
     response_rate,
     response_rates,
     score_mean,
+    share_of,
     t_distribution,
     t_quantile,
     ttr_mean,
     ttr_median,
     ttr_quantile,
     wilson,
+    within_share,
 )
 from surveys.planning import nps_sample_size
 from surveys.scales import CES, CSAT5, CSAT7, NPS, Scale
@@ -718,3 +721,14 @@ def test_quantiles_rise_with_their_probability(durations: list[int]) -> None:
     buckets = buckets_of(durations)
     found = [ttr_quantile(buckets, probability) for probability in (0, 0.1, 0.5, 0.9, 1)]
     assert found == sorted(found)  # type: ignore[type-var]
+
+
+def test_a_share_within_a_time_counts_what_took_no_longer() -> None:
+    buckets = {bucket_of(seconds): 1 for seconds in (0, 60, 3600, 7200, 90_000)}
+    assert count_within(buckets, 3600) == 3
+    assert count_within(buckets, 3500) == 2
+    within = within_share(buckets, 7200)
+    assert (within.value, within.n) == (80, 5)
+    assert (within.low, within.high) == tuple(100 * end for end in wilson(4, 5))
+    assert within_share({}, 60).value is None
+    assert share_of(4, 5) == within

@@ -5,6 +5,7 @@ import io
 import re
 from datetime import timedelta
 
+import openpyxl
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
@@ -53,7 +54,7 @@ def programme():
 def tables_of(response) -> dict[str, list[list[str]]]:
     """The rows of each table of a page, as a reader sees them; by the key of its file."""
     found = {}
-    for section in response.content.decode().split('class="cx-file"')[1:]:
+    for section in response.content.decode().split('class="cx-files"')[1:]:
         key = re.search(r'href="[^"]*/([\w-]+)\.csv', section)[1]
         rows = re.findall(r"(?s)<tr[^>]*>(.*?)</tr>", section.split("<tbody", 1)[1].split("</tbody>", 1)[0])
         found[key] = [
@@ -174,6 +175,30 @@ def test_a_file_is_narrowed_as_its_page_and_runs_nothing(programme):
     assert row[3] == "10"
     chinese = member.get("/admin/response/funnel/withheld.csv", headers={"accept-language": "zh-hans"})
     assert "未发出的原因" in b"".join(chinese.streaming_content).decode()
+
+
+def test_a_workbook_holds_what_the_csv_file_holds(programme):
+    member = login(SCORES)
+    for key in ("rates", "aapor", "cases"):
+        response = member.get(f"/admin/response/rates/{key}.xlsx")
+        assert response["Content-Type"].endswith("spreadsheetml.sheet")
+        assert response["Content-Disposition"].endswith('.xlsx"')
+        book = openpyxl.load_workbook(io.BytesIO(b"".join(response.streaming_content)))
+        held = [[cell for cell in row if cell is not None] for row in book.active.iter_rows(values_only=True)]
+        text = b"".join(member.get(f"/admin/response/rates/{key}.csv").streaming_content).decode().removeprefix(BOM)
+        lines = [[cell for cell in line if cell] for line in csv.reader(io.StringIO(text))]
+        moment = next(place for place, line in enumerate(lines) if line and line[0] == "Made")
+        del held[moment], lines[moment]
+        assert len(held) == len(lines) > 5
+        for one, other in zip(held, lines, strict=True):
+            assert [as_number(cell) for cell in one] == [as_number(cell) for cell in other]
+
+
+def as_number(cell):
+    try:
+        return round(float(cell), 9)
+    except ValueError:
+        return cell.removeprefix("'")
 
 
 def test_what_does_not_exist_is_not_found():

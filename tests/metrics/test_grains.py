@@ -27,15 +27,16 @@ MODES, SEGMENTS, LOCATIONS = ("email", "sms", "qr"), ("", "gold", "new"), ("", "
 @pytest.mark.parametrize(
     ("needed", "scores", "durations"),
     [
-        ({}, "TOTAL", "TOTAL"),
+        ({}, "TOTAL", "ALL"),
         ({"touchpoint"}, "TOTAL", "TOTAL"),
         ({"mode"}, "MODE", None),
-        ({"segment"}, "SEGMENT", "SEGMENT"),
-        ({"location"}, "LOCATION", "LOCATION"),
+        ({"segment"}, "SEGMENT", "ALL_SEGMENT"),
+        ({"location"}, "LOCATION", "ALL_PART"),
         ({"touchpoint", "segment"}, "SEGMENT", "SEGMENT"),
         ({"touchpoint", "mode"}, "MODE", None),
-        ({"segment", "location"}, "FULL", "FULL"),
+        ({"segment", "location"}, "FULL", "ALL_PART"),
         ({"mode", "segment"}, "FULL", None),
+        ({"touchpoint", "segment", "location"}, "FULL", "FULL"),
     ],
 )
 def test_the_fewest_cells_that_keep_what_is_needed(needed: set[str], scores: str, durations: str | None) -> None:

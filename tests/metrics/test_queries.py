@@ -16,6 +16,9 @@ from metrics.queries import (
     UnusableSlice,
     measure,
     measure_matrix,
+    measure_open,
+    measure_scores,
+    measure_tickets,
     measure_trend,
     measure_weighted,
     weights_of,
@@ -309,6 +312,45 @@ def test_raw_answers_are_not_read() -> None:
         measure("nps", Slice(), now=NOW, interval="day", group_by="mode")
         measure("ttr", Slice(), now=NOW, interval="day", group_by="segment")
     assert not any(Response._meta.db_table in query["sql"] or "surveys_answer" in query["sql"] for query in context)
+
+
+def test_what_a_page_asks_together_is_what_it_would_be_told_one_by_one() -> None:
+    csat7 = make_instrument(metric="csat", points=7)
+    touchpoints = [make_touchpoint("shop"), make_touchpoint("delivery", instrument=csat7)]
+    for number in range(40):
+        at, touchpoint = DAY - timedelta(days=number), touchpoints[number % 2]
+        segment, mode = ["gold", ""][number % 3 % 2], ["email", "qr"][number % 5 % 2]
+        answer(touchpoint, 1 + number % 7, day=at, segment=segment, mode=mode)
+        ticket(touchpoint, noon(at), 600 * (number + 1), reopened=number % 2, segment=segment)
+    ticket(touchpoints[0], noon(DAY), segment="gold")
+    roll_up()
+    catalogue = Catalogue.load()
+    window = sliced(day_from=DAY - timedelta(days=24), day_to=DAY)
+    before = (DAY - timedelta(days=49), DAY - timedelta(days=25))
+    with CaptureQueriesContext(connection) as context:
+        scores = measure_scores(window, before, "day", ("mode", "segment"), catalogue=catalogue)
+    assert len(context) == 1
+    with CaptureQueriesContext(connection) as context:
+        tickets = measure_tickets(window, before, "day", ("segment",), now=NOW, catalogue=catalogue)
+    assert len(context) == 2
+    assert [*scores.rows, *tickets.rows] == measure_matrix(window, before, now=NOW, catalogue=catalogue)
+    for column in (("nps", 11), ("csat", 7)):
+        for interval in ("day", "week", "month", "quarter"):
+            assert scores.series(column, interval) == measure_trend(column[0], window, interval, catalogue=catalogue)
+        for dimension in ("mode", "segment"):
+            alone = measure(column[0], window, now=NOW, group_by=dimension, catalogue=catalogue)
+            assert scores.groups(column, dimension) == alone.groups
+    alone = measure("ttr", window, now=NOW, group_by="segment", catalogue=catalogue)
+    assert tickets.total == alone.total
+    assert (tickets.total.extra["open"], tickets.oldest) == (1, noon(DAY))
+    resolved = [(key, part.n, part.value, part.low, part.distribution) for key, part in alone.groups]
+    assert [
+        (key, part.n, part.value, part.low, part.distribution) for key, part in tickets.groups("segment")
+    ] == resolved
+    for interval in ("day", "week", "month"):
+        assert tickets.series(interval) == measure_trend("ttr", window, interval, catalogue=catalogue)
+    held = measure_open(window, catalogue=catalogue)
+    assert {key: (one.count, one.oldest) for key, one in held.items()} == {"shop": (1, noon(DAY))}
 
 
 # --- Weighted ---------------------------------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def test_rebuild_makes_lost_and_wrong_cells_right_and_tells_of_its_progress() ->
     ScoreCell.objects.filter(grain=Grain.DAY_FULL, day=DAY).delete()
     ScoreCell.objects.filter(grain=Grain.MONTH_TOTAL).update(s3=7)
     DurationCell.objects.update(sum_s=1)
-    assert len(verify()) == 1 + 2 + 2 * 8
+    assert len(verify()) == 1 + 2 + 2 * 14
     told: list[tuple[int, int]] = []
     rebuild(lambda done, total: told.append((done, total)))
     assert verify() == []

@@ -78,7 +78,7 @@ def test_rebuilding_makes_them_agree_in_the_present_time_zone() -> None:
     make_organisation(time_zone="Pacific/Kiritimati")
     out = StringIO()
     call_command("rebuild_rollups", stdout=out)
-    assert "2 stored days moved" in out.getvalue()
+    assert "2 rows had stored days" in out.getvalue()
     assert run_verify() == (0, ["0 differences"])
     assert ScoreCell.objects.filter(day=DAY, s9__gt=0).count() == 0
 

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from metrics.rollup import roll_up
+from metrics.slices import Slice, starts
 from surveys.models import (
     Customer,
     DeliveryAttempt,
@@ -23,6 +24,7 @@ from surveys.models import (
     Response,
     Segment,
     Touchpoint,
+    WidgetCount,
 )
 from tests.factories import make_invitation, make_organisation, make_touchpoint
 from tests.metrics.raw import answer, ticket
@@ -209,11 +211,11 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
     manager = login(SCORES, *WAITING)
     response = manager.get("/admin/")
     shown = text_of(response)
-    assert "1 Events in quarantine" in shown
-    assert "1 Messages not delivered in the last 7 days" in shown
-    assert "1 Messages being tried again" in shown
-    assert "What waits" not in text_of(login(SCORES).get("/admin/"))
-    links = re.findall(r'class="cx-due">.*?href="([^"]+)"', response.content.decode())
+    assert "Waits Events in quarantine: 1" in shown
+    assert "Waits Messages not delivered in the last 7 days: 1" in shown
+    assert "Waits Messages being tried again: 1" in shown
+    assert "Waits" not in text_of(login(SCORES).get("/admin/"))
+    links = re.findall(r'cx-item-waits">.*?href="([^"]+)"', response.content.decode())
     assert len(links) == 3
     for link in links:
         listed = manager.get(html.unescape(link), follow=True)
@@ -225,7 +227,7 @@ def test_what_waits_is_counted_for_those_who_may_see_it(delivery):
 def test_answers_lead_to_their_own_pages(delivery, path):
     client = login(SCORES, ANSWERS)
     page = client.get(path).content.decode()
-    links = {html.unescape(link) for link in re.findall(r'href="(/admin/surveys/response/[^"]*)"', page)}
+    links = {html.unescape(link) for link in re.findall(r'href="(/admin/(?:surveys/response|responses)/[^"]*)"', page)}
     assert len(links) > 1  # the list, and at least one answer
     for link in links:
         listed = client.get(link, follow=True)
@@ -340,10 +342,11 @@ def test_a_touchpoint_is_compared_by_mode_segment_and_location(delivery):
     answers(delivery, [10], mode="qr")
     roll_up()
     shown = text_of(login(SCORES).get("/admin/touchpoints/delivery/"))
-    assert "By how it was collected NPS Email +60 n = 10" in shown
-    assert "SMS −100 n = 5" in shown
-    assert "QR code n = 1, too few" in shown
-    assert "sh-014 −100 n = 5" in shown
+    # Each against all others: email's 7 of 10 against one promoter and five detractors.
+    assert "Email +60 10 +127 better than the rest" in shown
+    assert "SMS −100 5 −164 worse than the rest" in shown
+    assert "QR code n = 1, too few 1 – too few to tell" in shown
+    assert "sh-014 −100 5 −164 worse than the rest" in shown
     narrowed = text_of(login(SCORES).get("/admin/touchpoints/delivery/?mode=sms"))
     assert "−100 n = 5" in narrowed
     assert "+60" not in narrowed
@@ -406,6 +409,80 @@ def test_times_are_told_in_the_organisations_zone(delivery):
     assert "20:17" not in text_of(login(SCORES).get("/admin/?period=7d"))
 
 
+def points_of(response: HttpResponse) -> list[str]:
+    return re.findall(
+        r'<tr><th scope="row">([^<]+)</th>', response.content.decode().split("cx-details", 1)[1].split("</table>")[0]
+    )
+
+
+def test_a_trend_is_cut_as_the_address_says(delivery):
+    client = login(SCORES)
+    today = make_organisation().day_of(timezone.now())
+    window = Slice(day_from=today - timedelta(days=89), day_to=today)
+    pages = {
+        interval: client.get(f"/admin/touchpoints/delivery/?period=90d&interval={interval}")
+        for interval in ("quarter", "week", "day", "fortnight")
+    }
+    for interval in ("quarter", "week", "day"):
+        assert len(points_of(pages[interval])) == len(starts(interval, window, ()))
+        assert "n = 10" in text_of(pages[interval])
+    assert len(points_of(pages["fortnight"])) == len(starts("month", window, ()))  # as fits ten answers
+    page = pages["week"].content.decode()
+    assert re.search(r'interval=week[^"]*" aria-current="true"', page)
+    assert re.search(r'href="[^"]*interval=day', page)
+    assert 'name="interval" value="week"' in page  # the form of filters keeps it
+
+
+def test_languages_are_counted_from_raw_answers_when_asked_for(delivery):
+    Response.objects.filter(score__gte=9).update(language="en")
+    Response.objects.filter(score__lt=9).update(language="zh-hans")
+    answers(delivery, [0] * 9, days_ago=400)
+    Response.objects.filter(language="").update(language="fr")
+    roll_up()
+    client = login(SCORES)
+    assert "By language" not in text_of(client.get("/admin/touchpoints/delivery/"))
+    shown = text_of(client.get("/admin/touchpoints/delivery/?by=language"))
+    assert "English +100 7" in shown
+    assert "Counted answer by answer: no sum is kept by language." in shown
+    assert "French" not in shown
+    narrowed = text_of(client.get("/admin/touchpoints/delivery/?by=language&mode=sms"))
+    assert "By language" not in narrowed  # all came by email
+    day = make_organisation().day_of(timezone.now())
+    years = f"period=custom&from={day - timedelta(days=800)}&to={day}"
+    shown = text_of(client.get(f"/admin/touchpoints/delivery/?by=language&{years}"))
+    assert "Counted answer by answer, so only the last 366 days of the period." in shown
+    assert "English +100 7" in shown
+    assert "French" not in shown
+    lines = b"".join(client.get("/admin/touchpoints/delivery/by-language.csv?by=language").streaming_content).decode()
+    assert "English,100.0," in lines
+
+
+def test_bands_over_time_stand_in_a_file(delivery):
+    client = login(SCORES)
+    lines = b"".join(client.get("/admin/touchpoints/delivery/bands.csv").streaming_content).decode().splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("From,"))
+    assert lines[head] == "From,Promoters %,Passives %,Detractors %,n"
+    assert any(line.endswith(",70.0,20.0,10.0,10") for line in lines[head:])
+
+
+def test_the_response_rate_is_that_of_the_page_it_leads_to(delivery):
+    at = timezone.now() - timedelta(days=3)
+    for number in range(8):
+        made = make_invitation(delivery, status="answered" if number < 2 else "sent", sent_at=at, token=f"t{number}")
+        type(made).objects.filter(pk=made.pk).update(decided_at=at, expires_at=at + timedelta(days=14))
+        if number < 2:
+            [response] = answers(delivery, [9], days_ago=2)
+            Response.objects.filter(pk=response.pk).update(invitation=made)
+    roll_up()
+    client = login(SCORES)
+    response = client.get("/admin/touchpoints/delivery/?period=7d")
+    assert "25.0% n = 8, low n" in text_of(response)
+    assert "Links that still work: 6." in text_of(response)
+    [link] = re.findall(r'href="(/admin/response/\?[^"]*touchpoint=delivery[^"]*)"', response.content.decode())
+    assert "25.0% n = 8, low n" in text_of(client.get(html.unescape(link)))
+    assert "25.0%" not in text_of(client.get("/admin/touchpoints/delivery/?period=7d&location=sh-014"))
+
+
 # --- What they cost ---------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +501,33 @@ def test_the_overview_stays_within_fifteen_queries(delivery, django_assert_max_n
         assert client.get(f"/admin/{query}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "query", ["", "?trend=ttr", "?by=language", "?segment=gold&interval=quarter", "?period=365d&trend=csat5"]
+)
+@pytest.mark.parametrize("superuser", [True, False])
+def test_a_touchpoints_page_stays_within_fifteen_queries(delivery, django_assert_max_num_queries, query, superuser):
+    opened = timezone.now().astimezone(UTC) - timedelta(days=3)
+    for number, slug in enumerate(("csat5", "csat7", "ces", "nps")):
+        question = Instrument.objects.get(slug=slug).questions.get(key="score")
+        for mode in ("web", "email"):
+            answers(delivery, [5] * 6, question=question, mode=mode, segment="gold", location=f"sh-{number}")
+    for _ticket in range(6):
+        ticket(delivery, opened, 600, segment="gold")
+    ticket(delivery, opened, segment="gold")
+    WidgetCount.objects.create(
+        touchpoint=delivery, day=make_organisation().day_of(timezone.now()), event="shown", count=9
+    )
+    for _invitation in range(3):
+        make_invitation(delivery, status="sent", sent_at=timezone.now(), decided_at=timezone.now())
+    Customer.objects.update(segment="gold")
+    roll_up()
+    client = login(is_superuser=True) if superuser else login(SCORES, ANSWERS, "surveys.view_touchpoint", *WAITING)
+    with django_assert_max_num_queries(15):
+        shown = text_of(client.get(f"/admin/touchpoints/delivery/{query}"))
+    assert "Response rate" in shown
+    assert ("The widget" in shown) == ("segment" not in query)
+
+
 def test_the_cost_of_a_touchpoints_page_does_not_follow_its_answers(delivery):
     client = login(SCORES, ANSWERS)
 
@@ -435,4 +539,4 @@ def test_the_cost_of_a_touchpoints_page_does_not_follow_its_answers(delivery):
     before = count()
     answers(delivery, [10] * 30, segment="silver", mode="sms", location="sh-014")
     roll_up()
-    assert count() == before <= 21
+    assert count() == before <= 15

@@ -13,7 +13,13 @@ from tests.metrics.raw import answer, ticket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGES = ("/admin/", "/admin/?period=90d&trend=ttr", "/admin/touchpoints/delivery/", "/admin/touchpoints/quiet/")
+PAGES = (
+    "/admin/",
+    "/admin/?period=90d&weights=touchpoint",
+    "/admin/touchpoints/delivery/?by=language",
+    "/admin/touchpoints/delivery/?trend=ttr&interval=day",
+    "/admin/touchpoints/quiet/",
+)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 TABLET = {"width": 820, "height": 1100}
 
@@ -116,14 +122,14 @@ def test_pages_fit_their_window_and_ask_nobody_else(browser, measured, size, lan
 def test_the_trend_is_drawn_and_drawn_again_in_the_dark(browser, measured):
     context = browser.new_context(viewport=DESK, locale="en", color_scheme="light")
     watched = Watched(context.new_page(), measured)
-    watched.go("/admin/")
+    watched.go("/admin/touchpoints/delivery/")
     line = "() => Chart.getChart(document.querySelector('canvas[data-trend]')).data.datasets[0].borderColor"
     shown = (
         "() => Chart.getChart(document.querySelector('canvas[data-trend]')).data.datasets.map((set) => set.data.length)"
     )
     light = watched.page.evaluate(line)
     points = watched.page.evaluate(shown)
-    assert len(points) == 3  # value, both ends of its interval
+    assert len(points) == 4  # value, both ends of its interval, its target
     assert min(points) == max(points) > 1
     for _press in range(2):  # Unfold's own switch: from the system's choice to light, from light to dark
         watched.page.keyboard.press("Control+e")
@@ -137,10 +143,12 @@ def test_a_chart_has_its_table_and_a_filter_its_address(browser, measured):
     context = browser.new_context(viewport=PHONE, locale="en")
     watched = Watched(context.new_page(), measured)
     watched.go("/admin/touchpoints/delivery/")
-    rows = watched.page.locator(".cx-details tbody tr")
-    assert not rows.first.is_visible()
-    watched.page.click("text=The same as a table")
-    assert rows.first.is_visible()
+    for canvas in ("data-trend", "data-bands"):
+        panel = watched.page.locator(f"section:has(canvas[{canvas}])")
+        rows = panel.locator(".cx-details tbody tr")
+        assert not rows.first.is_visible()
+        panel.get_by_text("The same as a table").click()
+        assert rows.first.is_visible()
     watched.page.click(".cx-more summary")
     watched.page.select_option("[name=mode]", "qr")
     watched.page.click("text=Show")
@@ -166,9 +174,36 @@ def test_groups_fill_their_panel(browser, measured):
     context = browser.new_context(viewport=DESK, locale="en")
     watched = Watched(context.new_page(), measured)
     watched.go("/admin/touchpoints/delivery/")
-    table = watched.page.locator("#parts-title + table")
     panel = watched.page.locator("section:has(> #parts-title)")
-    assert table.bounding_box()["width"] > panel.bounding_box()["width"] - 50
+    tables = panel.locator("table")
+    assert tables.count() == 3  # segment, way of collecting, location
+    for place in range(3):
+        assert tables.nth(place).bounding_box()["width"] > panel.bounding_box()["width"] - 50
     assert watched.page.locator(".cx-bar").count() == 11
     assert watched.page.locator(".cx-bar i").count() == 2  # no bar where nobody answered
+    context.close()
+
+
+def test_the_overview_draws_a_line_for_each_metric_and_says_what_to_do_first(browser, measured):
+    context = browser.new_context(viewport=DESK, locale="en")
+    watched = Watched(context.new_page(), measured)
+    watched.go("/admin/?compare=year")
+    cards = watched.page.locator(".cx-card")
+    assert cards.count() == 5
+    for place in range(5):
+        card = cards.nth(place)
+        sizes = card.evaluate(
+            """(card) => [...card.querySelectorAll('h3, p, span')].map(
+                (one) => [one.matches('.cx-value'), parseFloat(getComputedStyle(one).fontSize)])"""
+        )
+        [value] = [size for is_value, size in sizes if is_value]
+        assert value > 1.5 * max(size for is_value, size in sizes if not is_value)  # the number is the largest thing
+        assert card.locator(".cx-spark").bounding_box()["width"] > 100
+        assert card.locator(".cx-spark polyline").count() >= 1
+    first = watched.page.locator(".cx-item a").first
+    assert first.inner_text().startswith("A touchpoint with quite a long name")
+    first.click()
+    watched.page.wait_for_url("**/admin/touchpoints/**")
+    assert "compare=year" in watched.page.url
+    assert watched.complaints == []
     context.close()

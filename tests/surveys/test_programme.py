@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 from surveys.flow.programme import ProgrammeError, export_programme, import_programme
 from surveys.flow.programme.document import Faults, read_document
 from surveys.flow.programme.values import origin_of
-from surveys.flow.timing import WEEKDAYS
 from surveys.models import (
     Answer,
     Instrument,
@@ -19,10 +18,12 @@ from surveys.models import (
     Organisation,
     Response,
     Stage,
+    Ticket,
     Touchpoint,
     Wording,
 )
-from tests.factories import NOW, make_touchpoint
+from surveys.worktime import WEEKDAYS
+from tests.factories import NOW, make_customer, make_touchpoint
 
 pytestmark = pytest.mark.django_db
 
@@ -245,6 +246,64 @@ def test_a_policy_that_cannot_be_is_told_with_its_line(old, new, message):
 def test_an_exemption_without_a_reason_is_none():
     import_programme(POLICY.replace('"A recall cannot wait."', '""'))
     assert InvitationRule.objects.get().exempt_floor == ""
+
+
+WORK = """\
+organisation:
+  working_hours: {mon: ["09:00-12:00", "13:00-18:00"], tue: 09:00-18:00, sat: [], sun: null}
+  holidays: DE-BY
+  closed_days: [2026-12-31, 2026-12-24]
+  open_days: [2026-10-03]
+"""
+
+
+def test_working_time_is_part_of_the_file():
+    import_programme(WORK)
+    organisation = Organisation.current()
+    assert organisation.working_hours == {"mon": ["09:00-12:00", "13:00-18:00"], "tue": ["09:00-18:00"]}
+    assert (organisation.holiday_country, organisation.holiday_subdivision) == ("DE", "BY")
+    assert (organisation.closed_days, organisation.open_days) == (["2026-12-24", "2026-12-31"], ["2026-10-03"])
+    exported = export_programme()
+    assert "mon: [09:00-12:00, 13:00-18:00]" in exported
+    assert "holidays: DE-BY" in exported
+    assert import_programme(exported).is_empty
+    assert import_programme("organisation: {languages: [en, zh-hans]}").is_empty
+    import_programme("organisation: {holidays: null, working_hours: {}, closed_days: [], open_days: null}")
+    assert Organisation.current().work_calendar is None
+    assert import_programme(export_programme()).is_empty
+
+
+def test_a_place_that_yaml_takes_for_a_flag_survives():
+    import_programme("organisation: {holidays: NO}")
+    assert Organisation.current().holiday_country == "NO"
+    assert 'holidays: "NO"' in export_programme()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mon:", "monday:", "is not a weekday"),
+        ('"09:00-12:00"', '"9-12"', "are no hours"),
+        ('"09:00-12:00"', '"09:00-13:30"', "begins before"),
+        ("tue: 09:00-18:00", "tue: 22:00-06:00", "two spans"),
+        ("DE-BY", "DE-XX", "is not a part of DE"),
+        ("DE-BY", "Germany", "is not a country"),
+        ("2026-12-24", "2026-12-32", "is not a day"),
+        ("2026-12-24", "20261224", "is not a day"),
+        ("2026-10-03", "2026-12-31", "a closed day and an open one"),
+    ],
+)
+def test_working_time_that_cannot_be_is_told_with_its_line(old, new, message):
+    ((line, said),) = faults_of(WORK.replace(old, new))
+    assert 2 <= line <= 5
+    assert message in said
+
+
+def test_changed_working_time_says_what_to_run_once_there_are_tickets():
+    assert not any("rebuild_rollups" in note for note in import_programme(WORK).notes)
+    Ticket.objects.create(source="/desk", reference="T-1", customer=make_customer())
+    assert not any("rebuild_rollups" in note for note in import_programme(WORK).notes)
+    assert any("rebuild_rollups" in note for note in import_programme(WORK.replace("DE-BY", "FR")).notes)
 
 
 LETTERS = """\

@@ -4,12 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import ValidationError
 from django.db import connection
 
 from metrics.rollup import roll_up
 from metrics.verify import verify
 from surveys.flow import retain as module
+from surveys.flow.index import index_now
 from surveys.flow.retain import KINDS, retain
 from surveys.models import (
     Answer,
@@ -20,6 +22,7 @@ from surveys.models import (
     QuarantinedEvent,
     Response,
     ResponseChange,
+    ResponseTerms,
     RetentionMark,
     SentMessage,
     Ticket,
@@ -82,12 +85,14 @@ def held(ids: dict[str, int]) -> dict[str, bool]:
         "text": bool((own := InboundText.objects.get(pk=ids["text"])).text or own.phone),
         "quarantined": QuarantinedEvent.objects.get(pk=ids["quarantined"]).body != "{}",
         "message": SentMessage.objects.filter(pk=ids["message"]).exists(),
+        "terms": ResponseTerms.objects.filter(response=response, terms=SearchQuery("'li'", search_type="raw")).exists(),
     }
 
 
 def test_what_is_older_goes_what_is_not_stays_and_no_count_moves():
     keep()
     old, young = leave_traces(OLD), leave_traces(YOUNG)
+    index_now([old["response"], young["response"]])
     roll_up()
     assert verify() == []
     assert run() > 0
@@ -102,6 +107,7 @@ def test_what_is_older_goes_what_is_not_stays_and_no_count_moves():
 def test_nothing_goes_where_all_is_kept():
     make_organisation()
     old = leave_traces(OLD)
+    index_now([old["response"]])
     assert run() == 0
     assert set(held(old).values()) == {True}
 

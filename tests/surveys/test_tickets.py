@@ -155,10 +155,15 @@ def counted() -> dict[tuple[Any, ...], int]:
 def expected() -> dict[tuple[Any, ...], int]:
     """The same from the tickets as they stand."""
     total: Counter[tuple[Any, ...]] = Counter()
-    for row in Ticket.objects.filter(in_ttr=True, resolved_at__isnull=False):
-        seconds = int((row.resolved_at - row.opened_at).total_seconds())
-        for basis, day in (("resolved", row.day_resolved), ("opened", row.day_opened)):
-            total[basis, day, row.touchpoint_id or 0, row.segment, row.location, seconds, row.reopened_count > 0] += 1
+    for row in Ticket.objects.filter(in_ttr=True):
+        same = (row.touchpoint_id or 0, row.segment, row.location)
+        if row.resolved_at is not None:
+            seconds = int((row.resolved_at - row.opened_at).total_seconds())
+            for basis, day in (("resolved", row.day_resolved), ("opened", row.day_opened)):
+                total[basis, day, *same, seconds, row.reopened_count > 0] += 1
+        if row.first_response_at is not None and row.first_response_at >= row.opened_at:
+            seconds = int((row.first_response_at - row.opened_at).total_seconds())
+            total["answered", row.day_opened, *same, seconds, False] += 1
     return dict(total)
 
 
@@ -185,8 +190,25 @@ def test_an_open_ticket_is_not_in_the_ledger_and_a_mapped_type_resolves_it(catal
 def test_what_does_not_change_what_is_counted_writes_no_ledger_rows(catalogue):
     record(catalogue, told(catalogue, "opened", 0), told(catalogue, "resolved", 2))
     rows = DurationLedger.objects.count()
-    record(catalogue, told(catalogue, "first_response", 1), told(catalogue, "closed", 3))
+    record(catalogue, told(catalogue, "first_response", -1), told(catalogue, "closed", 3))
     assert DurationLedger.objects.count() == rows
+
+
+def test_a_first_response_is_counted_by_the_day_opened_whether_resolved_or_not(catalogue):
+    record(catalogue, told(catalogue, "opened", 0), told(catalogue, "first_response", 1))
+    assert counted() == expected() == {("answered", date(2026, 11, 1), 0, "gold", "", 3600, False): 1}
+    before = DurationLedger.objects.count()
+    record(catalogue, told(catalogue, "resolved", 2))
+    assert DurationLedger.objects.count() == before + 2  # what stays is not taken back and given again
+    record(catalogue, told(catalogue, "first_response", 0.5), told(catalogue, "reopened", 3))
+    assert counted() == expected()
+    assert {key[0] for key in counted()} == {"answered"}
+
+
+def test_a_response_before_the_opening_and_one_to_a_ticket_outside_ttr_are_not_counted(catalogue):
+    record(catalogue, told(catalogue, "opened", 0), told(catalogue, "first_response", -1))
+    record(catalogue, told(catalogue, "first_response", 1, reference="T-2"))
+    assert counted() == expected() == {}
 
 
 def test_a_late_earlier_event_that_names_a_touchpoint_moves_the_ticket(catalogue):

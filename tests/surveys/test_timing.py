@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surveys.flow.timing import WEEKDAYS, Quiet, is_time, next_time, quiet_of, zone_of
+from surveys.flow.timing import Quiet, is_time, next_time, quiet_of, zone_of
+from surveys.worktime import WEEKDAYS
 
 SHANGHAI, NEW_YORK, LORD_HOWE = map(ZoneInfo, ("Asia/Shanghai", "America/New_York", "Australia/Lord_Howe"))
 BEIRUT, APIA = map(ZoneInfo, ("Asia/Beirut", "Pacific/Apia"))

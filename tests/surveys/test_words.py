@@ -4,7 +4,7 @@ import pytest
 from django.utils import translation
 
 from surveys.scales import CES, CSAT5, CSAT7, NPS, SCALES
-from surveys.words import band_tone, band_word, duration
+from surveys.words import MINUS, band_tone, band_word, duration, working_time
 
 
 @pytest.mark.parametrize("scale", SCALES.values())
@@ -46,3 +46,8 @@ def test_what_is_no_score_has_no_band(metric, points, score):
 def test_words_follow_the_reader():
     with translation.override("zh-hans"):
         assert (band_word("nps", 11, 10), duration(3 * 3600)) == ("推荐者", "3 小时")
+
+
+def test_working_time_is_never_told_in_days():
+    told = [working_time(seconds) for seconds in (45, 12_000, 84_000, 84_600, 100_800, 3_600_000, -100_800)]
+    assert told == ["45 s", "3 h 20 min", "23 h 20 min", "24 h", "28 h", "1,000 h", f"{MINUS}28 h"]

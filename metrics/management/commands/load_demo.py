@@ -5,9 +5,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
+from metrics.demo import write_decisions
 from metrics.rollup import roll_up
 from surveys.demo.load import DAYS, SEED, DemoRefused, load_demo
 
@@ -38,9 +40,12 @@ class Command(BaseCommand):
                 bar.update(done - bar.n)
 
             try:
-                loaded = load_demo(
-                    timezone.now(), days=days, seed=options["seed"], beside_own=options["beside_own"], progress=show
-                )
+                now = timezone.now()
+                with transaction.atomic():
+                    loaded = load_demo(
+                        now, days=days, seed=options["seed"], beside_own=options["beside_own"], progress=show
+                    )
+                    write_decisions(now, days)
             except DemoRefused as refused:
                 raise CommandError(str(refused)) from None
         # A worker that runs would do it within seconds; whoever opens the first page now should not have to wait for one.

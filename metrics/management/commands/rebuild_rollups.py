@@ -10,7 +10,7 @@ from metrics.rollup import rebuild
 
 
 class Command(BaseCommand):
-    help = "Rebuilds all aggregates from raw, in the organisation's present time zone, while the server runs."
+    help = "Rebuilds all aggregates from raw, in the organisation's present time zone and working hours, while the server runs."
 
     def handle(self, *args: Any, **options: Any) -> None:
         moved = redate()
@@ -21,4 +21,4 @@ class Command(BaseCommand):
                 bar.update(done - bar.n)
 
             rebuild(show)
-        self.stdout.write(f"Rebuilt. {moved} stored days moved into the organisation's time zone.")
+        self.stdout.write(f"Rebuilt. {moved} rows had stored days or business times of another zone or other hours.")

@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
+from metrics.demo import remove_decisions
 from metrics.rollup import roll_up, sweep
 from surveys.demo.remove import NoDemo, remove_demo
 
@@ -13,7 +15,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            removed = remove_demo()
+            with transaction.atomic():
+                remove_decisions()
+                removed = remove_demo()
         except NoDemo:
             raise CommandError("There is no demo in this database.") from None
         while roll_up():

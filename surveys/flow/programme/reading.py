@@ -49,7 +49,6 @@ from surveys.flow.programme.values import (
     origin_of,
     reminders_fit,
 )
-from surveys.flow.timing import WEEKDAYS
 from surveys.letters import LETTER_PLACES, LETTER_TEXTS, is_one_line, longest_of, strange_letter_places
 from surveys.models import (
     Calendar,
@@ -60,6 +59,7 @@ from surveys.models import (
     Organisation,
     Response,
     Stage,
+    Ticket,
     Touchpoint,
 )
 from surveys.models.instruments import Display, Kind, Metric
@@ -77,7 +77,9 @@ from surveys.models.responses import SENT_MODES
 from surveys.phrases import LANGUAGES, PHRASES, strange_places
 from surveys.scales import SCALES
 from surveys.texts import normalise_tag
+from surveys.worktime import OWN_DAYS, WEEKDAYS, read_day, read_place, read_spans
 
+WORK = ("working_hours", "holiday_country", "holiday_subdivision", "closed_days", "open_days")
 SECTIONS = ("organisation", "ticket_events", "journeys", "touchpoints", "instruments", "rules", "policy")
 
 
@@ -202,6 +204,10 @@ class _Import:
             "logo",
             "phrases",
             "sender",
+            "working_hours",
+            "holidays",
+            "closed_days",
+            "open_days",
             "minimum_n",
             "low_n",
             "segment_weights",
@@ -227,13 +233,30 @@ class _Import:
         _read(keys, "retention", _retention, values, "retention_s")
         if "sender" in keys:
             values |= _sender(keys["sender"], first)
+        self._read_work(keys, values)
         _read(keys, "minimum_n", lambda at: _whole(at, MIN_N_AT_LEAST, MIN_N_AT_MOST), values, "min_n")
         _read(keys, "low_n", lambda at: _whole(at, MIN_N_AT_LEAST, LOW_N_AT_MOST), values)
         self._check_few(keys, values)
         _read(keys, "segment_weights", _segment_weights, values)
         if values.get("time_zone", self.organisation.time_zone) != self.organisation.time_zone:
             self._note_time_zone()
+        self._note_hours(values)
         self.save(self.organisation, "organisation", "", values)
+
+    def _read_work(self, keys: dict[str, Place], values: dict[str, Any]) -> None:
+        """When the organisation works. A day is open or closed, not both, also where the file names only one of the lists."""
+        _read(keys, "working_hours", _working_hours, values)
+        if "holidays" in keys:
+            found = _holidays(keys["holidays"])
+            if found is not None:
+                values["holiday_country"], values["holiday_subdivision"] = found
+        _read(keys, "closed_days", _own_days, values)
+        _read(keys, "open_days", _own_days, values)
+        closed = values.get("closed_days", self.organisation.closed_days)
+        both = sorted(set(closed) & set(values.get("open_days", self.organisation.open_days)))
+        at = keys.get("open_days") or keys.get("closed_days")
+        if both and at is not None:
+            at.fail(f"{both[0]} is a closed day and an open one.")
 
     def _check_few(self, keys: Mapping[str, Place], values: Mapping[str, Any]) -> None:
         low, least = values.get("low_n", self.organisation.low_n), values.get("min_n", self.organisation.min_n)
@@ -244,6 +267,15 @@ class _Import:
     def _note_time_zone(self) -> None:
         if Response.objects.exists():
             self.imported.notes.append("The time zone changed: run rebuild_rollups, so that stored days follow.")
+
+    def _note_hours(self, values: dict[str, Any]) -> None:
+        changed = any(
+            getattr(self.organisation, name) != values.get(name, getattr(self.organisation, name)) for name in WORK
+        )
+        if changed and Ticket.objects.exists():
+            self.imported.notes.append(
+                "Working time changed: run rebuild_rollups, so that stored business times follow."
+            )
 
     def read_ticket_events(self, place: Place) -> None:
         entries = {} if place.is_null else place.entries()
@@ -908,6 +940,57 @@ def _quiet_hours(place: Place) -> dict[str, str] | None:
         elif value is not None:
             found[mode] = value
     return found
+
+
+def _working_hours(place: Place) -> dict[str, list[str]] | None:
+    """Weekday to its spans; one span may stand without a list. A weekday without any is a day off."""
+    entries = {} if _is_nothing(place) else place.entries()
+    if entries is None:
+        return None
+    found: dict[str, list[str]] = {}
+    for weekday, at in entries.items():
+        if weekday not in WEEKDAYS:
+            at.fail(f"“{weekday}” is not a weekday; it is one of {', '.join(WEEKDAYS)}.")
+            continue
+        spans = [] if at.is_null else at.list_of(lambda one: one.text(11)) if not at.is_text else [at.text(11) or ""]
+        if spans is None:
+            continue
+        try:
+            read_spans(spans)
+        except ValueError as error:
+            at.fail(str(error))
+            continue
+        if spans:
+            found[weekday] = spans
+    return {weekday: found[weekday] for weekday in WEEKDAYS if weekday in found}
+
+
+def _holidays(place: Place) -> tuple[str, str] | None:
+    if _is_nothing(place):
+        return "", ""
+    value = place.text(43)
+    try:
+        return None if value is None else read_place(value)
+    except ValueError as error:
+        place.fail(str(error))
+        return None
+
+
+def _own_days(place: Place) -> list[str] | None:
+    days = [] if place.is_null else place.list_of(_day)
+    if days is not None and len(days) > OWN_DAYS:
+        place.fail(f"At most {OWN_DAYS} days fit here.")
+        return None
+    return None if days is None else sorted(set(days))
+
+
+def _day(place: Place) -> str | None:
+    value = place.text(10)
+    try:
+        return None if value is None else read_day(value)
+    except ValueError as error:
+        place.fail(str(error))
+        return None
 
 
 def _preferences(place: Place) -> dict[str, list[str]] | None:

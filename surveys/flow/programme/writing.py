@@ -22,6 +22,7 @@ from surveys.flow.programme.values import TARGETS, as_number
 from surveys.letters import LETTER_TEXTS
 from surveys.models import Channel, Instrument, InvitationRule, Journey, Logo, Organisation, Touchpoint
 from surveys.models.instruments import Kind
+from surveys.worktime import WEEKDAYS
 
 # Plain texts to us, something else to readers of YAML 1.1.
 AMBIGUOUS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"}
@@ -81,6 +82,10 @@ def _organisation(row: Organisation) -> dict[str, Any]:
         "logo": _picture(row.logo) if row.logo else None,
         "phrases": {tag: dict(sorted(texts.items())) for tag, texts in sorted(row.phrases.items()) if texts},
         "sender": {"name": _texts(row.sender_name), "address": row.sender_address, "reply_to": row.reply_to},
+        "working_hours": {day: list(row.working_hours[day]) for day in WEEKDAYS if row.working_hours.get(day)},
+        "holidays": "-".join(filter(None, (row.holiday_country, row.holiday_subdivision))) or None,
+        "closed_days": list(row.closed_days),
+        "open_days": list(row.open_days),
         "retention": span_of(row.retention_s),
     }
 

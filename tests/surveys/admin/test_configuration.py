@@ -7,14 +7,22 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
 from surveys.admin.fields import PreferencesField
 from surveys.flow.groups import MANAGER, VIEWER
 from surveys.flow.links import public_url
 from surveys.flow.programme import export_programme
-from surveys.flow.timing import WEEKDAYS
-from surveys.models import InvitationRule, Journey, Organisation, Stage, Touchpoint, Watcher
-from tests.factories import make_instrument, make_invitation, make_organisation, make_rule, make_touchpoint
+from surveys.models import InvitationRule, Journey, Organisation, Stage, Ticket, Touchpoint, Watcher
+from surveys.worktime import WEEKDAYS
+from tests.factories import (
+    make_customer,
+    make_instrument,
+    make_invitation,
+    make_organisation,
+    make_rule,
+    make_touchpoint,
+)
 from tests.surveys.admin.people import answer
 from tests.surveys.admin.staff import errors_in, fields_of, send, sign_in_as
 
@@ -50,6 +58,9 @@ def make_everything() -> list:
         languages=["en", "zh-hans"], ticket_events={"case.solved": "ticket.resolved"},
         quiet_hours={"sms": "20:00-09:00"}, privacy={"en": "We keep it.", "fr": "On garde."}, segment_attribute="tier",
         preferences={"gold": ["sms", "email"], "blue": ["ivr"]}, segment_weights={"gold": 2.5, "": 1}, min_n=8, low_n=40,
+        holiday_country="DE", holiday_subdivision="BY",
+        working_hours={"mon": ["09:00-12:00", "13:00-18:00"], "sat": ["00:00-24:00"]}, closed_days=["2026-12-24", "2026-12-31"],
+        open_days=["2026-10-03"],
         channel_targets={"website": {"nps": 40, "ttr_hours": 1.5}},
     )  # fmt: skip
     journey = make_journey()
@@ -421,6 +432,48 @@ def test_an_organisation_that_cannot_be_is_refused(manager, field, value, said):
     assert said in errors_in(send(manager, page(Organisation.current()), **{field: value}))
 
 
+def test_working_time_is_typed_as_people_write_it(manager):
+    here = page(Organisation.current())
+    typed = {
+        "working_hours_mon": "9：00 至 12:00，13:00–18:00",
+        "working_hours_tue": "09:00-18:00",
+        "holiday_country": "CN",
+    }
+    response = send(manager, here, **typed, closed_days="2026-12-24、2026-01-02\n2026-12-24", open_days="")
+    assert response.status_code == 302, errors_in(response)
+    organisation = Organisation.current()
+    assert organisation.working_hours == {"mon": ["09:00-12:00", "13:00-18:00"], "tue": ["09:00-18:00"]}
+    assert (organisation.holiday_country, organisation.closed_days) == ("CN", ["2026-01-02", "2026-12-24"])
+    shown = manager.get(here).content.decode()
+    assert "09:00-12:00, 13:00-18:00" in shown
+    assert "China · CN" in shown
+    assert "中国 · CN" in manager.get(here, headers={"accept-language": "zh-hans"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"working_hours_fri": "18:00-09:00"}, "are no hours in order"),
+        ({"working_hours_fri": "all day"}, "are no hours in order"),
+        ({"holiday_country": "XX"}, "XX"),
+        ({"holiday_subdivision": "BY"}, "Choose the country"),
+        ({"holiday_country": "DE", "holiday_subdivision": "Bavaria"}, "BY, HB"),
+        ({"closed_days": "24.12.2026"}, "is not a day such as"),
+        ({"closed_days": "2026-10-01", "open_days": "2026-10-01"}, "a closed day and an open one"),
+    ],
+)
+def test_working_time_that_cannot_be_is_refused(manager, typed, said):
+    assert said in errors_in(send(manager, page(Organisation.current()), **typed))
+
+
+def test_changing_working_time_says_what_to_run_once_there_are_tickets(manager):
+    here = page(Organisation.current())
+    assert "rebuild_rollups" not in _said(send(manager, here, working_hours_mon="09:00-18:00"))
+    Ticket.objects.create(source="/desk", reference="T-1", customer=make_customer())
+    assert "rebuild_rollups" not in _said(send(manager, here, segment_attribute="tier"))
+    assert "rebuild_rollups" in _said(send(manager, here, working_hours_mon="09:00-17:00"))
+
+
 def test_quiet_hours_may_be_written_as_in_chinese(manager):
     assert send(manager, page(Organisation.current()), quiet_hours_sms="20：00 至 09：00").status_code == 302
     assert Organisation.current().quiet_hours == {"sms": "20:00-09:00"}
@@ -474,6 +527,17 @@ def test_weights_of_segments_stand_in_rows_and_few_is_never_fewer_than_fewest(ma
     assert "from 0 to" in errors_in(send(manager, here, **{**rows, "segment_weights__weight": ["", "", "1"]}))
     assert "Not below the fewest answers" in errors_in(send(manager, here, min_n="10", low_n="9"))
     assert "from 2 to 100" in errors_in(send(manager, here, min_n="1"))
+
+
+def test_a_rules_page_says_what_its_sample_gives(manager):
+    rule = make_rule(make_touchpoint("delivery"), sample_share=0.5)
+    assert "What the sample gives" not in manager.get(add(InvitationRule)).content.decode()
+    for number in range(20):
+        told = {"status": "answered", "answered_at": timezone.now()} if number < 10 else {}
+        make_invitation(rule.touchpoint, rule=rule, decided_at=timezone.now(), **told)
+    said = manager.get(page(rule)).content.decode()
+    assert "In the past 30 days 20 could have been asked, 20 were, and 50% of them answered." in said
+    assert "A sample of 50% gives about 5 answers a month: an interval of about ±69 points." in said
 
 
 def test_a_touchpoints_weight_is_never_below_nothing(manager):

@@ -10,7 +10,8 @@ from tests.factories import NOW, make_customer, make_instrument, make_organisati
 from tests.surveys.admin.people import READS, answer, list_url, page_url, sign_in
 
 pytestmark = pytest.mark.django_db
-EXCLUDE = list_url(Response) + "exclude/"
+EXCLUDE, ACT = list_url(Response) + "exclude/", list_url(Response) + "act/"
+LIST = "/admin/responses/?from=2000-01-01"
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def manager(db):
 
 
 def found(client, query):
-    return {row.pk for row in client.get(list_url(Response, query)).context["cl"].result_list}
+    return {line.pk for line in client.get(f"{LIST}&{query}").context["lines"]}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_bands_are_filtered_each_by_its_own_scale(manager, metric, points, edges
     by_score = {score: answer(touchpoint, score).pk for score in instrument.scale.scores}
     skipped = answer(touchpoint, None, "only words").pk
     for band, (low, high) in edges.items():
-        assert found(manager, f"?band={band}") == {by_score[score] for score in range(low, high + 1)}
+        assert found(manager, f"band={band}") == {by_score[score] for score in range(low, high + 1)}
     assert skipped in found(manager, "")
 
 
@@ -58,12 +59,11 @@ def test_answers_are_found_by_what_a_manager_asks_for(manager, shop):
     cold = answer(shop, 2, "The tea was cold", customer=customer, mode="qr", segment="gold").pk
     mute = answer(app, 7, mode="app").pk
     for query, wanted in (
-        *(("?q=tea+cold", {cold}), ("?q=amina", {cold}), ("?q=C-9", {cold}), ("?q=amina%40example.com", {cold})),
-        *((f"?touchpoint__id__exact={shop.pk}", {cold}), ("?metric=ces", {mute}), ("?mode=qr", {cold})),
-        *(("?touchpoint__channel__exact=app", {mute}), ("?segment=gold", {cold}), ("?has_comment=yes", {cold})),
-        *(("?has_comment=no", {mute}), ("?excluded=no", {cold, mute}), ("?excluded=yes", set())),
-        *(("?day_from=2026-11-20&day_to=2026-11-20", {cold, mute}), ("?day_from=2026-11-21", set())),
-        *((f"?customer__id__exact={customer.pk}", {cold}), ("?q=nobody", set())),
+        *(("q=tea+cold", {cold}), ("of=C-9", {cold}), ("of=amina%40example.com", {cold}), ("of=C-8", set())),
+        *(("touchpoint=shop", {cold}), ("metric=ces", {mute}), ("mode=qr", {cold}), ("language=en", {cold, mute})),
+        *(("channel=app", {mute}), ("segment=gold", {cold}), ("comment=yes", {cold}), ("comment=no", {mute})),
+        *(("state=counted", {cold, mute}), ("state=excluded", set()), ("score_max=6", {cold}), ("score_min=7", {mute})),
+        *(("to=2026-11-20", {cold, mute}), ("to=2026-11-19", set()), ("q=nobody", set()), ("band=best", {mute})),
     ):
         assert found(manager, query) == wanted, query
 
@@ -84,7 +84,7 @@ def test_the_page_shows_all_answers_in_the_wording_of_the_version_that_was_answe
 
 def test_an_exclusion_needs_a_reason_and_keeps_what_was_chosen(manager, shop):
     row = answer(shop, 3)
-    asked = manager.post(list_url(Response), {"action": "exclude_selected", "_selected_action": [row.pk]})
+    asked = manager.post(ACT, {"act": "exclude", "id": [row.pk]})
     assert f'name="ids" value="{row.pk}"' in asked.content.decode()
     refused = manager.post(EXCLUDE, {"ids": str(row.pk), "reason": "   "})
     assert f'name="ids" value="{row.pk}"' in refused.content.decode()
@@ -109,10 +109,10 @@ def test_what_is_excluded_leaves_the_metrics_says_by_whom_and_comes_back(manager
     assert sorted(LogEntry.objects.values_list("object_id", "change_message")) == sorted(
         (str(row.pk), "Excluded from metrics: answered by staff") for row in rows
     )
-    assert found(manager, "?excluded=yes") == {row.pk for row in rows}
+    assert found(manager, "state=excluded") == {row.pk for row in rows}
     manager.post(page_url(rows[0], "include"))
-    manager.post(list_url(Response), {"action": "include_selected", "_selected_action": [rows[1].pk]})
-    assert found(manager, "?excluded=yes") == set()
+    manager.post(ACT, {"act": "include", "id": [rows[1].pk]})
+    assert found(manager, "state=excluded") == set()
     assert "It had been excluded: answered by staff" in LogEntry.objects.latest("id").change_message
     roll_up()
     assert verify() == []
@@ -141,8 +141,10 @@ def test_only_whoever_may_change_responses_excludes_them(shop):
     reader = sign_in(*READS)
     assert reader.post(EXCLUDE, {"ids": str(row.pk), "reason": "x"}).status_code == 403
     assert reader.post(page_url(row, "include")).status_code == 403
-    reader.post(list_url(Response), {"action": "exclude_selected", "_selected_action": [row.pk]})
-    assert "exclude_selected" not in reader.get(list_url(Response)).content.decode()
+    assert reader.post(ACT, {"act": "exclude", "id": [row.pk]}).status_code == 403
+    shown = reader.get(LIST).content.decode()
+    assert "Open the answer" in shown
+    assert 'type="checkbox"' not in shown.partition("<ul class=")[2]
     assert "Exclude from metrics" not in reader.get(page_url(row)).content.decode()
     changer = sign_in("change_response")  # may not see them
     assert changer.post(EXCLUDE, {"ids": str(row.pk), "reason": "x"}).status_code == 403
@@ -156,3 +158,35 @@ def test_nothing_of_a_response_can_be_changed_added_or_deleted_by_hand(manager, 
     manager.post(page_url(row), {"score": 10})
     row.refresh_from_db()
     assert (row.score, row.responded_at) == (3, NOW)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("?touchpoint__id__exact={shop}", "?touchpoint=shop&from=2000-01-01"),
+        ("?customer__id__exact={customer}", "?of=C-9&from=2000-01-01"),
+        ("?suspected=waiting&band=worst", "?band=worst&state=suspected&from=2000-01-01"),
+        ("?customer__id__exact=%00&p=3", ""),
+    ],
+)
+def test_links_to_the_list_lead_to_its_own_page(manager, shop, old, new):
+    customer = make_customer("C-9")
+    response = manager.get(list_url(Response, old.format(shop=shop.pk, customer=customer.pk)))
+    assert (response.status_code, response.headers["Location"]) == (302, f"/admin/responses/{new}")
+    assert sign_in("view_customer").get(list_url(Response)).status_code == 403
+    stranger = sign_in("view_response").get(list_url(Response, f"?customer__id__exact={customer.pk}"))
+    assert "C-9" not in stranger.headers["Location"]
+
+
+def test_somebody_comes_back_to_the_list_they_chose_in_and_nowhere_else(manager, shop):
+    row = answer(shop, 3)
+    here = f"{LIST}&band=worst"
+    asked = manager.post(ACT, {"act": "exclude", "id": [row.pk], "next": here}).content.decode()
+    assert asked.count(here.replace("&", "&amp;")) == 2  # to cancel, and to go on
+    done = manager.post(EXCLUDE, {"ids": str(row.pk), "reason": "x", "next": here})
+    assert done.headers["Location"] == here
+    away = manager.post(ACT, {"act": "include", "id": [row.pk], "next": "https://evil.example/"})
+    assert away.headers["Location"] == "/admin/responses/"
+    assert "Choose the answers first." in manager.post(ACT, {"act": "include"}, follow=True).content.decode()
+    assert manager.get(ACT).status_code == 302

@@ -70,6 +70,17 @@ def test_the_page_says_how_long_it_took_or_why_it_does_not_count(tickets, refere
         assert word in shown, word
 
 
+def test_the_page_tells_business_time_where_there_is_any(tickets):
+    client = sign_in(*READS)
+    made = tickets["resolved"]
+    assert "In business time" not in client.get(page_url(made)).content.decode()
+    type(made).objects.filter(pk=made.pk).update(business_s=30 * 3600, first_business_s=600)
+    shown = client.get(page_url(made)).content.decode()
+    assert "In business time" in shown
+    assert "30 h" in shown  # not 1.3 d: a working day has not 24 hours
+    assert "10 min" in shown
+
+
 def test_a_span_that_is_not_known_is_a_dash():
     assert (span(None, NOW), span(NOW, None), span(NOW, NOW - HOUR), span(NOW, NOW)) == ("–", "–", "–", "0 s")
 

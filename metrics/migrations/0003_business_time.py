@@ -21,7 +21,7 @@ DELETE FROM metrics_durationcell WHERE basis NOT IN ('resolved', 'opened');
 class Migration(migrations.Migration):
     dependencies = [
         ("metrics", "0002_grains_of_one_dimension"),
-        ("surveys", "0017_business_time"),
+        ("surveys", "0020_business_time"),
     ]
 
     operations = [

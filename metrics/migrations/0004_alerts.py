@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('metrics', '0003_business_time'),
-        ('surveys', '0018_channel_targets'),
+        ('surveys', '0021_channel_targets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('metrics', '0004_alerts'),
-        ('surveys', '0021_retention'),
+        ('surveys', '0018_retention'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

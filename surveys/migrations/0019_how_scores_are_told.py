@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0021_retention'),
+        ('surveys', '0018_retention'),
     ]
 
     operations = [

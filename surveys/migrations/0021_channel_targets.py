@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0017_business_time'),
+        ('surveys', '0020_business_time'),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('surveys', '0020_tickets_without_time'),
+        ('surveys', '0017_tickets_without_time'),
     ]
 
     operations = [

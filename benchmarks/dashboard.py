@@ -65,8 +65,8 @@ def periods(today: date) -> dict[str, str]:
 def run(stage: Stage, quick: bool = False) -> list[dict[str, Any]]:
     """Milliseconds per page, medians of rounds that alternate."""
     if quick:
-        # So many that no figure is missing for too few answers: then less would be drawn.
-        few, many = Shape(20, 120, 2_000, 400), Shape(20, 120, 20_000, 4_000)
+        # So many in so few days that a trend has a point a day in both: fewer answers are drawn as less.
+        few, many = Shape(20, 45, 4_000, 400), Shape(20, 45, 40_000, 4_000)
     else:
         few, many = Shape(200, 365 * YEARS, 100_000, 10_000), Shape(200, 365 * YEARS, 10_000_000, 1_000_000)
     from django.utils import timezone

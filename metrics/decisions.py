@@ -35,23 +35,22 @@ def _with_places(rows: QuerySet[Decision]) -> QuerySet[Decision]:
 
 
 def markers(frame: Frame, slice_: Slice) -> list[Marker]:
-    """The decisions that hold at the slice's touchpoints and took effect in its days, oldest first, in one query.
+    """The decisions that hold at the slice's touchpoints and took effect in its days, oldest first; no query, the frame has them.
 
     Withdrawn ones are not among them. What else narrows the slice, such as a segment, does not: the change was made all the same.
     """
-    rows = Decision.objects.filter(withdrawn=False)
-    if slice_.day_from:
-        rows = rows.filter(day__gte=slice_.day_from)
-    if slice_.day_to:
-        rows = rows.filter(day__lte=slice_.day_to)
     ids = frame.catalogue.touchpoint_ids(slice_)
-    if ids is not None:
-        rows = rows.filter(Q(pk__in=Decision.touchpoints.through.objects.filter(touchpoint__in=ids).values("decision")))
-    return [marker_of(row, frame) for row in _with_places(rows)]
+    return [
+        marker_of(row, frame)
+        for row in frame.decisions
+        if (slice_.day_from is None or row.day >= slice_.day_from)
+        and (slice_.day_to is None or row.day <= slice_.day_to)
+        and (ids is None or row.places.intersection(ids))
+    ]
 
 
 def marker_of(row: Any, frame: Frame) -> Marker:
-    """`row`: a Decision with its `places`."""
+    """`row`: a decision with its `places`."""
     names = [touchpoint.label for touchpoint in frame.touchpoints.values() if touchpoint.pk in row.places]
     return Marker(row.day, row.title, names, reverse("decision", args=[row.pk]))
 

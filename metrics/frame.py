@@ -5,14 +5,14 @@ In: a request. Out: a Frame, and pages rendered in the organisation's time. No f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Model, QuerySet, Subquery, Value
+from django.db.models import Count, Model, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from metrics import pages, slices
+from metrics.models import Decision
 from metrics.slices import Catalogue
 from surveys.models import (
     DeliveryAttempt,
@@ -83,6 +84,16 @@ class Waits:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A decision as trends show it: since when it holds, and at which touchpoints (their ids)."""
+
+    pk: int
+    day: date
+    title: str
+    places: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Frame:
     """The organisation, its touchpoints by slug, and what waits, in two queries."""
 
@@ -90,6 +101,7 @@ class Frame:
     touchpoints: Mapping[str, Touchpoint]
     questions: Mapping[int, Scale]
     segments: Sequence[str]
+    decisions: Sequence[Decided]  # oldest first; withdrawn ones are not among them
     waiting: Sequence[Waits]
 
     @classmethod
@@ -102,6 +114,10 @@ class Frame:
             {touchpoint.slug: touchpoint for touchpoint in touchpoints},
             {one["pk"]: SCALES[one["metric"], one["points"]] for one in held.scale_questions},
             held.segment_names + [OTHER_SEGMENT] * (len(held.segment_names) >= MAX_SEGMENTS),
+            [
+                Decided(one["pk"], date.fromisoformat(one["day"]), one["title"], frozenset(one["places"]))
+                for one in held.decided
+            ],
             _waiting(request, held),
         )
 
@@ -160,6 +176,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
     failures = DeliveryAttempt.objects.exclude(result=DeliveryAttempt.Result.SENT).filter(at__gte=now - LOOK_BACK)
     questions = Question.objects.filter(kind="scale").order_by()
     rows = Organisation.objects.filter(pk=1).annotate(
+        decided=ArraySubquery(_decided()),
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
         suspected=counted(Response.objects.filter(SUSPECT), "pk"),
@@ -172,6 +189,13 @@ def _annotated_organisation(now: datetime) -> Organisation:
         Organisation.current()  # makes it
         found = rows.get()
     return found
+
+
+def _decided() -> QuerySet[Any]:
+    """Decisions as JSON. They are as many as people wrote down, and come with the organisation at the cost of no query."""
+    places = Decision.touchpoints.through.objects.filter(decision=OuterRef("pk")).order_by().values("touchpoint")
+    told = JSONObject(pk="pk", day="day", title="title", places=ArraySubquery(places))
+    return Decision.objects.filter(withdrawn=False).order_by("day", "pk").values(held=told)
 
 
 def _waiting(request: HttpRequest, organisation: Any) -> list[Waits]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def site(live_server) -> str:
     """Delivery moved on the day of a decision 30 days ago; its page's address is /admin/decisions/{pk}/."""
     day = make_organisation().day_of(timezone.now()) - timedelta(days=30)
-    delivery = nps(name={"en": "Delivery", "zh-hans": "配送"})
+    delivery = nps(name={"en": "Delivery of everything that was ordered online", "zh-hans": "配送"})
     expect(decide("Parcels come by noon, and a text message says so an hour ahead", delivery, day=day), "nps", by=40)
     for offset in range(-28, 28, 4):
         heard(delivery, day + timedelta(days=offset), 5 if offset < 0 else 9, 5 if offset < 0 else 2)

@@ -96,7 +96,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Frame:
-    """The organisation, its touchpoints by slug, and what waits, and the alerts that stand, in two queries."""
+    """The organisation, its touchpoints by slug, decisions, alerts that stand, and what waits, in two queries."""
 
     organisation: Organisation
     touchpoints: Mapping[str, Touchpoint]
@@ -107,7 +107,8 @@ class Frame:
     alerts: Sequence[Alert]  # those that stand, at most standing.MOST and one more
 
     @classmethod
-    def load(cls, request: HttpRequest, now: datetime) -> "Frame":
+    def load(cls, request: HttpRequest | None, now: datetime) -> "Frame":
+        """Of a page's request; None where nobody looks, for whom nothing waits."""
         organisation = _annotated_organisation(now)
         held: Any = organisation  # with its annotations
         touchpoints = Touchpoint.objects.select_related("journey", "stage__journey", "instrument")
@@ -120,7 +121,7 @@ class Frame:
                 Decided(one["pk"], date.fromisoformat(one["day"]), one["title"], frozenset(one["places"]))
                 for one in held.decided
             ],
-            _waiting(request, held),
+            _waiting(request, held) if request else [],
             alerts_of(held.standing, touchpoints),
         )
 

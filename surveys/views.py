@@ -23,6 +23,7 @@ from surveys.flow.respond import SCORE_KEY, Given, InvitationExpired, Submission
 from surveys.flow.suspect import is_scanner
 from surveys.flow.unsubscribe import resubscribe, standing_of
 from surveys.flow.unsubscribe import unsubscribe as unsubscribe_flow
+from surveys.ids import time_ordered_id
 from surveys.look import look_of
 from surveys.models import (
     Instrument,
@@ -178,7 +179,9 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
             if "done" in request.GET and (response is not None or _is_test(request)):
                 page = _thanks(request, visit, instrument_id, response)
             else:
-                page = _form(request, visit, version, response=response, form_id=form_id or uuid.uuid4())
+                page = _form(
+                    request, visit, version, response=response, form_id=form_id or time_ordered_id(timezone.now())
+                )
         else:
             via = request.GET.get("via", "")
 
@@ -188,14 +191,14 @@ def public(request: HttpRequest, public_key: str) -> HttpResponse:
                     version,
                     answers,
                     organisation=organisation,
-                    form_id=form_id or uuid.uuid4(),
+                    form_id=form_id or time_ordered_id(timezone.now()),
                     via=via,
                     location=forms.storable(request.GET.get("loc", ""))[:LOCATION_MAX],
                     language=language,
                     press=press,
                 )
 
-            page = _submit(request, visit, version, submission, form_id=form_id or uuid.uuid4())
+            page = _submit(request, visit, version, submission, form_id=form_id or time_ordered_id(timezone.now()))
         return _may_be_framed(request, page, touchpoint)
 
 

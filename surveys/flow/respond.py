@@ -18,6 +18,7 @@ from surveys.flow.index import index_now, wait_for_terms
 from surveys.flow.prepared import Prepared
 from surveys.flow.segments import SEGMENT_SQL, counted_segment
 from surveys.flow.suspect import RUSH, SUSPECTED_BOT, is_suspect
+from surveys.ids import time_ordered_id
 from surveys.models import (
     Answer,
     Customer,
@@ -123,7 +124,7 @@ def _create(submission: Submission, now: datetime) -> Response | None:
     """
     organisation = submission.organisation or Organisation.current()
     response = Response(
-        client_id=uuid.uuid4() if submission.invitation else submission.client_id,
+        client_id=time_ordered_id(now) if submission.invitation else submission.client_id,
         invitation=submission.invitation,
         customer=submission.customer,
         touchpoint=submission.touchpoint,
@@ -278,11 +279,11 @@ _ANSWER_LINK = _recording(
         "coalesce(counted.name, '') AS segment",
         "CASE WHEN o.languages ? %(language)s THEN %(language)s ELSE i.language END AS language",
     ),
-    f"""link.id, gen_random_uuid(), link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
+    f"""link.id, %(client_id)s, link.customer_id, link.touchpoint_id, %(version)s, link.mode, link.segment, link.location,
        link.language, %(day)s, %(now)s, %(score)s, %(comment)s, '', %(completed_at)s, %(edit)s,
        {_NOTICE}, '', '{{}}'""",
     "FROM link",
-    {"token": "text", "version": "bigint", "zone": "text", "day": "date", "language": "text"}
+    {"token": "text", "client_id": "uuid", "version": "bigint", "zone": "text", "day": "date", "language": "text"}
     | {name: _COLUMNS[name] for name in ("score", "comment", "completed_at", "edit", "privacy_notice_id")},
 )
 
@@ -302,6 +303,7 @@ def answer_link(
             cursor,
             {
                 "token": token,
+                "client_id": time_ordered_id(now),
                 "version": version_id,
                 "zone": zone,
                 "day": now.astimezone(ZoneInfo(zone)).date(),

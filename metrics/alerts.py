@@ -229,6 +229,11 @@ def due_rules(closed: date) -> list[Watched]:
     return [Watched(*row) for row in rows.values_list(*_FIELDS, "looked")]
 
 
+def watched(pk: int) -> Watched:
+    """One saved rule as it is evaluated, switched on or not."""
+    return Watched(*AlertRule.objects.values_list(*_FIELDS).get(pk=pk))
+
+
 def _days_of(rule: Watched, closed: date) -> list[date]:
     if rule.looked is None:
         return [closed]

@@ -9,13 +9,16 @@ from django.core.validators import validate_email
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from metrics import alert_pages
+from metrics.backtests import BackTest, back_test
+from metrics.frame import SEES_SCORES
 from metrics.models import AlertRule, Team, TeamAddress
 from surveys.admin.configuration import ConfigAdmin, ConfigInline, link_to, list_url, made
 from surveys.admin.fields import SpanField
@@ -134,6 +137,27 @@ def _name(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
     return TextsField(languages=languages_of(request), longest=NAME, lines=1, **options)
 
 
+def told_back_test(rule: AlertRule, found: BackTest) -> dict[str, Any]:
+    """A back-test in words: how often it would have fired, and each time with its day and its numbers."""
+
+    def day(of: Any) -> str:
+        return date_format(of, "DATE_FORMAT")
+
+    count = len(found.firings)
+    told = {"count": count, "first": day(found.first), "last": day(found.last), "known": found.known}
+    said = ngettext(
+        "It would have fired %(count)d time from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
+        "It would have fired %(count)d times from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
+        count,
+    )
+    lines = []
+    for firing in found.firings:
+        numbers = alert_pages.numbers_text(rule, firing.found.numbers())
+        over = _("cleared %(day)s") % {"day": day(firing.cleared)} if firing.cleared else _("still standing")
+        lines.append(f"{day(firing.day)}: {numbers} · {over}")
+    return {"said": said % told, "firings": lines}
+
+
 HELP = {
     "window_days": gettext_lazy("Closed days, the last of them yesterday. Looked at once a day, after it has ended."),
     "target": gettext_lazy("TTR in hours. Empty: the touchpoint’s own target, or the channel’s."),
@@ -149,6 +173,7 @@ HELP = {
 @admin.register(AlertRule)
 class AlertRuleAdmin(ConfigAdmin):
     form = AlertRuleForm
+    change_form_outer_after_template = "staff/_back_test.html"
     list_display = ["named", "kind", "where_shown", "stands", "teams_shown", "active"]
     list_display_links = ["named"]
     list_filter = [
@@ -191,6 +216,20 @@ class AlertRuleAdmin(ConfigAdmin):
         if db_field.name in HELP and field is not None:
             field.help_text = HELP[db_field.name]
         return field
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: Any,
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        if obj is not None and request.user.has_perm(SEES_SCORES):
+            found = back_test(obj, timezone.now())
+            context |= {"back_test": told_back_test(obj, found) if found else None}
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def save_model(self, request: HttpRequest, obj: AlertRule, form: Any, change: bool) -> None:
         if HEARS_ANEW & set(form.changed_data):

@@ -61,9 +61,9 @@ def test_the_pages_of_alerts_fit_and_complain_of_nothing(
     sign_in(page, site)
     page.context.add_cookies([{"name": "django_language", "value": language, "url": site}])
     found = complaints_of(page, site)
-    rule, care = AlertRule.objects.get(slug="drop"), Team.objects.get()
+    rule, care = AlertRule.objects.get(slug="named"), Team.objects.get()
     paths = {
-        "alerts": "/admin/alerts/", "rules": "/admin/metrics/alertrule/", "teams": "/admin/metrics/team/",
+        "overview": "/admin/", "alerts": "/admin/alerts/", "rules": "/admin/metrics/alertrule/", "teams": "/admin/metrics/team/",
         "rule": f"/admin/metrics/alertrule/{rule.pk}/change/", "team": f"/admin/metrics/team/{care.pk}/change/",
         "targets": f"/admin/surveys/organisation/{Organisation.current().pk}/change/",
     }  # fmt: skip

@@ -154,7 +154,7 @@ def told_back_test(rule: AlertRule, found: BackTest) -> dict[str, Any]:
     for firing in found.firings:
         numbers = alert_pages.numbers_text(rule, firing.found.numbers())
         over = _("cleared %(day)s") % {"day": day(firing.cleared)} if firing.cleared else _("still standing")
-        lines.append(f"{day(firing.day)}: {numbers} · {over}")
+        lines.append(_("%(day)s: %(said)s") % {"day": day(firing.day), "said": f"{numbers} · {over}"})
     return {"said": said % told, "firings": lines}
 
 

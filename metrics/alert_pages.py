@@ -65,12 +65,12 @@ def what(rule: AlertRule) -> str:
     return _("No answers for %(span)s") % told
 
 
-def headline(alert: Alert) -> str:
-    """What happened and where, in one line."""
-    rule = alert.rule
+def headline(alert: Alert, numbers: Mapping[str, Any] | None = None) -> str:
+    """What happened and where, in one line; by its first `numbers`, or by others of it."""
+    rule, numbers = alert.rule, alert.fired if numbers is None else numbers
     told = {"where": where(rule), "what": what(rule), "span": duration(rule.longer_than_s or 0)}
     if rule.kind == AlertKind.OPEN_LONGER:
-        count = int(alert.fired.get("count") or 0)
+        count = int(numbers.get("count") or 0)
         said = ngettext(
             "%(count)d ticket open for more than %(span)s: %(where)s",
             "%(count)d tickets open for more than %(span)s: %(where)s",
@@ -139,9 +139,9 @@ def _span(first: str, last: str) -> str:
     return ends[0] if first == last else _("%(first)s to %(last)s") % {"first": ends[0], "last": ends[1]}
 
 
-def view_path(alert: Alert) -> str:
-    """The page that shows exactly what the rule saw: its days, its filters, its metric."""
-    rule, numbers = alert.rule, alert.fired
+def view_path(alert: Alert, numbers: Mapping[str, Any] | None = None) -> str:
+    """The page that shows exactly what the rule saw: its days, its filters, its metric; when it fired, or with other `numbers` of it."""
+    rule, numbers = alert.rule, alert.fired if numbers is None else numbers
     narrowed = {
         "journey": rule.journey.slug if rule.journey else "",
         "stage": rule.stage.key if rule.stage else "",

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
-from metrics import pages
+from metrics import alert_pages, pages
 from metrics.funnel import Sent
 from metrics.funnel_pages import percent_text
 from metrics.limits import limits
+from metrics.models import Alert
 from metrics.pages import Column, Place, count_text, value_text
 from metrics.queries import MatrixRow, OpenTickets
 from metrics.significance import LOWER_IS_BETTER, Comparison, compare_shares, holm
@@ -33,6 +36,7 @@ FULL = 100.0  # percent
 
 # The order in which they are told, and what each is called.
 KINDS: Mapping[str, Any] = {
+    "alert": gettext_lazy("Alert"),
     "below": gettext_lazy("Target missed"),
     "drop": gettext_lazy("Drop"),
     "open": gettext_lazy("Open for long"),
@@ -73,6 +77,35 @@ def first_of_each(items: Sequence[Item], most: int) -> tuple[list[Item], list[It
         counts[item.kind] = counts.get(item.kind, 0) + 1
         (shown if counts[item.kind] <= most else rest).append(item)
     return shown, rest
+
+
+# --- Alerts -----------------------------------------------------------------------------------------------------------
+
+
+def alarms(alerts: Sequence[Alert], url: Callable[[Alert], str]) -> list[Item]:
+    """Each alert that stands, in the order in which they come, as of its newest look. The caller tells the organisation's time."""
+    items = []
+    for place, alert in enumerate(alerts):
+        numbers = alert_pages.numbers_text(alert.rule, alert.latest), alert_pages.days_text(alert.latest)
+        told = {
+            "headline": alert_pages.headline(alert, alert.latest),
+            "numbers": pgettext("between facts", "; ").join(part for part in numbers if part),
+            "day": date_format(timezone.localtime(alert.fired_at), "DATE_FORMAT"),
+        }
+        # With a name of its own a rule says what it is for, which its numbers do not.
+        if alert.rule.name:
+            told["headline"] = _("%(name)s: %(headline)s") % {**told, "name": alert.rule.label}
+        text = (
+            _("%(headline)s (%(numbers)s). Stands since %(day)s.")
+            if told["numbers"]
+            else _("%(headline)s. Stands since %(day)s.")
+        )
+        if alert.acknowledged_at:
+            text = _("%(text)s Somebody has seen it.") % {"text": text % told}
+        else:
+            text %= told
+        items.append(Item("alert", text, url(alert), -place))
+    return items
 
 
 # --- Scores -----------------------------------------------------------------------------------------------------------

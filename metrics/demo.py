@@ -1,15 +1,18 @@
-"""The demo's decisions: what Harbour Tea changed, as its managers wrote it down. In: the demo's last moment and days. Out: rows, or none.
+"""What Harbour Tea decided, and what it watches: the demo's decisions, alert rules and team. In: its last moment, its days. Out: rows.
 
-One moved what it should, one moved nothing, one is too young. `surveys.demo` tells the story that they are about and knows nothing of
-them, so they come after it and go before it.
+Of the decisions one moved what it should, one moved nothing, one is too young. The team has no address: no message leaves the machine.
+`surveys.demo` tells the story that they are about and knows nothing of them, so they come after it and go before it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from metrics.models import Decision, Expectation
+from metrics.models import AlertRule, Decision, Expectation, Team
+from metrics.models.alerts import AlertKind
 from metrics.models.decisions import Direction, Metric
+from surveys.demo.load import DemoRefused
 from surveys.demo.plan import DECISION
 from surveys.models import Organisation, Touchpoint
 
@@ -70,4 +73,53 @@ def remove_decisions() -> int:
     rows = Decision.objects.filter(title__in=[written.title for written in ALL], created_by=None)
     count = rows.count()
     rows.delete()
+    return count
+
+
+# --- What is watched --------------------------------------------------------------------------------------------------
+
+TEAM = "harbour-tea-service"
+HOUR_S = 3600
+# By slug; those of the demo are told by it. `at` is the touchpoint.
+ALERT_RULES: dict[str, dict[str, Any]] = {
+    "harbour-tea-delivery-target": {
+        "name": {"en": "Delivery misses its target", "zh-hans": "配送未达目标"},
+        "at": "delivery", "kind": AlertKind.BELOW_TARGET, "metric": "csat", "points": 5, "window_days": 28,
+    },
+    "harbour-tea-hotline-waits": {
+        "name": {"en": "Calls that nobody solves", "zh-hans": "来电问题久未解决"},
+        "at": "hotline", "kind": AlertKind.OPEN_LONGER, "longer_than_s": 48 * HOUR_S,
+    },
+    "harbour-tea-app-drop": {
+        "name": {"en": "Members are less loyal", "zh-hans": "会员忠诚度下降"},
+        "kind": AlertKind.DROP, "metric": "nps", "channel": "app", "window_days": 28,
+    },
+}  # fmt: skip
+
+
+def write_alerts() -> list[AlertRule]:
+    """A team and its rules, into a database that holds the demo. DemoRefused where a slug of them is somebody's own."""
+    taken = [
+        *AlertRule.objects.filter(slug__in=ALERT_RULES).values_list("slug", flat=True),
+        *Team.objects.filter(slug=TEAM).values_list("slug", flat=True),
+    ]
+    if taken:
+        raise DemoRefused(f"The demo would overwrite your {', '.join(taken)}. Nothing was changed.")
+    team = Team.objects.create(slug=TEAM, name={"en": "Service team", "zh-hans": "服务团队"})
+    made = []
+    for slug, fields in ALERT_RULES.items():
+        given = {name: value for name, value in fields.items() if name != "at"}
+        place = Touchpoint.objects.get(slug=fields["at"]) if "at" in fields else None
+        rule = AlertRule.objects.create(slug=slug, touchpoint=place, **given)
+        rule.teams.set([team])
+        made.append(rule)
+    return made
+
+
+def remove_alerts() -> int:
+    """The demo's rules with all that they found, and its team; how many rules."""
+    rows = AlertRule.objects.filter(slug__in=ALERT_RULES)
+    count = rows.count()
+    rows.delete()
+    Team.objects.filter(slug=TEAM).delete()
     return count

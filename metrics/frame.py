@@ -24,8 +24,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from metrics import pages, slices
-from metrics.models import Decision
+from metrics.models import Alert, Decision
 from metrics.slices import Catalogue
+from metrics.standing import alerts_of, standing_as_json
 from surveys.models import (
     DeliveryAttempt,
     Invitation,
@@ -95,7 +96,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Frame:
-    """The organisation, its touchpoints by slug, and what waits, in two queries."""
+    """The organisation, its touchpoints by slug, decisions, alerts that stand, and what waits, in two queries."""
 
     organisation: Organisation
     touchpoints: Mapping[str, Touchpoint]
@@ -103,9 +104,11 @@ class Frame:
     segments: Sequence[str]
     decisions: Sequence[Decided]  # oldest first; withdrawn ones are not among them
     waiting: Sequence[Waits]
+    alerts: Sequence[Alert]  # those that stand, at most standing.MOST and one more
 
     @classmethod
-    def load(cls, request: HttpRequest, now: datetime) -> "Frame":
+    def load(cls, request: HttpRequest | None, now: datetime) -> "Frame":
+        """Of a page's request; None where nobody looks, for whom nothing waits."""
         organisation = _annotated_organisation(now)
         held: Any = organisation  # with its annotations
         touchpoints = Touchpoint.objects.select_related("journey", "stage__journey", "instrument")
@@ -118,7 +121,8 @@ class Frame:
                 Decided(one["pk"], date.fromisoformat(one["day"]), one["title"], frozenset(one["places"]))
                 for one in held.decided
             ],
-            _waiting(request, held),
+            _waiting(request, held) if request else [],
+            alerts_of(held.standing, touchpoints),
         )
 
     @cached_property
@@ -167,7 +171,7 @@ def place_of(touchpoint: Touchpoint) -> pages.Place:
 
 
 def _annotated_organisation(now: datetime) -> Organisation:
-    """The organisation with segments, scale questions and counts of what waits, in one query."""
+    """The organisation with segments, scale questions, decisions, alerts and counts of what waits, in one query."""
 
     def counted(rows: QuerySet[Any], what: str, distinct: bool = False) -> Subquery:
         grouped = rows.order_by().annotate(one=Value(1)).values("one")
@@ -177,6 +181,7 @@ def _annotated_organisation(now: datetime) -> Organisation:
     questions = Question.objects.filter(kind="scale").order_by()
     rows = Organisation.objects.filter(pk=1).annotate(
         decided=ArraySubquery(_decided()),
+        standing=ArraySubquery(standing_as_json()),
         segment_names=ArraySubquery(Segment.objects.order_by("name").values("name")),
         scale_questions=ArraySubquery(questions.values(held=JSONObject(pk="pk", metric="metric", points="points"))),
         suspected=counted(Response.objects.filter(SUSPECT), "pk"),

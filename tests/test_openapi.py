@@ -2,15 +2,17 @@
 
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import jsonschema
 import pytest
 from django.test import Client
 from django.urls import get_resolver
+from django.utils import timezone
 from drf_spectacular.validation import validate_schema
 
+from metrics.models import Alert, AlertRule, Decision, Expectation
 from metrics.rollup import roll_up
 from surveys.flow.builtins import load_builtins
 from surveys.models.keys import SCOPES
@@ -27,6 +29,8 @@ PROMISED = {
     ("get", "/api/v1/metrics/csat/"): {200, 400},
     ("get", "/api/v1/metrics/ces/"): {200, 400},
     ("get", "/api/v1/metrics/ttr/"): {200, 400},
+    ("get", "/api/v1/alerts/"): {200, 400, 404},
+    ("get", "/api/v1/decisions/"): {200, 400, 404},
     ("post", "/api/v1/responses/"): {200, 201, 400, 409, 413, 415},
     ("get", "/api/v1/responses/"): {200, 400, 404},
     ("get", "/api/v1/responses/{client_id}/"): {200, 404},
@@ -206,6 +210,17 @@ def test_what_is_answered_is_what_the_document_says(document):
         days = {"from": "2020-01-01", "to": "2020-01-31"}
         found = held.call("get", path, 200, **days, compare="year", group_by="touchpoint", weights="segment", **scale)
         assert (found["comparison"]["from"], found["weighted"]["value"]) == ("2019-01-01", None)
+    rule = AlertRule.objects.create(slug="slow", kind="open_longer", longer_than_s=60, touchpoint=touchpoint)
+    Alert.objects.create(rule=rule, fired_at=timezone.now(), fired={"count": 1}, latest={"count": 2, "oldest_at": None})
+    decision = Decision.objects.create(day=date(2026, 11, 1), title="Parcels in the evening")
+    decision.touchpoints.set([touchpoint])
+    Expectation.objects.create(decision=decision, metric="csat5", by=10)
+    assert len(held.call("get", "/api/v1/alerts/", 200, state="standing", touchpoint="delivery")["results"]) == 1
+    held.call("get", "/api/v1/alerts/", 400, kind="loud")
+    held.call("get", "/api/v1/alerts/", 404, cursor="rubbish!")
+    assert len(held.call("get", "/api/v1/decisions/", 200, touchpoint="delivery", page_size=1)["results"]) == 1
+    held.call("get", "/api/v1/decisions/", 400, withdrawn="perhaps")
+    held.call("get", "/api/v1/decisions/", 404, cursor="rubbish!")
     held.call("get", "/api/v1/customers/{external_id}/export/", 200, fill="C-1")
     held.call("delete", "/api/v1/customers/{external_id}/", 204, fill="C-1")
     held.call("delete", "/api/v1/customers/{external_id}/", 404, fill="C-1")

@@ -82,8 +82,8 @@ def _touchpoint(request: Request, column: pages.Column, row: MatrixRow) -> Side:
 
 def targets_of(organisation: Organisation, channel: str) -> Mapping[str, float]:
     """What all touchpoints of a channel together are held against, under the names of Touchpoint.targets."""
-    held: Mapping[str, Mapping[str, float]] = getattr(organisation, "channel_targets", {})
-    return held.get(channel, {})
+    held: Mapping[str, float] = organisation.channel_targets.get(channel, {})
+    return held
 
 
 def _modes(request: Request, column: pages.Column, channels: Standing, rows: Sequence[ModeRow]) -> list[Any]:

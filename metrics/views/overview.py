@@ -15,11 +15,12 @@ from django.contrib import admin
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from redis import RedisError
 
-from metrics import attention, charts, pages, score_tables
+from metrics import alert_pages, attention, charts, pages, score_tables, standing
 from metrics.attention import HALF_DAYS, Change, Halves, Item
 from metrics.decisions import markers
 from metrics.filters import carried_query
@@ -27,6 +28,8 @@ from metrics.formulas import Estimate
 from metrics.frame import list_url, may_view, row_url
 from metrics.funnel import Asked, Sent, measure_halves
 from metrics.limits import limits
+from metrics.models import Alert
+from metrics.models.alerts import AlertKind
 from metrics.pages import Column, Figure, Marker, Place
 from metrics.periods import Period
 from metrics.queries import (
@@ -46,7 +49,7 @@ from metrics.slices import OF_CELLS, Interval
 from metrics.strata import Weighted, compare_weighted, weigh
 from metrics.unsurveyed import Asking, measure_asking
 from metrics.views import answers
-from surveys.models import Organisation, Response, Touchpoint
+from surveys.models import Organisation, Response, Ticket, Touchpoint
 from surveys.words import rounded
 
 NEWEST = 8
@@ -295,6 +298,7 @@ def _items(
 
     by_slug = {slug: asking[one.pk] for slug, one in active.items()}
     return [
+        *_alarms(request),
         *attention.below_target(rows, known, link),
         *attention.drops(changes, known, link),
         *attention.long_open(held, known, link, now),
@@ -302,6 +306,24 @@ def _items(
         *(attention.fewer_respond(halves, known, funnel) if halves else ()),
         *attention.waits([(one.title, one.count, one.url) for one in frame.waiting]),
     ]
+
+
+def _alarms(request: Request) -> list[Item]:
+    """Alerts that stand, of rules that watch what the page shows; each leads to what its rule saw."""
+    frame, http = request.frame, request.http
+
+    def url(alert: Alert) -> str:
+        if alert.rule.kind == AlertKind.OPEN_LONGER and not may_view(http, Ticket):
+            return reverse("alerts")
+        return alert_pages.view_path(alert, alert.latest)
+
+    alerts = [one for one in frame.alerts[: standing.MOST] if standing.watches(one.rule, request.filters.narrowing)]
+    with timezone.override(frame.organisation.zone):
+        items = attention.alarms(alerts, url)
+    if len(frame.alerts) > standing.MOST:
+        text = _("More alerts stand than are listed here: all of them are on their own page.")
+        items.append(Item("alert", text, reverse("alerts"), -len(alerts)))
+    return items
 
 
 def _half_days(request: Request, asking: Mapping[int, Asking]) -> tuple[Any, Any]:

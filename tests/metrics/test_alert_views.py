@@ -14,8 +14,9 @@ from django.utils import timezone
 
 from metrics.alerts import look_at_counts, look_at_days
 from metrics.models import Alert, AlertRule, Team, TeamAddress
+from metrics.standing import MOST
 from surveys.flow.groups import ADMINISTRATOR, MANAGER, VIEWER
-from surveys.models import Touchpoint
+from surveys.models import Journey, Stage, Touchpoint
 from tests.factories import make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import ticket
 from tests.metrics.test_alerts import spoil, team, watch
@@ -195,3 +196,69 @@ def test_an_address_is_checked_where_it_is_typed(address: str, said: str) -> Non
     else:
         assert response.status_code == 302
         assert made.addresses.get().address == address
+
+
+# --- On the overview --------------------------------------------------------------------------------------------------
+
+
+def test_alerts_that_stand_come_first_on_the_overview_and_lead_to_their_numbers(alert: Alert) -> None:
+    client = sign_in_as(VIEWER)
+    page = client.get("/admin/")
+    first = re.findall(r'<li class="cx-item[^>]*>.*?</li>', page.content.decode(), re.DOTALL)[0]
+    told = html.unescape(re.sub(r"<[^>]+>", " ", first))
+    assert "Alert" in told
+    assert "NPS below its target: Delivery (−100; n = 100; 95% interval: −100 to −93; target +40; " in told
+    assert "Stands since " in told
+    assert "Somebody has seen it" not in told
+    link = re.search(r'href="([^"]+)"', first)
+    assert link
+    assert "n = 100" in text_of(client.get(html.unescape(link[1])))
+    Alert.objects.update(acknowledged_at=timezone.now())
+    assert "Somebody has seen it." in text_of(client.get("/admin/"))
+    Alert.objects.update(cleared_at=timezone.now())
+    assert "cx-item-alert" not in client.get("/admin/").content.decode()
+
+
+def test_the_overview_lists_the_alerts_that_its_filters_leave(alert: Alert) -> None:
+    journey = Journey.objects.create(slug="buying", name={"en": "Buying"})
+    stage = Stage.objects.create(journey=journey, slug="pay", name={"en": "Paying"})
+    make_touchpoint("other", channel="app", journey=journey, stage=stage)
+    rules = {
+        "Delivery": alert.rule,
+        "Buying": watch(None, "open_longer", slug="journey", longer_than_s=60, journey=journey),
+        "Paying": watch(None, "open_longer", slug="stage", longer_than_s=60, stage=stage),
+        "segment": watch(None, slug="segment", target=30, segment="gold"),
+    }
+    for rule in list(rules.values())[1:]:
+        Alert.objects.create(rule=rule, fired_at=timezone.now(), latest={"count": 3})
+    client = sign_in_as(VIEWER)
+
+    def listed(**query: str) -> set[str]:
+        items = re.findall(
+            r'<li class="cx-item cx-item-alert.*?</li>', client.get("/admin/", query).content.decode(), re.DOTALL
+        )
+        return {name for name, sign in (("Delivery", "target: Delivery"), ("Buying", ": Buying"), ("Paying", ": Paying"),
+                                        ("segment", ": gold")) if any(sign in item for item in items)}  # fmt: skip
+
+    assert listed() == set(rules)
+    assert listed(touchpoint="delivery") == listed(channel="website") == {"Delivery"}
+    assert listed(journey="buying") == {"Buying"}
+    assert listed(stage="buying/pay") == {"Paying"}
+    assert listed(channel="app") == set()
+
+
+def test_alerts_cost_the_overview_no_query(alert: Alert, touchpoint: Touchpoint) -> None:
+    client = sign_in_as(VIEWER)
+
+    def count() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            client.get("/admin/")
+        return len(queries)
+
+    Alert.objects.update(cleared_at=timezone.now())
+    client.get("/admin/")
+    before = count()
+    rules = [watch(touchpoint, "no_answers", longer_than_s=60, slug=f"silent-{number}") for number in range(MOST + 1)]
+    Alert.objects.bulk_create(Alert(rule=rule, fired_at=timezone.now()) for rule in rules)
+    assert count() == before <= 15
+    assert "More alerts stand than are listed here" in text_of(client.get("/admin/"))

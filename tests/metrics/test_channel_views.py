@@ -15,7 +15,7 @@ from metrics.queries import measure_matrix, measure_modes
 from metrics.rollup import roll_up
 from metrics.significance import holm
 from metrics.slices import Slice
-from surveys.models import Instrument, Touchpoint
+from surveys.models import Instrument, Organisation, Touchpoint
 from tests.factories import make_organisation, make_touchpoint
 from tests.metrics.raw import count, ticket
 from tests.metrics.test_views import SCORES, login, text_of
@@ -173,6 +173,13 @@ def test_a_target_is_met_or_missed_in_words():
     assert told == ["target 80% missed", "target 80% met", "80%"]
     assert "Below target: Website." in channel_pages.sentences(found)
     assert found.figure(sides[0]).whisker.target == 80
+
+
+def test_a_channel_is_held_against_the_target_that_the_organisation_gave_it(shops):
+    Organisation.objects.update(channel_targets={"app": {"csat": 80}, "website": {"nps": 10}})
+    held = lines_of(login(SCORES), "channels")
+    assert held["App"][-1] == "target 80% missed"
+    assert held["Website"][-1] == "–"
 
 
 def test_only_those_who_may_see_scores_see_channels(shops, client):

@@ -14,13 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from metrics.decisions import Decisions, Judged
-from metrics.demo import MENU, remove_decisions, write_decisions
+from metrics.demo import ALERT_RULES, MENU, remove_decisions, write_alerts, write_decisions
 from metrics.frame import Frame
-from metrics.models import Decision, Expectation
+from metrics.models import Alert, AlertLook, AlertRule, Decision, Expectation, Team
+from metrics.models.alerts import rule_faults
 from metrics.models.decisions import Metric
 from metrics.pages import COLUMNS, column_key
 from metrics.rollup import roll_up
-from surveys.demo.load import ROWS, SETTINGS, programme
+from surveys.demo.load import ROWS, SETTINGS, DemoRefused, programme
 from surveys.flow.programme import import_programme
 from surveys.models import Instrument, Organisation, Touchpoint
 from tests.factories import make_organisation, make_touchpoint
@@ -380,12 +381,25 @@ def test_the_demos_decisions_come_once_and_go_with_it_and_a_managers_own_stays(d
     assert list(Decision.objects.all()) == [own]
 
 
-def test_taking_the_demo_away_leaves_a_managers_decision_without_its_touchpoints():
+def test_taking_the_demo_away_takes_its_alerts_and_leaves_what_a_manager_made():
     import_programme(programme(sections=(*SETTINGS, *ROWS)))
     Organisation.objects.filter(pk=Organisation.current().pk).update(is_demo=True)
     write_decisions(timezone.now(), 90)
     own = decide("ours", *Touchpoint.objects.all())
+    rules = write_alerts()
+    assert [rule_faults(rule) for rule in rules] == [{}] * len(ALERT_RULES)
+    with pytest.raises(DemoRefused, match="harbour-tea-app-drop"):
+        write_alerts()
+    Alert.objects.create(rule=rules[0], fired_at=timezone.now())
+    AlertLook.objects.create(rule=rules[0], day=date(2026, 9, 1), at=timezone.now(), state="held")
+    team = Team.objects.create(slug="ours")
+    watched = AlertRule.objects.create(slug="ours", kind="open_longer", longer_than_s=60)
+    watched.teams.set([team])
     call_command("remove_demo", stdout=StringIO())
     connection.check_constraints()
+    assert list(AlertRule.objects.all()) == [watched]
+    assert list(Team.objects.all()) == [team]
+    assert not Alert.objects.exists()
+    assert not AlertLook.objects.exists()
     assert not Touchpoint.objects.exists()
     assert list(Decision.objects.values_list("pk", "touchpoints")) == [(own.pk, None)]

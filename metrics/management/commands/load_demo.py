@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
-from metrics.demo import write_decisions
+from metrics.alerts import look_at_counts, look_at_days
+from metrics.demo import write_alerts, write_decisions
 from metrics.rollup import roll_up
 from surveys.demo.load import DAYS, SEED, DemoRefused, load_demo
 
@@ -46,11 +47,14 @@ class Command(BaseCommand):
                         now, days=days, seed=options["seed"], beside_own=options["beside_own"], progress=show
                     )
                     write_decisions(now, days)
+                    write_alerts()
             except DemoRefused as refused:
                 raise CommandError(str(refused)) from None
         # A worker that runs would do it within seconds; whoever opens the first page now should not have to wait for one.
         while roll_up():
             pass
+        look_at_days(now)
+        look_at_counts(now)
         self.stdout.write(
             f"The demo organisation is there: {loaded.events} events, {loaded.sent} messages in the local mailbox, "
             f"{loaded.answers} answers in {days} days ({time.monotonic() - started:.0f} s). remove_demo takes it away."

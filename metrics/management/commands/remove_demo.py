@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from metrics.demo import remove_decisions
+from metrics.demo import remove_alerts, remove_decisions
 from metrics.rollup import roll_up, sweep
 from surveys.demo.remove import NoDemo, remove_demo
 
@@ -17,6 +17,7 @@ class Command(BaseCommand):
         try:
             with transaction.atomic():
                 remove_decisions()
+                remove_alerts()
                 removed = remove_demo()
         except NoDemo:
             raise CommandError("There is no demo in this database.") from None

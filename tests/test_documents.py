@@ -129,4 +129,4 @@ def test_an_address_of_a_mail_server_says_when_tls_begins(address, settings_told
 def test_the_licences_are_there():
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
     assert "CC BY 4.0" in (ROOT / "tests/data/README.md").read_text()
-    assert (ROOT / "docs/images/overview.png").stat().st_size > 0
+    assert (ROOT / "docs/images/overview.webp").stat().st_size > 0

@@ -57,7 +57,7 @@
     const line = colour(holder, "--line");
     const accent = colour(holder, "--accent");
     const band = colour(holder, "--accent", 0.16);
-    const plain = { borderWidth: 0, pointRadius: 0, pointHitRadius: 0, borderColor: band, backgroundColor: band };
+    const plain = { borderWidth: 0, pointRadius: 0, pointHitRadius: 0, pointStyle: "rect", borderColor: band, backgroundColor: band };
     const datasets = [
       {
         label: data.words.value, data: data.values, borderColor: accent, backgroundColor: accent, borderWidth: 2,
@@ -72,7 +72,7 @@
     if (data.target !== null) {
       datasets.push({
         label: data.words.target, data: data.labels.map(() => data.target), borderColor: quiet, backgroundColor: quiet,
-        borderWidth: 1, borderDash: [4, 4], pointRadius: 0, pointHitRadius: 0, fill: false,
+        borderWidth: 1, borderDash: [4, 4], pointRadius: 0, pointHitRadius: 0, pointStyle: "line", fill: false,
       });
     }
     const percent = data.unit === "%" ? "%" : "";
@@ -100,7 +100,7 @@
         plugins: {
           legend: {
             align: "end",
-            labels: { color: quiet, font, boxWidth: 14, boxHeight: 8, filter: (item) => item.text !== "" },
+            labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 18, filter: (item) => item.text !== "" },
             onClick: () => {},
           },
           tooltip: {
@@ -125,7 +125,7 @@
     const band = colour(holder, "--accent", 0.16);
     const font = fontOf(holder);
     const column = (place) => data.points.map((point) => ({ x: point[0], y: point[place] }));
-    const plain = { stepped: "before", borderWidth: 0, pointRadius: 0, pointHitRadius: 0, borderColor: band, backgroundColor: band };
+    const plain = { stepped: "before", borderWidth: 0, pointRadius: 0, pointHitRadius: 0, pointStyle: "rect", borderColor: band, backgroundColor: band };
     const datasets = [
       { ...plain, label: data.words.value, data: column(1), borderColor: accent, backgroundColor: accent, borderWidth: 2, pointHoverRadius: 4 },
       { ...plain, label: data.words.interval, data: column(3), fill: "+1" },
@@ -134,7 +134,7 @@
     if (data.median !== null) {
       datasets.push({
         label: data.words.median, borderColor: quiet, backgroundColor: quiet, borderWidth: 1, borderDash: [4, 4], pointRadius: 0,
-        pointHitRadius: 0, data: [{ x: 0, y: 50 }, { x: data.median, y: 50 }, { x: data.median, y: 0 }], fill: false,
+        pointHitRadius: 0, pointStyle: "line", data: [{ x: 0, y: 50 }, { x: data.median, y: 50 }, { x: data.median, y: 0 }], fill: false,
       });
     }
     const title = (text) => ({ display: text !== "", text, color: quiet, font });
@@ -158,7 +158,7 @@
         },
         plugins: {
           legend: {
-            align: "end", labels: { color: quiet, font, boxWidth: 14, boxHeight: 8, filter: (item) => item.text !== "" }, onClick: () => {},
+            align: "end", labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 18, filter: (item) => item.text !== "" }, onClick: () => {},
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,

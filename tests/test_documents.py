@@ -60,6 +60,7 @@ def test_every_example_of_the_readme_and_of_the_guide_runs_as_printed_and_again(
     until(sent, 30)  # as the tour says of its second step
 
 
+@pytest.mark.slow
 def test_a_backup_is_taken_from_a_running_server_and_restored_as_printed(demo_programme, tmp_path):
     safe, target = tmp_path / "safe-key", tmp_path / "restored"
     replaced = {"cx.sql": str(tmp_path / "cx.sql"), "somewhere-safe": str(safe), "/srv/cx": str(target)}
@@ -128,4 +129,4 @@ def test_an_address_of_a_mail_server_says_when_tls_begins(address, settings_told
 def test_the_licences_are_there():
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
     assert "CC BY 4.0" in (ROOT / "tests/data/README.md").read_text()
-    assert (ROOT / "docs/images/overview.png").stat().st_size > 0
+    assert (ROOT / "docs/images/overview.webp").stat().st_size > 0

@@ -269,6 +269,7 @@ def test_a_worker_that_is_killed_while_sending_loses_nobody_and_writes_at_most_o
     assert assert_sums(client.stack, "killed", {"sent": 12}, letters(sink), twice=1) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped_while_sending_sends_the_rest_at_its_next_start_and_nothing_twice(
     client: Client, sink: SmtpSink
 ) -> None:

@@ -4,7 +4,6 @@ With CX_UPDATE_IMAGES=1 the picture goes to docs/images/, else to test-artifacts
 """
 
 import json
-import os
 import re
 import subprocess
 
@@ -84,14 +83,3 @@ def test_the_tour_works_as_printed_and_once_more(demo, page):
         counts.append((before, until(lambda b=before, s=shell: (n := json.loads(s.run(score))["n"]) > b and n, 10)))
     assert [after - before for before, after in counts] == [1, 1]
     assert demo.manage("verify_rollups").strip().endswith("0 differences")
-
-
-def test_the_picture_of_the_overview(demo, page):
-    page.set_viewport_size({"width": 1440, "height": 1000})
-    log_in(page, demo)
-    page.goto(f"{demo.url}/admin/?period=90d")
-    page.wait_for_load_state("networkidle")
-    page.get_by_role("heading", name="By touchpoint").wait_for()
-    folder = ROOT / ("docs/images" if os.environ.get("CX_UPDATE_IMAGES") else "test-artifacts")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(folder / "overview.png"))

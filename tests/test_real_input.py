@@ -180,7 +180,7 @@ def month_of(moments: pd.Series) -> pd.Series:
 
 
 def wholes() -> Iterator[Any]:
-    yield pytest.param(SAMPLE, 4, id="a-quarter-of-the-sample")
+    yield pytest.param(SAMPLE, 10, id="a-tenth-of-the-sample")
     missing = pytest.mark.skipif(not WHOLE.exists(), reason="the whole table is not beside the project")
     yield pytest.param(WHOLE, 1, id="whole", marks=[pytest.mark.slow, missing])
 

@@ -30,7 +30,7 @@ def content(client: Client, path: str, language: str = "") -> str:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_comes_in_the_browsers_language(staff, name):
-    path = f"/admin/surveys/{name}/"
+    path = "/admin/responses/" if name == "response" else f"/admin/surveys/{name}/"
     chinese, english = content(staff, path, "zh-CN,zh;q=0.9"), content(staff, path, "en")
     assert '<html lang="zh-hans"' in chinese
     assert '<html lang="en"' in english

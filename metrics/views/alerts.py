@@ -159,7 +159,7 @@ def _failing(http: HttpRequest) -> list[Failing]:
 
 
 def _moment(moment: datetime | None) -> str:
-    return date_format(timezone.localtime(moment), "SHORT_DATETIME_FORMAT") if moment else "–"
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment else "–"
 
 
 def _day(day: date | None) -> str:

@@ -1,142 +1,215 @@
-"""Journeys and channels of the demo in Chromium: each page with each filter, as a reader has it; and the picture of docs/measuring.md."""
+"""Every page on scores in Chromium, on the demo: it opens, fits, offends nobody, keeps its filters; and the pictures of docs/measuring.md.
+
+The demo is loaded once, into the tests' own database, and the pages are served from here: a server with workers of its own takes minutes.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.utils import timezone
+from pytest_django.live_server_helper import LiveServer
 
-from tests.metrics.test_views_browser import DESK, PHONE, TABLET
+from metrics.alerts import look_at_counts, look_at_days
+from metrics.models import Decision
+from metrics.urls import PAGES as SERVED
+from surveys.models import QuarantinedEvent, Touchpoint
+from tests.metrics.pages_browser import DESK, EN, PAGES, PHONE, ZH, Reader, reading, session_of
+from tests.metrics.test_alerts import watch
 from tests.pictures import keep, taken
-from tests.stack import Stack
-from tests.staff_browser import complaints_of
 
-pytestmark = pytest.mark.slow  # the demo takes half a minute to load
+pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.xdist_group("demo in Chromium")]
+DAYS = 21
+TOUCHPOINT, JOURNEY = "delivery", "buying"
 
-PAGES = ("/admin/journeys/", "/admin/journeys/buying/", "/admin/journeys/help/", "/admin/channels/")
-FILTERS = (
-    "period=90d", "period=7d", "period=quarter", "period=custom&from=2026-01-01&to=2026-01-31", "compare=year", "compare=none",
-    "journey=buying", "stage=buying/order", "touchpoint=delivery", "channel=app", "mode=email", "segment=gold",
-    "location=nowhere", "metric=csat5", "metric=csat7", "metric=nps", "metric=ces", "metric=ttr", "metric=nonsense", "segment=nobody",
-)  # fmt: skip
+
+@dataclass(frozen=True)
+class Demo:
+    url: str
+    cookie: str
+    decision: int
+
+    def address(self, name: str, query: str = "") -> str:
+        path = PAGES[name].format(touchpoint=TOUCHPOINT, journey=JOURNEY, decision=self.decision)
+        return f"{path}?{query}" if query else path
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("demo") / "data", demo=True)
-    try:
-        running.start(timeout=600)
-        yield running
-    finally:
-        running.stop()
-        running.remove()
+def demo(django_db_setup, django_db_blocker) -> Iterator[Demo]:
+    with django_db_blocker.unblock():
+        # Outside any test's transaction: its rows stay from the first of these tests to the last, and go then.
+        server = LiveServer("localhost")
+        try:
+            server._live_server_modified_settings.enable()
+            call_command("load_demo", days=DAYS, verbosity=0)
+            QuarantinedEvent.objects.create(body="{}", received_at=timezone.now())
+            watch(kind="open_longer", longer_than_s=2 * 86_400)
+            for slug in ("delivery", "returns", "hotline", "tea-house"):
+                place = Touchpoint.objects.get(slug=slug)
+                watch(place, metric=place.instrument.metric, points=place.instrument.points)
+            look_at_days(timezone.now())
+            look_at_counts(timezone.now())
+            boss = User.objects.create_superuser("boss", first_name="Mei")
+            yield Demo(server.url, session_of(boss), Decision.objects.get(touchpoints__slug=TOUCHPOINT).pk)
+        finally:
+            server._live_server_modified_settings.disable()
+            server.stop()
+            call_command("flush", interactive=False, verbosity=0)
 
 
-def opened(browser, demo: Stack, language: str, size: dict[str, int], scheme: str) -> tuple[Any, list[str]]:
-    context = browser.new_context(viewport=size, locale=language, color_scheme=scheme)
-    page = context.new_page()
-    complaints = complaints_of(page, demo.url)
-    page.goto(f"{demo.url}/admin/login/")
-    page.fill("[name=username]", "admin")
-    page.fill("[name=password]", demo.password())
-    page.press("[name=password]", "Enter")
-    page.wait_for_url(f"{demo.url}/admin/")
-    return page, complaints
+def looks(name: str) -> list[tuple[str, dict[str, int], str]]:
+    """Language, size and scheme: all eight of the overview; of the others four, of which each value of each stands in two."""
+    every = [
+        (language, size, scheme) for language in (EN, ZH) for size in (PHONE, DESK) for scheme in ("light", "dark")
+    ]
+    if name == "overview":
+        return every
+    odd = list(PAGES).index(name) % 2
+    return [look for number, look in enumerate(every) if (number.bit_count() + odd) % 2]
 
 
-STICKING_OUT = """() => [...document.querySelectorAll('.cx *')]
-    .filter((one) => !one.closest('.cx-visually-hidden, .cx-scroll, thead, svg'))
-    .filter((one) => one.getBoundingClientRect().right > document.querySelector('.cx').getBoundingClientRect().right + 1)
-    .map((one) => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`)"""
+@pytest.mark.parametrize("name", PAGES)
+def test_each_page_opens_fits_and_complains_of_nothing_and_axe_finds_nothing(browser, demo, name):
+    looked_at = set()
+    for language, size, scheme in looks(name):
+        with reading(browser, demo.url, demo.cookie, language, size, scheme) as reader:
+            reader.go(demo.address(name))
+            reader.check_language(language)
+            reader.check_scheme(scheme)
+            reader.check_fits()
+            if scheme not in looked_at:
+                reader.check_accessible()
+            looked_at.add(scheme)
+            assert reader.complaints == [], (language, size, scheme)
+    assert looked_at == {"light", "dark"}
 
 
-def check_fits(page, path: str) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
-    assert page.evaluate(STICKING_OUT) == [], path
+# Together they leave something to see.
+CHOSEN = {
+    "compare": "year", "journey": JOURNEY, "stage": "buying/receive", "touchpoint": TOUCHPOINT, "channel": "home_service",
+    "mode": "email", "segment": "gold", "location": "sh-001",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("language", "size", "scheme"),
-    [
-        ("en", PHONE, "light"),
-        ("zh-CN", PHONE, "dark"),
-        ("en", TABLET, "dark"),
-        ("zh-CN", DESK, "light"),
-        ("en", DESK, "dark"),
-    ],
-)
-def test_pages_fit_their_window_and_complain_of_nothing(browser, demo, language, size, scheme):
-    page, complaints = opened(browser, demo, language, size, scheme)
-    for path in PAGES:
-        for query in ("period=90d", "period=30d&metric=csat5"):
-            page.goto(f"{demo.url}{path}?{query}", wait_until="networkidle")
-            check_fits(page, path)
-    assert complaints == []
-    page.context.close()
+MOST_FILTERS: dict[str, int] = {}
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_every_filter_gives_a_page_that_says_what_it_shows(browser, demo, path):
-    page, complaints = opened(browser, demo, "en", PHONE, "light")
-    for query in FILTERS:
-        page.goto(f"{demo.url}{path}?{query}", wait_until="networkidle")
-        assert page.locator(".cx-panel").count() > 0, query
-        check_fits(page, f"{path}?{query}")
-    assert complaints == []
-    page.context.close()
+def check_address(reader: Reader, chosen: dict[str, str]) -> None:
+    asked = reader.asked()
+    assert {name: asked.get(name) for name in chosen} == chosen, reader.page.url
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_chosen_stands_in_the_address_and_goes_along_to_the_next_page(browser, demo, name):
+    with reading(browser, demo.url, demo.cookie) as reader:
+        reader.go(demo.address(name))
+        reader.page.click(".cx-filters .cx-tabs a >> nth=0")
+        reader.page.wait_for_url("**period=7d**")
+        offered = reader.offered()
+        chosen = {field: value for field, value in CHOSEN.items() if field in offered}
+        assert len(chosen) >= MOST_FILTERS.get(name, len(CHOSEN)), sorted(offered)
+        reader.choose(chosen)
+        check_address(reader, {"period": "7d", **chosen})
+        assert {field: reader.page.input_value(f".cx-filters [name={field}]") for field in chosen} == chosen
+        reader.check_fits()
+        onward = "/admin/channels/" if name == "overview" else "/admin/"
+        with reader.page.expect_navigation():
+            reader.page.click(f"#nav-sidebar a[href^='{onward}?']")
+        check_address(reader, {"period": "7d", **chosen})
+        for field, value in chosen.items():
+            assert reader.page.input_value(f".cx-filters [name={field}]") == value
+        assert reader.complaints == []
+
+
+@pytest.mark.parametrize("field", ["period", *CHOSEN])
+def test_each_filter_alone_changes_what_is_measured(browser, demo, field):
+    figures = "() => [...document.querySelectorAll('.cx-card')].map((one) => one.innerText).join()"
+    with reading(browser, demo.url, demo.cookie, EN, PHONE) as reader:
+        reader.go(demo.address("overview"))
+        before = reader.page.evaluate(figures)
+        assert "n = " in before
+        if field == "period":
+            reader.page.click(".cx-filters .cx-tabs a >> nth=0")
+            reader.page.wait_for_url("**period=7d**")
+        else:
+            reader.choose({field: CHOSEN[field]})
+            check_address(reader, {field: CHOSEN[field]})
+        assert reader.page.evaluate(figures) != before
+        assert reader.complaints == []
+
+
+def test_every_page_that_is_served_is_among_these():
+    assert set(PAGES) - {"answers"} == {page.name for page in SERVED}
+    assert {len(looks(name)) for name in PAGES} == {4, 8}
 
 
 def test_a_manager_goes_from_the_line_to_a_touchpoint_and_takes_the_filters_and_a_file_along(browser, demo):
-    page, complaints = opened(browser, demo, "en", DESK, "light")
-    page.goto(f"{demo.url}/admin/?period=90d", wait_until="networkidle")
-    page.click("#nav-sidebar >> text=Journey scores")
-    page.wait_for_url("**/admin/journeys/?period=90d")
-    page.click("h2 >> text=Buying online")
-    page.wait_for_url("**/admin/journeys/buying/?period=90d")
-    marks = page.locator(".cx-path-mark").all_inner_texts()
-    assert sorted(word for mark in marks for word in mark.split(" · ")) == ["End", "Peak", "Valley"]
-    page.select_option("[name=segment]", "gold")
-    page.click("text=Show")
-    page.wait_for_load_state("networkidle")
-    with page.expect_download() as waited:
-        page.click("section:has(#touchpoints-title) .cx-file >> nth=0")
-    text = waited.value.path().read_text(encoding="utf-8-sig")
-    assert "Segment,gold" in text
-    assert "Online shop,Discover," in text
-    page.click(".cx-path-name >> text=Checkout")
-    page.wait_for_load_state("networkidle")
-    assert page.url.startswith(f"{demo.url}/admin/touchpoints/checkout/?")
-    for kept in ("period=90d", "segment=gold", "trend=ces"):
-        assert kept in page.url
-    page.click("#nav-sidebar >> text=Channels")
-    page.wait_for_load_state("networkidle")
-    page.click(".cx-tabs >> text=TTR, median")
-    page.wait_for_load_state("networkidle")
-    assert "segment=gold" in page.url
-    assert "A ticket has no mode" in page.inner_text(".cx")
-    assert complaints == []
-    page.context.close()
+    with reading(browser, demo.url, demo.cookie) as reader:
+        page = reader.page
+        reader.go(demo.address("overview", "period=90d"))
+        page.click("#nav-sidebar >> text=Journey scores")
+        page.wait_for_url("**/admin/journeys/?period=90d")
+        page.click("h2 >> text=Buying online")
+        page.wait_for_url("**/admin/journeys/buying/?period=90d")
+        marks = page.locator(".cx-path-mark").all_inner_texts()
+        assert sorted(word for mark in marks for word in mark.split(" · ")) == ["End", "Peak", "Valley"]
+        reader.choose({"segment": "gold"})
+        with page.expect_download() as waited:
+            page.click("section:has(#touchpoints-title) .cx-file >> nth=0")
+        text = waited.value.path().read_text(encoding="utf-8-sig")
+        assert "Segment,gold" in text
+        assert "Online shop,Discover," in text
+        page.click(".cx-path-name >> text=Checkout")
+        page.wait_for_url("**/admin/touchpoints/checkout/?*")
+        check_address(reader, {"period": "90d", "segment": "gold", "trend": "ces"})
+        page.click("#nav-sidebar >> text=Channels")
+        page.wait_for_url("**/admin/channels/?*")
+        page.click(".cx-tabs >> text=TTR, median")
+        page.wait_for_url("**metric=ttr**")
+        check_address(reader, {"segment": "gold"})
+        assert "A ticket has no mode" in page.inner_text(".cx")
+        assert reader.complaints == []
 
 
 def test_the_line_is_columns_on_a_desk_and_bars_on_a_phone(browser, demo):
-    page, _complaints = opened(browser, demo, "en", DESK, "light")
-    page.goto(f"{demo.url}/admin/journeys/buying/?period=90d", wait_until="networkidle")
-    plot = page.locator(".cx-path-plot").first
-    assert plot.bounding_box()["height"] > 200
-    assert page.locator(".cx-path-plot line").first.is_visible()
-    boxes = [one.bounding_box() for one in page.locator(".cx-path-stop").all()]
-    assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
-    page.set_viewport_size(PHONE)
-    assert plot.bounding_box()["height"] < 20
-    assert not page.locator(".cx-path-plot line").first.is_visible()
-    boxes = [one.bounding_box() for one in page.locator(".cx-path-stop").all()]
-    assert [box["y"] for box in boxes] == sorted(box["y"] for box in boxes)
-    page.context.close()
+    with reading(browser, demo.url, demo.cookie) as reader:
+        reader.go(demo.address("journey"))
+        page, plot = reader.page, reader.page.locator(".cx-path-plot").first
+        assert plot.bounding_box()["height"] > 200
+        assert page.locator(".cx-path-plot line").first.is_visible()
+        boxes = [one.bounding_box() for one in page.locator(".cx-path-stop").all()]
+        assert [box["x"] for box in boxes] == sorted(box["x"] for box in boxes)
+        page.set_viewport_size(PHONE)
+        assert plot.bounding_box()["height"] < 20
+        assert not page.locator(".cx-path-plot line").first.is_visible()
+        boxes = [one.bounding_box() for one in page.locator(".cx-path-stop").all()]
+        assert [box["y"] for box in boxes] == sorted(box["y"] for box in boxes)
 
 
-def test_the_picture_of_a_journey(browser, demo):
-    page, _complaints = opened(browser, demo, "en", {"width": 1120, "height": 840}, "light")
-    page.goto(f"{demo.url}/admin/journeys/buying/?period=90d", wait_until="networkidle")
-    page.evaluate("document.querySelector('.cx-headline').scrollIntoView()")
-    page.wait_for_function("window.scrollY > 0")
-    keep(taken(page), "journey.webp")
-    page.context.close()
+# --- The pictures of docs/ ---
+
+PICTURES: dict[
+    str, tuple[str, str, str]
+] = {  # page, query, and what stands at the top (nothing for the page's own top)
+    "overview": ("overview", "", ""),
+    "touchpoint": ("touchpoint_page", "", ".cx-figures"),
+    "journey": ("journey", "", ".cx-headline"),
+    "channels": ("channels", "", ".cx-headline"),
+    "ttr": ("ttr", "", "section:has([data-curve])"),
+    "decision": ("decision", "", ""),
+    "answers": ("answers", "q=tea", ""),
+    "quality": ("quality", "", ""),
+    "alerts": ("alerts", "", ""),
+}
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_the_picture_of(browser, demo, picture):
+    name, query, top = PICTURES[picture]
+    with reading(browser, demo.url, demo.cookie, EN, {"width": 1120, "height": 800}) as reader:
+        reader.go(demo.address(name, query))
+        if top:
+            reader.page.evaluate("(top) => document.querySelector(top).scrollIntoView()", top)
+        keep(taken(reader.page), f"{picture}.webp")

@@ -131,7 +131,13 @@ def test_axe_sees_what_is_wrong(open_page):
         assert {line.split(":")[0] for line in found_by_axe(page)} >= {"label", "color-contrast"}
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+# The rest goes through them with --all.
+FEW = ("phone", "dark", "right to left, desktop, dark", "no JavaScript, error")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in VARIANTS]
+)
 def test_axe_finds_nothing_in_any_variant_with_every_kind_of_question(open_page, name):
     variant = VARIANTS[name]
     page = open_page(address(make_form("every", *EVERY, required=True), variant), variant)

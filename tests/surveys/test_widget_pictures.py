@@ -66,9 +66,8 @@ def _shown(browser, address: str, way: str, **options):
     return shot
 
 
-@pytest.mark.parametrize(
-    ("size", "width", "height"), [("phone", 390, 760), pytest.param("desktop", 900, 640, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "width", "height"), [("phone", 390, 760), ("desktop", 900, 640)])
 def test_the_pictures_of_the_widget(browser, site, size, width, height):
     shots = {way: _shown(browser, f"{site}/{way}", way, viewport={"width": width, "height": height}) for way in WAYS}
     if size == "phone":

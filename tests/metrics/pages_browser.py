@@ -72,7 +72,11 @@ class Reader:
     def check_accessible(self) -> None:
         """axe finds nothing, its best practices included."""
         found = Axe().run(self.page, options=AXE).response["violations"]
-        told = [f"{one['id']}: {node['html'][:300]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]]
+        told = [
+            f"{one['id']}: {node['html'][:300]} {node['failureSummary'][:300]}"
+            for one in found
+            for node in one["nodes"]
+        ]
         assert not told, "\n".join([self.page.url, *told])
 
     def asked(self) -> dict[str, str]:

@@ -302,7 +302,7 @@ def _share_said(after: str, share: float, low: float, high: float, at_risk: int)
 
 def curve_table(steps: Sequence[Step[int]], n: int, clock: Clock) -> Table:
     """The same at round durations, up to the one after which nothing was resolved any more."""
-    columns = [Column(_("After"), "text"), Column(_("Still open"), "rate"), Column(_("At risk"))]
+    columns = [Column(_("Time passed"), "text"), Column(_("Still open"), "rate"), Column(_("At risk"))]
     rows = []
     for mark in clock.marks:
         reached = [step for step in steps if step.duration <= bucket_of(mark)]

@@ -4,7 +4,7 @@ What is the demo's is told by where it came from: its customers (by external id)
 answers with ids of its own kind, and the slugs of its programme. Aggregates follow through the ledger: −1 for whatever counted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ from surveys.models import (
     ScoreLedger,
     Segment,
     SentMessage,
+    Stage,
     Suppression,
     SuppressionLift,
     TermsDue,
@@ -197,7 +198,7 @@ def _remove_configuration(removed: Removed) -> None:
             _delete(removed, instrument.versions.all())
             _delete(removed, Instrument.objects.filter(pk=instrument.pk))
     for journey in Journey.objects.filter(slug__in=slugs.journeys):
-        if not _any(journey, "touchpoints"):
+        if not _is_pointed_to(journey, apart_from=(Stage,)) and not any(map(_is_pointed_to, journey.stages.all())):
             _delete(removed, journey.stages.all())
             _delete(removed, Journey.objects.filter(pk=journey.pk))
 
@@ -205,8 +206,16 @@ def _remove_configuration(removed: Removed) -> None:
 def _is_in_use(touchpoint: Touchpoint, own_rules: Iterable[str]) -> bool:
     """Whether anything is left of it that the demo did not bring."""
     others = InvitationRule.objects.filter(touchpoint=touchpoint).exclude(slug__in=own_rules)
-    tickets = Ticket.objects.filter(touchpoint=touchpoint)
-    return others.exists() or tickets.exists() or _any(touchpoint, "events", "invitations", "responses")
+    return others.exists() or _is_pointed_to(touchpoint, apart_from=(InvitationRule, Watcher, WidgetCount))
+
+
+def _is_pointed_to(row: Any, apart_from: Sequence[type[Any]] = ()) -> bool:
+    """Whether rows of any model, of apps above this one too, hold it. What names several of its kind only names fewer."""
+    return any(
+        relation.related_model._default_manager.filter(**{relation.field.name: row}).exists()
+        for relation in row._meta.related_objects
+        if not relation.many_to_many and relation.related_model not in apart_from
+    )
 
 
 def _any(row: Any, *relations: str) -> bool:

@@ -100,7 +100,7 @@
         plugins: {
           legend: {
             align: "end",
-            labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 18, filter: (item) => item.text !== "" },
+            labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" },
             onClick: () => {},
           },
           tooltip: {
@@ -158,7 +158,7 @@
         },
         plugins: {
           legend: {
-            align: "end", labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 18, filter: (item) => item.text !== "" }, onClick: () => {},
+            align: "end", labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" }, onClick: () => {},
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,

@@ -12,9 +12,8 @@ from typing import Any
 from metrics.formulas import NOTHING, Estimate
 from metrics.models.alerts import Cleared, LookState
 from metrics.periods import Period
-from metrics.significance import Comparison, difference, holm, is_significant
+from metrics.significance import SURE, Comparison, difference, holm, is_significant
 
-SURE = 0.05  # two-sided, as everywhere: a drop by chance alone is found in 2.5 % of looks
 QUIET_LOOKS = 2  # a condition that has not held so often in a row is over
 UNKNOWN_LOOKS = 14  # and one of which nothing is known for so long, too
 CLEAR_SHARE = 0.8  # tickets count towards clearing from this share of the age that makes them count towards firing

@@ -251,7 +251,7 @@ class MetricView(CxView):
             "by": by,
             "value": found.value,
             "n": found.n,
-            "ci": _ends(found.low, found.high),
+            "ci": interval_ends(found.low, found.high),
             "missing": found.missing,
             "strata": [asdict(stratum) for stratum in found.strata],
         }
@@ -275,7 +275,7 @@ def measured_fields(measured: Measured) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "value": measured.value,
         "n": measured.n,
-        "ci": _ends(measured.low, measured.high),
+        "ci": interval_ends(measured.low, measured.high),
         **measured.extra,
     }
     if measured.points:
@@ -284,7 +284,7 @@ def measured_fields(measured: Measured) -> dict[str, Any]:
     return fields
 
 
-def _ends(low: float | None, high: float | None) -> dict[str, float] | None:
+def interval_ends(low: float | None, high: float | None) -> dict[str, float] | None:
     return None if low is None or high is None else {"level": LEVEL, "low": low, "high": high}
 
 
@@ -297,12 +297,12 @@ def compared_fields(now: Measured, before: Measured, minimum: int) -> dict[str, 
             "value": found.before,
             "n": found.n_before,
             "difference": found.difference,
-            "difference_ci": _ends(found.low, found.high),
+            "difference_ci": interval_ends(found.low, found.high),
             "p": found.p,
             "significant": found.significant,
         }
 
-    fields = {**told("value"), "ci": _ends(before.low, before.high)}
+    fields = {**told("value"), "ci": interval_ends(before.low, before.high)}
     return {**fields, "median": told("median")} if now.metric == "ttr" else fields
 
 

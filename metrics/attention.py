@@ -21,11 +21,10 @@ from metrics.limits import limits
 from metrics.models import Alert
 from metrics.pages import Column, Place, count_text, value_text
 from metrics.queries import MatrixRow, OpenTickets
-from metrics.significance import LOWER_IS_BETTER, Comparison, compare_shares, holm
+from metrics.significance import LOWER_IS_BETTER, SURE, Comparison, compare_shares, holm
 from metrics.unsurveyed import Asking
 from surveys.words import DAY_S, duration, rounded
 
-SURE = 0.05
 # A target is held against the median: half of all tickets may take longer. Three times as long is what one of eight takes where
 # tickets are resolved as by chance.
 TARGETS_OPEN = 3

@@ -12,11 +12,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from metrics import comparing, pages
-from metrics.comparing import SURE, Told
+from metrics.comparing import Told
 from metrics.formulas import Estimate
 from metrics.pages import DASH, Figure, count_text
 from metrics.queries import Measured
-from metrics.significance import LOWER_IS_BETTER, holm
+from metrics.significance import LOWER_IS_BETTER, SURE, holm
 from metrics.tables import Cell, Column, Row, Table
 
 

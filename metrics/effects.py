@@ -9,9 +9,8 @@ from datetime import date, timedelta
 from typing import Literal
 
 from metrics.formulas import Estimate
-from metrics.significance import Comparison, difference, holm
+from metrics.significance import SURE, Comparison, difference, holm
 
-ALPHA = 0.05  # of all comparisons of a family together
 YEAR = timedelta(days=364)  # 52 weeks: the same weekdays, and as many of them
 
 Days = tuple[date, date]  # both ends included
@@ -100,7 +99,7 @@ def _verdict(found: Comparison | None, p: float | None, rises: bool, expected: f
         return "too_few"
     if found.low is None or found.high is None or p is None:
         return "untestable"
-    if found.verdict == "not_significant" or p >= ALPHA:
+    if found.verdict == "not_significant" or p >= SURE:
         return "no_change"
     if (found.verdict == "higher") != rises:
         return "against"

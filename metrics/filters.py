@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
 
 from metrics.frame import Frame
@@ -142,12 +142,7 @@ class Filters:
 
 def query_with(request: HttpRequest, **changes: str) -> str:
     """This page's query with other values; "" takes one away. Other names, such as a page's number, stay."""
-    query = request.GET.copy()
-    for name, value in changes.items():
-        query.pop(name, None)
-        if value:
-            query[name] = value
-    return f"?{query.urlencode()}"
+    return f"?{_changed(request.GET.copy(), changes).urlencode()}"
 
 
 def carried_query(request: HttpRequest, **changes: str) -> str:
@@ -156,11 +151,15 @@ def carried_query(request: HttpRequest, **changes: str) -> str:
     for name in list(query):
         if name not in CARRIED or not query[name]:
             del query[name]
+    return f"?{query.urlencode()}" if _changed(query, changes) else ""
+
+
+def _changed(query: QueryDict, changes: Mapping[str, str]) -> QueryDict:
     for name, value in changes.items():
         query.pop(name, None)
         if value:
             query[name] = value
-    return f"?{query.urlencode()}" if query else ""
+    return query
 
 
 def filter_bar(request: HttpRequest, filters: Filters, *kept: str) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from metrics.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spare
 from metrics.formulas import Estimate
 from metrics.funnel import Cases, Passage, whole
 from metrics.pages import DASH, is_enough, marked_count, period_label, too_few
-from metrics.significance import holm, share_z_test
+from metrics.significance import SURE, holm, share_z_test
 from metrics.slices import Interval
 from metrics.tables import Cell, Column, Line, Row, Table
 from surveys.models import Invitation
 from surveys.words import MINUS, rounded
 
-SURE = 0.05
 MAX_ROWS = 100
 
 # Reasons that belong together, from the most lasting to the most passing.

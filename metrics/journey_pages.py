@@ -11,12 +11,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
 from metrics import comparing, pages
-from metrics.comparing import SURE, Told
+from metrics.comparing import Told
 from metrics.formulas import NOTHING, Estimate
 from metrics.journey import Shape, Stop, index_factor, index_of, shape
 from metrics.limits import limits
 from metrics.pages import DASH, Figure, Place, count_text, too_few
-from metrics.significance import holm
+from metrics.significance import SURE, holm
 from metrics.tables import Cell, Column, Line, Row, Table
 
 PEAK, VALLEY, END = "peak", "valley", "end"

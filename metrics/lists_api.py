@@ -18,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from metrics import alert_pages
+from metrics.api import interval_ends
 from metrics.decision_pages import side_estimate
 from metrics.decisions import Decisions, Finding, Judged
 from metrics.effects import Days, Verdict
@@ -30,7 +31,6 @@ from metrics.significance import Counts
 from surveys.api.base import CursorPages, CxView, FieldError, Problem, filter_faults, read_day
 from surveys.api.documents import MOMENT, MOMENT_OR_NULL, TEXT, TEXT_OR_NULL, page_of, problems
 from surveys.models import Channel, Organisation
-from surveys.planning import LEVEL
 
 PAGED = ("cursor", "page_size")
 _PAGES = [
@@ -285,7 +285,7 @@ def _expected(finding: Finding) -> dict[str, Any]:
         "before": _side(finding.column, finding.before),
         "after": _side(finding.column, finding.after),
         "difference": found.difference if found else None,
-        "difference_ci": _ends(found.low, found.high) if found else None,
+        "difference_ci": interval_ends(found.low, found.high) if found else None,
         "p": found.p if found else None,
         "p_holm": effect.p,
     }
@@ -293,12 +293,8 @@ def _expected(finding: Finding) -> dict[str, Any]:
 
 def _side(column: Column, counts: Counts) -> dict[str, Any]:
     found = side_estimate(column, counts)
-    return {"value": found.value, "n": found.n, "ci": _ends(found.low, found.high)}
+    return {"value": found.value, "n": found.n, "ci": interval_ends(found.low, found.high)}
 
 
 def _span(days: Days) -> dict[str, str]:
     return {"from": days[0].isoformat(), "to": days[1].isoformat()}
-
-
-def _ends(low: float | None, high: float | None) -> dict[str, float] | None:
-    return None if low is None or high is None else {"level": LEVEL, "low": low, "high": high}

@@ -99,12 +99,13 @@ def _page(page: Page, http: HttpRequest, **args: str) -> HttpResponseBase:
         return report
     bar = filter_bar(http, request.filters, *page.kept)
     query = query_with(http)
+    files = {table.key: _files(page, args, table, query) for table in report.tables}
     context = {
         "title": report.title,
         "filters": {**bar, "says": report.says, "compares": page.compares},
         "tables": {table.key: table for table in report.tables},
-        "files": {table.key: _files(page, args, table, query) for table in report.tables},
-        "pairs": [(table, _files(page, args, table, query)) for table in report.tables],
+        "files": files,
+        "pairs": [(table, files[table.key]) for table in report.tables],
         "is_empty": report.is_empty,
         **report.context,
     }

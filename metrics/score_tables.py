@@ -13,7 +13,7 @@ from metrics import pages
 from metrics.formulas import Estimate
 from metrics.pages import DASH, Column, Place, band_title
 from metrics.queries import MatrixRow, Measured
-from metrics.significance import LOWER_IS_BETTER, Comparison, holm
+from metrics.significance import LOWER_IS_BETTER, SURE, Comparison, holm
 from metrics.slices import Interval
 from metrics.strata import Weighted
 from metrics.tables import Cell, Line, Row, Table
@@ -21,7 +21,6 @@ from metrics.tables import Column as Head
 from surveys.scales import scale_for
 from surveys.words import rounded
 
-SURE = 0.05
 MAX_GROUPS = 50
 
 

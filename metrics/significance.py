@@ -29,6 +29,7 @@ from surveys.scales import NPS, SCALES, Scale, scale_for
 Bands = tuple[float, float, float]  # detractors, passives, promoters
 MINIMUM_N = 5  # where the organisation says nothing else: fewer answers say more of chance than of the touchpoint
 LOW_N = 30  # fewer are told as few
+SURE = 0.05  # a two-sided p below it is more than noise; of a family that is looked at together, Holm's p
 LOWER_IS_BETTER = frozenset({"ttr"})
 
 # What is compared, under the names that the API gives it: `value` is the metric's own, of ttr the mean.

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics import effects
-from metrics.effects import ALPHA, adjust, closed_days, difference_of_changes, disturbs, judge, quarter_of, windows
-from metrics.significance import Comparison, Counts, compare, holm
+from metrics.effects import adjust, closed_days, difference_of_changes, disturbs, judge, quarter_of, windows
+from metrics.significance import SURE, Comparison, Counts, compare, holm
 
 DAY = date(2026, 11, 18)
 
@@ -83,7 +83,7 @@ def test_a_verdict_goes_by_the_interval_and_the_expected_difference(low, high, r
     assert judge(seen(low, high), 0.01, rises=rises, expected=expected).verdict == verdict
 
 
-@pytest.mark.parametrize(("p", "verdict"), [(ALPHA - 1e-9, "as_expected"), (ALPHA, "no_change")])
+@pytest.mark.parametrize(("p", "verdict"), [(SURE - 1e-9, "as_expected"), (SURE, "no_change")])
 def test_what_is_more_than_chance_by_itself_must_be_so_among_all(p, verdict):
     assert judge(seen(2, 10), p, rises=True, expected=None).verdict == verdict
 

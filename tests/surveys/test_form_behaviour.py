@@ -525,8 +525,10 @@ def test_it_is_tried_again_with_growing_pauses_under_the_same_id(site, open_page
     for tried in range(1, 5):
         until(lambda tried=tried: page.evaluate("1") and len(page.posted) == tried, 5)
         said(page, OFFLINE)
+        # While an answer is on its way the clock stands: whoever moved it then would cut the answer off before it is out.
+        until(lambda: page.get_attribute(".send", "aria-disabled") == "false", 5)
         pause = 0
-        while len(page.posted) == tried:
+        while page.get_attribute(".send", "aria-disabled") == "false" and len(page.posted) == tried:
             page.clock.run_for(1_000)
             page.evaluate(A_TURN)
             pause += 1

@@ -123,14 +123,14 @@ def _add_rules(modes: Sequence[str], segments: Sequence[str]) -> None:
 
 def _statement() -> tuple[str, list[Any]]:
     """The statement that the evaluator makes of these rules."""
-    from metrics import alerts
+    from metrics.alerting import evaluate
     from metrics.models.alerts import AlertKind
     from metrics.queries import Catalogue, many_statement
 
-    places = alerts.Places(Catalogue.load())
+    places = evaluate.Places(Catalogue.load())
     asks: dict[Any, None] = {}
-    for rule in alerts.due_rules(DAY):
-        asks |= dict.fromkeys(alerts.asks_of(rule, alerts.windows_of(rule, DAY), places))
+    for rule in evaluate.due_rules(DAY):
+        asks |= dict.fromkeys(evaluate.asks_of(rule, evaluate.windows_of(rule, DAY), places))
         if rule.kind not in (AlertKind.BELOW_TARGET, AlertKind.DROP):
             raise AssertionError(rule.kind)
     return many_statement(list(asks), places.catalogue)
@@ -150,7 +150,7 @@ def _limit(statement: str, params: list[Any]) -> float:
 
 def _look() -> float:
     """One closed day for every rule, as the worker does it; then as if it had not been looked at."""
-    from metrics.alerts import look_at_days
+    from metrics.alerting.evaluate import look_at_days
     from metrics.models import Alert, AlertLook
 
     started = time.perf_counter()

@@ -14,15 +14,16 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext
 
-from metrics import alert_pages, pages
-from metrics.funnel import Sent
-from metrics.funnel_pages import percent_text
+from metrics.display import alert_pages, figures
+from metrics.display.figures import Column, count_text, value_text
+from metrics.display.funnel_pages import percent_text
+from metrics.display.grid import Place
 from metrics.limits import limits
 from metrics.models import Alert
-from metrics.pages import Column, Place, count_text, value_text
 from metrics.queries import MatrixRow, OpenTickets
+from metrics.raw.funnel import Sent
+from metrics.raw.unsurveyed import Asking
 from metrics.significance import LOWER_IS_BETTER, SURE, Comparison, compare_shares, holm
-from metrics.unsurveyed import Asking
 from surveys.words import DAY_S, duration, rounded
 
 # A target is held against the median: half of all tickets may take longer. Three times as long is what one of eight takes where
@@ -115,21 +116,21 @@ def below_target(rows: Sequence[MatrixRow], places: Mapping[str, Place], link: L
     items = []
     for row in rows:
         column = (row.metric, row.points)
-        place, now = places.get(row.touchpoint), pages.of(row.now)
-        target = pages.target_of(row.metric, place.targets) if place else None
-        if place is None or target is None or not pages.is_enough(now.n) or now.low is None or now.high is None:
+        place, now = places.get(row.touchpoint), figures.of(row.now)
+        target = figures.target_of(row.metric, place.targets) if place else None
+        if place is None or target is None or not figures.is_enough(now.n) or now.low is None or now.high is None:
             continue
         if row.metric in LOWER_IS_BETTER:
             off, length = now.low - target, target or 1.0
             text = _("%(place)s: %(metric)s is %(value)s (%(interval)s, %(n)s): longer than its target, %(target)s.")
         else:
-            low, high = pages.RANGES[row.metric]
+            low, high = figures.RANGES[row.metric]
             off, length = target - now.high, high - low
             text = _("%(place)s: %(metric)s is %(value)s (%(interval)s, %(n)s): below its target, %(target)s.")
         if off > 0:
             told = {
                 "place": place.name,
-                "metric": pages.title(column),
+                "metric": figures.title(column),
                 "value": value_text(row.metric, now.value),
                 "interval": _interval(row.metric, now.low, now.high),
                 "n": count_text(now.n),
@@ -175,7 +176,7 @@ class Change:
 def compared(rows: Sequence[MatrixRow]) -> list[Change]:
     """All that can be tested: enough answers now and before. TTR by its median."""
     found = [
-        (row, pages.compared((row.metric, row.points), pages.of(row.now), pages.of(row.before)))
+        (row, figures.compared((row.metric, row.points), figures.of(row.now), figures.of(row.before)))
         for row in rows
         if row.before is not None
     ]
@@ -195,8 +196,8 @@ def drops(changes: Sequence[Change], places: Mapping[str, Place], link: Link) ->
         column = (row.metric, row.points)
         told = {
             "place": places[row.touchpoint].name,
-            "metric": pages.title(column),
-            "by": pages.change_text(row.metric, abs(found.difference)).lstrip("+"),
+            "metric": figures.title(column),
+            "by": figures.change_text(row.metric, abs(found.difference)).lstrip("+"),
             "before": value_text(row.metric, found.before),
             "n_before": count_text(found.n_before),
             "now": value_text(row.metric, found.now),
@@ -216,7 +217,7 @@ def drops(changes: Sequence[Change], places: Mapping[str, Place], link: Link) ->
 
 def open_limit_s(targets: Mapping[str, float]) -> float:
     """How long a ticket may be open before it is told here, in seconds."""
-    target = pages.target_of("ttr", targets)
+    target = figures.target_of("ttr", targets)
     return LONG_OPEN_S if target is None else TARGETS_OPEN * target
 
 

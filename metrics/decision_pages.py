@@ -11,15 +11,16 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 
-from metrics import formulas, pages
+from metrics import formulas
 from metrics.decisions import Decisions, Finding, Judged
+from metrics.display import figures
+from metrics.display.figures import DASH, Column, Figure
+from metrics.display.tables import Cell, Line, Row, Table
+from metrics.display.tables import Column as Head
 from metrics.effects import TOLD, Days, Verdict, difference_of_changes, quarter_of
 from metrics.formulas import NOTHING, Estimate
 from metrics.frame import Frame
-from metrics.pages import DASH, Column, Figure
 from metrics.significance import Comparison, Counts
-from metrics.tables import Cell, Line, Row, Table
-from metrics.tables import Column as Head
 
 # How a verdict is drawn, beside its word.
 TONES: Mapping[Verdict, str] = {"as_expected": "good", "more": "good", "against": "bad", "less": "some"}
@@ -56,7 +57,7 @@ def expected_text(finding: Finding) -> str:
     direction = finding.expectation.get_direction_display()
     if finding.effect.expected is None:
         return str(direction)
-    amount = pages.change_text(finding.column[0], abs(finding.effect.expected)).lstrip("+")
+    amount = figures.change_text(finding.column[0], abs(finding.effect.expected)).lstrip("+")
     return _("%(direction)s by %(amount)s") % {"direction": direction, "amount": amount}
 
 
@@ -93,14 +94,14 @@ def side_estimate(column: Column, counts: Counts) -> Estimate:
     """Of TTR the median with open tickets counted, as it is compared."""
     if column == ("ttr", 0):
         return formulas.kaplan_meier_median_estimate(counts.distribution, counts.waiting) if counts.n else NOTHING
-    return pages.estimate(column, counts.distribution)
+    return figures.estimate(column, counts.distribution)
 
 
 def side_figure(column: Column, counts: Counts, longest: float) -> Figure:
     found = side_estimate(column, counts)
     if found.value is None and counts.n:
-        return Figure(column, "few", f"{_('not reached yet')} · {pages.count_text(counts.n)}", counts.n, "")
-    return pages.figure(column, found, None, {}, longest)
+        return Figure(column, "few", f"{_('not reached yet')} · {figures.count_text(counts.n)}", counts.n, "")
+    return figures.figure(column, found, None, {}, longest)
 
 
 def longest_of(finding: Finding) -> float:
@@ -119,11 +120,11 @@ def place_around(found: Estimate, expected: float | None) -> Callable[[float], f
 def difference_cell(column: Column, found: Estimate, expected: float | None = None) -> Cell:
     if found.value is None:
         return Cell(DASH, state="nothing")
-    text = pages.change_text(column[0], found.value)
+    text = figures.change_text(column[0], found.value)
     if found.low is None or found.high is None:
         return Cell(text, found.value, state="unknown")
     place = place_around(found, expected)
-    ends = {"low": pages.change_text(column[0], found.low), "high": pages.change_text(column[0], found.high)}
+    ends = {"low": figures.change_text(column[0], found.low), "high": figures.change_text(column[0], found.high)}
     said = _("95%% interval: %(low)s to %(high)s") % ends
     line = Line(place(found.low), place(found.high), place(found.value), said, place(0))
     return Cell(text, found.value, (found.low, found.high), line)
@@ -177,7 +178,7 @@ def show(judged: Judged, finding: Finding) -> Shown:
     found = _estimate_of(effect.comparison)
     cell = difference_cell(column, found, effect.expected)
     return Shown(
-        pages.title(column),
+        figures.title(column),
         expected_text(finding),
         verdict_word(judged, finding),
         tone_of(judged, finding),
@@ -210,9 +211,9 @@ def sentences(judged: Judged, finding: Finding) -> list[str]:
             _("These answers have no interval: all alike, or too many tickets still open. So no difference is told.")
         ]
     names = {
-        "metric": pages.title(column),
-        "change": pages.change_text(column[0], found.difference),
-        "expected": "" if effect.expected is None else pages.change_text(column[0], effect.expected),
+        "metric": figures.title(column),
+        "change": figures.change_text(column[0], found.difference),
+        "expected": "" if effect.expected is None else figures.change_text(column[0], effect.expected),
     }
     if effect.verdict == "no_change":
         said = [_("%(metric)s: the difference of %(change)s cannot be told apart from no effect.") % names]
@@ -290,7 +291,7 @@ def finding_row(judged: Judged, finding: Finding, level: str) -> Row:
     column, effect = finding.column, finding.effect
     longest = longest_of(finding)
     cells = (
-        Cell(pages.title(column), note=expected_text(finding)),
+        Cell(figures.title(column), note=expected_text(finding)),
         side_cell(column, finding.before, longest),
         count_cell(finding.before),
         side_cell(column, finding.after, longest),
@@ -370,7 +371,7 @@ def year_table(
         rows.append(
             Row(
                 (
-                    Cell(pages.title(column)),
+                    Cell(figures.title(column)),
                     side_cell(column, sides[0], longest),
                     count_cell(sides[0]),
                     side_cell(column, sides[1], longest),
@@ -410,7 +411,7 @@ def group_table(judged: Judged, decisions: Decisions, groups: Sequence[Group]) -
             rows.append(
                 Row(
                     (
-                        Cell(pages.title(column), note=_kind(group)),
+                        Cell(figures.title(column), note=_kind(group)),
                         difference_cell(column, _estimate_of(here)),
                         difference_cell(column, _estimate_of(there)),
                         Cell(f"{there.n_now + there.n_before:,}", there.n_now + there.n_before),

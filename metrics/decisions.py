@@ -14,10 +14,11 @@ from django.db.models import Q, QuerySet
 from django.urls import reverse
 
 from metrics import effects
+from metrics.display.figures import COLUMNS, Column, column_key
+from metrics.display.trends import Marker
 from metrics.effects import Days, Effect
 from metrics.frame import Frame
 from metrics.models import Decision, Expectation
-from metrics.pages import COLUMNS, Column, Marker, column_key
 from metrics.queries import Window, measure_windows
 from metrics.significance import Comparison, Counts, Statistic, compare
 from metrics.slices import Slice

@@ -23,10 +23,11 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from metrics import pages, slices
+from metrics import slices
+from metrics.alerting.standing import alerts_of, standing_as_json
+from metrics.display import grid
 from metrics.models import Alert, Decision
 from metrics.slices import Catalogue
-from metrics.standing import alerts_of, standing_as_json
 from surveys.models import (
     DeliveryAttempt,
     Invitation,
@@ -144,7 +145,7 @@ class Frame:
         )
 
     @cached_property
-    def places(self) -> list[pages.Place]:
+    def places(self) -> list[grid.Place]:
         return [place_of(touchpoint) for touchpoint in self.touchpoints.values()]
 
     @cached_property
@@ -159,8 +160,8 @@ class Frame:
         return [(key, f"{stage.journey.label} · {stage.label}") for key, stage in found.items()]
 
 
-def place_of(touchpoint: Touchpoint) -> pages.Place:
-    return pages.Place(
+def place_of(touchpoint: Touchpoint) -> grid.Place:
+    return grid.Place(
         touchpoint.slug,
         touchpoint.label,
         touchpoint.journey.label if touchpoint.journey else "",

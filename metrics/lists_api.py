@@ -17,16 +17,16 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from metrics import alert_pages
 from metrics.api import interval_ends
 from metrics.decision_pages import side_estimate
 from metrics.decisions import Decisions, Finding, Judged
+from metrics.display import alert_pages
+from metrics.display.figures import Column
 from metrics.effects import Days, Verdict
 from metrics.frame import Frame
 from metrics.models import Alert, Decision
 from metrics.models.alerts import METRICS, AlertKind, Cleared
 from metrics.models.decisions import Direction
-from metrics.pages import Column
 from metrics.significance import Counts
 from surveys.api.base import CursorPages, CxView, FieldError, Problem, filter_faults, read_day
 from surveys.api.documents import MOMENT, MOMENT_OR_NULL, TEXT, TEXT_OR_NULL, page_of, problems

@@ -19,11 +19,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from metrics.display.tables import Table, csv_lines, xlsx_pieces
 from metrics.filters import Filters, Offered, filter_bar, query_with
 from metrics.frame import Frame, render_notice, render_page, staff_page
 from metrics.limits import limited_by
 from metrics.sheets import CSV_TYPE, XLSX_TYPE
-from metrics.tables import Table, csv_lines, xlsx_pieces
 
 PATIENCE_MS = 25_000  # queries end by themselves: a reader has gone long before
 MEMORY = "64MB"  # so that a month's rows are joined without files

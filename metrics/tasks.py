@@ -3,7 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from metrics import alert_notices, alerts, rollup
+from metrics import rollup
+from metrics.alerting import evaluate, notices
 from surveys.bell import ring
 from surveys.shift import Shift
 from surveys.tasks import SENDING_LIMIT_S
@@ -23,24 +24,24 @@ def roll_up() -> None:
 @shared_task(ignore_result=True)
 def look_at_days() -> None:
     """Hold closed days against alert rules. Safe to repeat and to run twice at once: a rule has one look per day."""
-    if alerts.look_at_days(timezone.now()):
+    if evaluate.look_at_days(timezone.now()):
         ring(tell_teams)
 
 
 @shared_task(ignore_result=True)
 def look_at_counts() -> None:
     """Look for old tickets and for silence. Safe to repeat and to run twice at once: a rule has one alert that stands."""
-    if alerts.look_at_counts(timezone.now()):
+    if evaluate.look_at_counts(timezone.now()):
         ring(tell_teams)
 
 
 @shared_task(ignore_result=True, soft_time_limit=SENDING_LIMIT_S)
 def tell_teams() -> None:
     """Tell teams of alerts. Safe to repeat: notices are leased before they are sent."""
-    alert_notices.tell_teams(timezone.now(), over=Shift().is_over)
+    notices.tell_teams(timezone.now(), over=Shift().is_over)
 
 
 @shared_task(ignore_result=True)
 def forget_looks() -> None:
     """Delete what alert rules saw long ago. Safe to repeat."""
-    alerts.forget_looks(timezone.now())
+    evaluate.forget_looks(timezone.now())

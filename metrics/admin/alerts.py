@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from metrics import alert_pages
-from metrics.backtests import BackTest, back_test
+from metrics.alerting.backtests import BackTest, back_test
+from metrics.display import alert_pages
 from metrics.frame import SEES_SCORES
 from metrics.models import AlertRule, Team, TeamAddress
 from surveys.admin.configuration import ConfigAdmin, ConfigInline, link_to, list_url, made

@@ -16,9 +16,9 @@ from django.utils.translation import gettext_lazy, pgettext
 from unfold.contrib.filters.admin import RangeDateFilter, RelatedDropdownFilter
 
 from metrics.decision_pages import person
+from metrics.display.figures import COLUMNS, column_key
 from metrics.frame import SEES_SCORES
 from metrics.models import Decision, Expectation
-from metrics.pages import COLUMNS, column_key
 from surveys.admin.configuration import ConfigAdmin, ConfigInline
 from surveys.models import Organisation, Touchpoint
 

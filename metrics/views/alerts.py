@@ -18,12 +18,12 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from metrics import alert_pages
+from metrics.display import alert_pages
+from metrics.display.tables import Cell, Column, Row, Table
 from metrics.frame import list_url, may_view, row_url
 from metrics.models import Alert, AlertLook, AlertRule, Team, TeamAddress
 from metrics.models.alerts import DAILY, LookState
 from metrics.reports import Page, Report, Request
-from metrics.tables import Cell, Column, Row, Table
 from surveys.flow.tell import without_secrets
 
 ACKNOWLEDGES = "metrics.change_alert"

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from metrics import pages
+from metrics.display import figures
 from metrics.frame import SEES_ANSWERS, Frame, may_view, row_url
 from metrics.reports import Request
 from metrics.slices import OF_CELLS
@@ -62,7 +62,7 @@ def show_by_id(request: HttpRequest, rows: QuerySet[Response], frame: Frame) -> 
             row.responded_at,
             row.get_mode_display(),
             row.segment,
-            pages.score_text(metric, points, row.score),
+            figures.score_text(metric, points, row.score),
             band_tone(metric, points, row.score),
             band_word(metric, points, row.score),
             row.comment if may_read else "",

@@ -6,8 +6,8 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from metrics import channel_pages, pages
-from metrics.channel_pages import Side, Standing
+from metrics.display import channel_pages, figures
+from metrics.display.channel_pages import Side, Standing
 from metrics.filters import carried_query
 from metrics.queries import MatrixRow, ModeRow, measure_matrix, measure_modes
 from metrics.reports import Page, Report, Request
@@ -19,11 +19,11 @@ def make(request: Request) -> Report:
     frame, filters = request.frame, request.filters
     rows = measure_matrix(filters.slice(), filters.before, now=request.now, catalogue=frame.catalogue)
     columns = [
-        column for column in pages.COLUMNS if any((row.metric, row.points) == column and row.now.n for row in rows)
+        column for column in figures.COLUMNS if any((row.metric, row.points) == column and row.now.n for row in rows)
     ]
     if not columns:
         return Report(_("Channels"), is_empty=True)
-    asked = pages.column_of(request.http.GET.get("metric", ""))
+    asked = figures.column_of(request.http.GET.get("metric", ""))
     column = asked if asked in columns and asked is not None else columns[0]
     own = [row for row in rows if (row.metric, row.points) == column and row.touchpoint]
     channels = channel_pages.stand(column, _channels(request, column, own))
@@ -33,12 +33,12 @@ def make(request: Request) -> Report:
         channel_pages.mix_table(channels),
     ]
     context: dict[str, Any] = {
-        "column_title": pages.title(column),
-        "column_meaning": pages.meaning(column),
+        "column_title": figures.title(column),
+        "column_meaning": figures.meaning(column),
         "metric_tabs": [
             {
-                "title": pages.title(one),
-                "query": request.query_with(metric=pages.column_key(one)),
+                "title": figures.title(one),
+                "query": request.query_with(metric=figures.column_key(one)),
                 "current": one == column,
             }
             for one in columns
@@ -54,7 +54,7 @@ def make(request: Request) -> Report:
     return Report(_("Channels"), tables, context)
 
 
-def _channels(request: Request, column: pages.Column, rows: Sequence[MatrixRow]) -> list[Side]:
+def _channels(request: Request, column: figures.Column, rows: Sequence[MatrixRow]) -> list[Side]:
     """All five, in the order in which the product names them; those that the page's filters leave."""
     touchpoints = request.frame.touchpoints
     chosen = request.filters.narrowing.get("channel")
@@ -72,9 +72,9 @@ def _channels(request: Request, column: pages.Column, rows: Sequence[MatrixRow])
     return sides
 
 
-def _touchpoint(request: Request, column: pages.Column, row: MatrixRow) -> Side:
+def _touchpoint(request: Request, column: figures.Column, row: MatrixRow) -> Side:
     touchpoint = request.frame.touchpoints[row.touchpoint]
-    query = carried_query(request.http, trend=pages.column_key(column))
+    query = carried_query(request.http, trend=figures.column_key(column))
     url = reverse("touchpoint_page", args=[touchpoint.slug]) + query
     targets = touchpoint.targets
     return Side(touchpoint.slug, touchpoint.label, column, row.now.distribution, None, targets, url)
@@ -86,7 +86,7 @@ def targets_of(organisation: Organisation, channel: str) -> Mapping[str, float]:
     return held
 
 
-def _modes(request: Request, column: pages.Column, channels: Standing, rows: Sequence[ModeRow]) -> list[Any]:
+def _modes(request: Request, column: figures.Column, channels: Standing, rows: Sequence[ModeRow]) -> list[Any]:
     """The metric by mode, and by channel and mode. Modes stand in their own order: they are not ranked."""
     own = [row for row in rows if (row.now.metric, row.now.points) == column]
     names = {value: str(label) for value, label in Mode.choices}

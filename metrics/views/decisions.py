@@ -10,9 +10,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
-from metrics import decision_pages, pages
+from metrics import decision_pages
 from metrics.decision_pages import Group
 from metrics.decisions import Beside, Decisions, Judged, column_of, expectations_of, marker_of
+from metrics.display import figures, trends
 from metrics.filters import carried_query
 from metrics.frame import list_url, may_view, row_url
 from metrics.models import Decision
@@ -143,9 +144,9 @@ def _trend(request: Request, decisions: Decisions, one: Judged) -> dict[str, Any
         and period.first <= other.day <= period.last
     ]
     return {
-        "trend": pages.trend(column, series, interval, {}, near),
+        "trend": trends.trend(column, series, interval, {}, near),
         "trend_tabs": trend_tabs(request, columns, column),
-        "trend_meaning": pages.meaning(column),
+        "trend_meaning": figures.meaning(column),
     }
 
 

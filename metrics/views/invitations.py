@@ -10,11 +10,12 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from metrics import funnel_pages, reports
-from metrics.fatigue import WEARING_DAYS, measure_load, measure_objections, measure_spared, measure_wearing
+from metrics import reports
+from metrics.display import funnel_pages
 from metrics.filters import Offered, carried_query
 from metrics.frame import Frame, list_url, may_view
-from metrics.funnel import Asked, Key, Passage, Segments, marginal, measure_passages, passage_interval, whole
+from metrics.raw.fatigue import WEARING_DAYS, measure_load, measure_objections, measure_spared, measure_wearing
+from metrics.raw.funnel import Asked, Key, Passage, Segments, marginal, measure_passages, passage_interval, whole
 from metrics.reports import Page, Report
 from metrics.slices import Interval, Slice, starts
 from surveys.admin.texts import language_name

@@ -7,17 +7,17 @@ from django.db.models import Prefetch
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from metrics import comparing, journey_pages, pages
+from metrics.display import comparing, figures, journey_pages
+from metrics.display.journey_pages import Missing, Seen, StageSeen
 from metrics.filters import carried_query
 from metrics.frame import list_url, may_view, place_of
 from metrics.journey import ENDS
-from metrics.journey_pages import Missing, Seen, StageSeen
 from metrics.queries import MatrixRow, measure_matrix
 from metrics.reports import NotThere, Page, Report, Request
 from surveys.models import InvitationRule, Journey, Stage, Touchpoint
 
-SCORED = tuple(column for column in pages.COLUMNS if column[0] in ENDS)
-Found = Mapping[str, Mapping[pages.Column, MatrixRow]]  # by touchpoint, what it holds now or held before
+SCORED = tuple(column for column in figures.COLUMNS if column[0] in ENDS)
+Found = Mapping[str, Mapping[figures.Column, MatrixRow]]  # by touchpoint, what it holds now or held before
 
 
 def make_list(request: Request) -> Report:
@@ -74,8 +74,8 @@ def _url(journey: Journey, request: Request) -> str:
 
 def _asked(request: Request) -> str:
     """The key of the metric that the URL names, "" for each touchpoint's own."""
-    column = pages.column_of(request.http.GET.get("metric", ""))
-    return pages.column_key(column) if column in SCORED and column is not None else ""
+    column = figures.column_of(request.http.GET.get("metric", ""))
+    return figures.column_key(column) if column in SCORED and column is not None else ""
 
 
 def _choice(request: Request, journeys: Sequence[Journey]) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _choice(request: Request, journeys: Sequence[Journey]) -> dict[str, Any]:
         if one.journey and one.journey.slug in slugs and one.instrument
     }
     asked = _asked(request)
-    keys = [pages.column_key(column) for column in SCORED if column in held or pages.column_key(column) == asked]
-    titles = {pages.column_key(column): pages.title(column) for column in SCORED}
+    keys = [figures.column_key(column) for column in SCORED if column in held or figures.column_key(column) == asked]
+    titles = {figures.column_key(column): figures.title(column) for column in SCORED}
     tabs = [
         {"title": titles.get(key, _("Each by its own")), "query": request.query_with(metric=key), "current": key == asked}
         for key in ("", *keys)
@@ -109,7 +109,7 @@ def _journeys(request: Request) -> list[Journey]:
 def _look(request: Request, journeys: Sequence[Journey]) -> list[journey_pages.Journey]:
     frame, filters = request.frame, request.filters
     rows = measure_matrix(filters.slice(), filters.before, now=request.now, catalogue=frame.catalogue)
-    found: dict[str, dict[pages.Column, MatrixRow]] = {}
+    found: dict[str, dict[figures.Column, MatrixRow]] = {}
     for row in rows:
         found.setdefault(row.touchpoint, {})[row.metric, row.points] = row
     ids = frame.catalogue.touchpoint_ids(filters.slice())
@@ -141,7 +141,7 @@ def _look(request: Request, journeys: Sequence[Journey]) -> list[journey_pages.J
 
 
 def _seen(
-    request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column, MatrixRow], is_invited: bool
+    request: Request, touchpoint: Touchpoint, held: Mapping[figures.Column, MatrixRow], is_invited: bool
 ) -> Seen | None:
     """None where it is switched off and holds nothing: it is no longer a part of the journey."""
     place = place_of(touchpoint)
@@ -149,7 +149,7 @@ def _seen(
         return None
     column = _column(request, touchpoint, held)
     row = held.get(column) if column else None
-    now = pages.of(row.now if row else None)
+    now = figures.of(row.now if row else None)
     told = None
     if column and row and row.before:
         told = comparing.tell_apart(column, row.now.distribution, row.before.distribution)
@@ -158,18 +158,20 @@ def _seen(
         place,
         touchpoint.stage.label if touchpoint.stage else "",
         reverse("touchpoint_page", args=[touchpoint.slug])
-        + carried_query(request.http, trend=pages.column_key(column) if column else ""),
+        + carried_query(request.http, trend=figures.column_key(column) if column else ""),
         column,
         now,
         told,
-        pages.figure(("ttr", 0), pages.of(ttr.now), None, {}) if ttr else None,
+        figures.figure(("ttr", 0), figures.of(ttr.now), None, {}) if ttr else None,
         _missing(request, touchpoint, held, now.n, is_invited),
     )
 
 
-def _column(request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column, MatrixRow]) -> pages.Column | None:
+def _column(
+    request: Request, touchpoint: Touchpoint, held: Mapping[figures.Column, MatrixRow]
+) -> figures.Column | None:
     """The metric that the URL names, else its instrument's; where that has no answers, the one with most of them."""
-    if asked := pages.column_of(_asked(request)):
+    if asked := figures.column_of(_asked(request)):
         return asked
     own = (touchpoint.instrument.metric, touchpoint.instrument.points) if touchpoint.instrument else None
     answered = {column: held[column].now.n for column in SCORED if column in held and held[column].now.n}
@@ -179,16 +181,16 @@ def _column(request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column
 
 
 def _missing(
-    request: Request, touchpoint: Touchpoint, held: Mapping[pages.Column, MatrixRow], n: int, is_invited: bool
+    request: Request, touchpoint: Touchpoint, held: Mapping[figures.Column, MatrixRow], n: int, is_invited: bool
 ) -> Missing | None:
-    if pages.is_enough(n):
+    if figures.is_enough(n):
         return None
     if n:
         return journey_pages.too_few_answers(n)
     if touchpoint.instrument is None:
         return journey_pages.no_instrument()
     own = (touchpoint.instrument.metric, touchpoint.instrument.points)
-    asked = pages.column_of(_asked(request))
+    asked = figures.column_of(_asked(request))
     if asked is not None and asked != own:
         return journey_pages.another_metric()
     return journey_pages.nobody_answered() if touchpoint.public or is_invited else journey_pages.nobody_asked()

@@ -20,17 +20,20 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from redis import RedisError
 
-from metrics import alert_pages, attention, charts, pages, score_tables, standing
+from metrics import attention
+from metrics.alerting import standing
 from metrics.attention import HALF_DAYS, Change, Halves, Item
 from metrics.decisions import markers
+from metrics.display import alert_pages, charts, figures, grid, score_tables, trends
+from metrics.display.figures import Column, Figure
+from metrics.display.grid import Place
+from metrics.display.trends import Marker
 from metrics.filters import carried_query
 from metrics.formulas import Estimate
 from metrics.frame import list_url, may_view, row_url
-from metrics.funnel import Asked, Sent, measure_halves
 from metrics.limits import limits
 from metrics.models import Alert
 from metrics.models.alerts import AlertKind
-from metrics.pages import Column, Figure, Marker, Place
 from metrics.periods import Period
 from metrics.queries import (
     WEIGHED_BY,
@@ -43,11 +46,12 @@ from metrics.queries import (
     measure_tickets,
     weights_of,
 )
+from metrics.raw.funnel import Asked, Sent, measure_halves
+from metrics.raw.unsurveyed import Asking, measure_asking
 from metrics.reports import Page, Report, Request
 from metrics.significance import Comparison, Counts, Statistic
 from metrics.slices import OF_CELLS, Interval
 from metrics.strata import Weighted, compare_weighted, weigh
-from metrics.unsurveyed import Asking, measure_asking
 from metrics.views import answers
 from surveys.models import Organisation, Response, Ticket, Touchpoint
 from surveys.words import rounded
@@ -75,7 +79,7 @@ def make(request: Request) -> Report:
     rows = [*scores.rows, *(tickets.rows if tickets else ())]
     places = _places(request, rows)
     changes = {(one.row.touchpoint, (one.row.metric, one.row.points)): one for one in attention.compared(rows)}
-    matrix = pages.matrix(rows, places, {key: one.told for key, one in changes.items()})
+    matrix = grid.matrix(rows, places, {key: one.told for key, one in changes.items()})
     near = markers(frame, slice_)
     cards = _cards(request, by, rows, places, scores, tickets, near)
     items = attention.ordered(_items(request, rows, places, list(changes.values()), held))
@@ -83,7 +87,7 @@ def make(request: Request) -> Report:
     pairs = [(card.column, card.series) for card in cards]
     context: dict[str, Any] = {
         "cards": cards,
-        "marks": [pages.Mark(number, marker) for number, marker in enumerate(near, 1)],
+        "marks": [trends.Mark(number, marker) for number, marker in enumerate(near, 1)],
         "pooled_from": len({row.touchpoint for row in rows if row.metric != "ttr" and row.now.n}),
         "attention": shown,
         "attention_folded": folded,
@@ -170,13 +174,16 @@ def _cards(
     """Each metric that there is anything of, now or before. Their changes are judged together, as they are seen together."""
     period = request.filters.period
     found: list[tuple[Column, Estimate, Comparison | None, Weighted | None]] = []
-    for column in pages.COLUMNS:
+    for column in figures.COLUMNS:
         own = [row for row in rows if (row.metric, row.points) == column]
-        now, before = pages.pooled(column, [row.now for row in own]), pages.pooled(column, [row.before for row in own])
+        now, before = (
+            figures.pooled(column, [row.now for row in own]),
+            figures.pooled(column, [row.before for row in own]),
+        )
         if not now.n and not before.n:
             continue
         if not by:
-            found.append((column, now, pages.compared(column, now, before) if before.n else None, None))
+            found.append((column, now, figures.compared(column, now, before) if before.n else None, None))
             continue
         weighted, change = _weigh(request, by, column, own, places, scores, tickets)
         found.append((column, Estimate(weighted.value, weighted.low, weighted.high, weighted.n), change, weighted))
@@ -190,8 +197,8 @@ def _cards(
         cards.append(
             Card(
                 column,
-                pages.figure(column, estimate, change, {}, estimate.high or 0),
-                pages.meaning(column),
+                figures.figure(column, estimate, change, {}, estimate.high or 0),
+                figures.meaning(column),
                 series,
                 interval,
                 charts.spark(column, series, interval, near),
@@ -265,7 +272,7 @@ def _weigh(
 
 def _targets(rows: Sequence[MatrixRow], places: Sequence[Place]) -> int:
     targets = {place.slug: place.targets for place in places}
-    return sum(pages.target_of(row.metric, targets.get(row.touchpoint, {})) is not None for row in rows if row.now.n)
+    return sum(figures.target_of(row.metric, targets.get(row.touchpoint, {})) is not None for row in rows if row.now.n)
 
 
 def _items(
@@ -284,7 +291,7 @@ def _items(
     def link(slug: str, column: Column) -> str:
         if not slug:
             return ""
-        return reverse("touchpoint_page", args=[slug]) + carried_query(http, trend=pages.column_key(column))
+        return reverse("touchpoint_page", args=[slug]) + carried_query(http, trend=figures.column_key(column))
 
     def settings(slug: str) -> str:
         if may_view(http, Touchpoint):

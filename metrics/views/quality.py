@@ -12,11 +12,14 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from metrics import pages
+from metrics.display import figures
+from metrics.display.figures import Column
+from metrics.display.tables import Cell, Row, Table
+from metrics.display.tables import Column as TableColumn
 from metrics.filters import carried_query
 from metrics.frame import list_url, may_view
-from metrics.pages import Column
-from metrics.quality import (
+from metrics.queries import MatrixRow, measure_matrix
+from metrics.raw.quality import (
     AGAIN_HOURS,
     FAST_S,
     KINDS,
@@ -26,10 +29,7 @@ from metrics.quality import (
     count_tickets_without_time,
     measure_quality,
 )
-from metrics.queries import MatrixRow, measure_matrix
 from metrics.reports import Page, Report, Request
-from metrics.tables import Cell, Row, Table
-from metrics.tables import Column as TableColumn
 from metrics.views import answers
 from metrics.views.answers import ShownAnswer
 from surveys.models import QuarantinedEvent, Response, Ticket, Touchpoint
@@ -88,7 +88,7 @@ def make(request: Request) -> Report:
     effects = {
         kind: [
             (column, scores[column], changed(scores[column], doubted.scores[column], doubted.counts))
-            for column in pages.COLUMNS
+            for column in figures.COLUMNS
             if column in scores and column in doubted.scores
         ]
         for kind, doubted in quality.doubted.items()
@@ -117,7 +117,7 @@ def make(request: Request) -> Report:
     context = {
         "found": found,
         "calm": [matter.title for matter in matters if not matter.count],
-        "n_text": pages.count_text(quality.answers),
+        "n_text": figures.count_text(quality.answers),
         "headline": ngettext("%(count)d matter to look at", "%(count)d matters to look at", len(found))
         % {"count": len(found)},
     }
@@ -142,14 +142,14 @@ def changed(scores: Mapping[int, int], doubted: Mapping[int, int], counts: bool)
 
 
 def effect_text(column: Column, now: Mapping[int, int], then: Mapping[int, int], counts: bool) -> str:
-    told = {"metric": pages.title(column), "now": _value(column, now), "then": _value(column, then)}
+    told = {"metric": figures.title(column), "now": _value(column, now), "then": _value(column, then)}
     if counts:
         return _("%(metric)s: %(now)s; without them %(then)s") % told
     return _("%(metric)s: %(now)s; with them %(then)s") % told
 
 
 def _value(column: Column, counts: Mapping[int, int]) -> str:
-    figure = pages.figure(column, pages.estimate(column, counts), None, {})
+    figure = figures.figure(column, figures.estimate(column, counts), None, {})
     return f"{figure.text} ({figure.n_text})" if figure.n_text else figure.text
 
 
@@ -160,15 +160,15 @@ def effects_table(
     rows = []
     for kind in KINDS:
         for column, now, then in effects[kind]:
-            is_, would = pages.estimate(column, now), pages.estimate(column, then)
+            is_, would = figures.estimate(column, now), figures.estimate(column, then)
             rows.append(
                 Row(
                     [
                         Cell(str(_TITLES[kind])),
-                        Cell(pages.title(column)),
+                        Cell(figures.title(column)),
                         _number(sum(doubted[kind].scores[column].values())),
-                        Cell(_value(column, now), is_.value if pages.is_enough(is_.n) else None),
-                        Cell(_value(column, then), would.value if pages.is_enough(would.n) else None),
+                        Cell(_value(column, now), is_.value if figures.is_enough(is_.n) else None),
+                        Cell(_value(column, then), would.value if figures.is_enough(would.n) else None),
                     ]
                 )
             )

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from metrics import pages
+from metrics.display import figures
 from metrics.export import Export, count_up_to, csv_bytes, xlsx_bytes
 from metrics.filters import Filters, Offered, carried_query, filter_bar, query_with
 from metrics.frame import (
@@ -293,7 +293,7 @@ def _line(found: Found, row: Response, places: Mapping[int, Touchpoint], may_ope
         row_url(Response, row.pk) if may_open else "",
         places[row.touchpoint_id],
         row.responded_at,
-        pages.score_text(metric, points, row.score),
+        figures.score_text(metric, points, row.score),
         band_tone(metric, points, row.score),
         band_word(metric, points, row.score),
         state,

@@ -8,14 +8,15 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
-from metrics import attention, charts, funnel_pages, pages, score_tables
+from metrics import attention
 from metrics.decisions import markers
+from metrics.display import bars, charts, figures, funnel_pages, score_tables, trends
+from metrics.display.figures import Column
+from metrics.display.score_tables import Part
+from metrics.display.tables import Table
 from metrics.filters import carried_query
 from metrics.formulas import NOTHING, Estimate, response_rate
 from metrics.frame import SEES_ANSWERS, may_view, place_of, row_url
-from metrics.funnel import Asked, Segments, Sent, measure_halves
-from metrics.languages import MAX_DAYS, measure_languages
-from metrics.pages import Column
 from metrics.queries import (
     MatrixRow,
     Measured,
@@ -24,11 +25,11 @@ from metrics.queries import (
     measure_scores,
     measure_tickets,
 )
-from metrics.reach import measure_reach, reach_interval
+from metrics.raw.funnel import Asked, Segments, Sent, measure_halves
+from metrics.raw.languages import MAX_DAYS, measure_languages
+from metrics.raw.reach import measure_reach, reach_interval
 from metrics.reports import NotThere, Page, Report, Request
-from metrics.score_tables import Part
 from metrics.slices import Interval, Slice
-from metrics.tables import Table
 from metrics.views import answers
 from metrics.views.decisions import record_url
 from metrics.views.trends import asked_column, finest_interval, interval_tabs, trend_interval, trend_tabs
@@ -120,7 +121,7 @@ def _measure(request: Request) -> Found:
     rows = {(row.metric, row.points): row for row in scores.rows if row.now.n}
     if slice_.modes:  # a ticket has none
         return _found(request, rows, scores, None)
-    closely = not rows or pages.column_of(request.http.GET.get("trend", "")) == ("ttr", 0)
+    closely = not rows or figures.column_of(request.http.GET.get("trend", "")) == ("ttr", 0)
     tickets = measure_tickets(
         slice_,
         filters.before,
@@ -134,19 +135,19 @@ def _measure(request: Request) -> Found:
 
 
 def _found(request: Request, rows: dict[Column, MatrixRow], scores: Scores, tickets: Tickets | None) -> Found:
-    ordered = {column: rows[column] for column in pages.COLUMNS if column in rows}
+    ordered = {column: rows[column] for column in figures.COLUMNS if column in rows}
     column = asked_column(request, list(ordered)) if ordered else None
     changes = {(one.row.metric, one.row.points): one for one in attention.compared(list(ordered.values()))}
     return Found(ordered, column, scores, tickets, changes)
 
 
-def _figures(found: Found, touchpoint: Touchpoint) -> list[pages.Figure]:
-    figures = []
+def _figures(found: Found, touchpoint: Touchpoint) -> list[figures.Figure]:
+    drawn = []
     for column, row in found.rows.items():
-        now, change = pages.of(row.now), found.changes.get(column)
+        now, change = figures.of(row.now), found.changes.get(column)
         told = change.told if change else None
-        figures.append(pages.figure(column, now, told, touchpoint.targets, now.high or 0))
-    return figures
+        drawn.append(figures.figure(column, now, told, touchpoint.targets, now.high or 0))
+    return drawn
 
 
 # --- What is shown of it ----------------------------------------------------------------------------------------------
@@ -159,8 +160,8 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     total = found.rows[column].now if column[1] or not found.tickets else found.tickets.total
     interval = trend_interval(request, total.n)
     series = found.series(interval)
-    has_scores = total.points > 0 and pages.is_enough(total.n)
-    distribution = pages.distribution(total) if has_scores else []
+    has_scores = total.points > 0 and figures.is_enough(total.n)
+    distribution = bars.distribution(total) if has_scores else []
     parts = _parts_tables(request, touchpoint, found)
     tables = [
         _figures_table(touchpoint, found),
@@ -169,18 +170,18 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
         *parts,
     ]
     context |= {
-        "headline_meaning": pages.meaning(column),
-        "trend": pages.trend(
+        "headline_meaning": figures.meaning(column),
+        "trend": trends.trend(
             column, series, interval, touchpoint.targets, markers(request.frame, request.filters.slice())
         ),
         "trend_tabs": trend_tabs(request, columns, column),
         "interval_tabs": interval_tabs(request),
-        "n_text": pages.count_text(total.n),
+        "n_text": figures.count_text(total.n),
         "distribution": distribution,
         "most": max((share.percent for share in distribution), default=0),  # the longest bar is the whole width
-        "breakdown": pages.breakdown(total) if has_scores else [],
+        "breakdown": bars.breakdown(total) if has_scores else [],
         "bands": charts.band_chart(series, interval) if has_scores else None,
-        "facts": [*pages.facts(total), *_oldest(request, found)],
+        "facts": [*figures.facts(total), *_oldest(request, found)],
         "parts": [table.key for table in parts],
         "by_language": request.http.GET.get("by", "") == LANGUAGE,
         "language_query": request.query_with(by=LANGUAGE) if total.points else "",
@@ -188,16 +189,16 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     return tables
 
 
-def _oldest(request: Request, found: Found) -> list[pages.Fact]:
+def _oldest(request: Request, found: Found) -> list[figures.Fact]:
     if found.column != ("ttr", 0) or found.tickets is None or found.tickets.oldest is None:
         return []
     age = (request.now - found.tickets.oldest).total_seconds()
-    return [pages.Fact(_("Oldest open ticket"), pages.value_text("ttr", max(0.0, age)))]
+    return [figures.Fact(_("Oldest open ticket"), figures.value_text("ttr", max(0.0, age)))]
 
 
 def _figures_table(touchpoint: Touchpoint, found: Found) -> Table:
     changes = {column: score_tables.change_word(column[0], one.told) for column, one in found.changes.items()}
-    pairs = [(column, pages.of(row.now), pages.of(row.before)) for column, row in found.rows.items()]
+    pairs = [(column, figures.of(row.now), figures.of(row.before)) for column, row in found.rows.items()]
     return score_tables.figures_table(pairs, touchpoint.targets, changes)
 
 
@@ -284,8 +285,8 @@ def _reach(touchpoint: Touchpoint, request: Request) -> dict[str, Any]:
         return {}
     interval = reach_interval(first, last)
     return {
-        "reach": pages.reach_row(_("All"), total),
-        "reach_periods": [pages.reach_row(pages.period_label(start, interval), part) for start, part in periods],
+        "reach": bars.reach_row(_("All"), total),
+        "reach_periods": [bars.reach_row(trends.period_label(start, interval), part) for start, part in periods],
         "reach_heading": _("Week from") if interval == "week" else _("Month"),
     }
 

@@ -5,23 +5,23 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metrics import pages
-from metrics.pages import Column
+from metrics.display import figures
+from metrics.display.figures import Column
 from metrics.reports import Request
 from metrics.slices import INTERVALS, Interval
 
 
 def asked_column(request: Request, columns: Sequence[Column]) -> Column:
     """The metric that `?trend=` names where there is any of it, else the first."""
-    asked = pages.column_of(request.http.GET.get("trend", ""))
+    asked = figures.column_of(request.http.GET.get("trend", ""))
     return asked if asked is not None and asked in columns else columns[0]
 
 
 def trend_tabs(request: Request, columns: Sequence[Column], current: Column) -> list[dict[str, Any]]:
     return [
         {
-            "title": pages.title(column),
-            "query": request.query_with(trend=pages.column_key(column)),
+            "title": figures.title(column),
+            "query": request.query_with(trend=figures.column_key(column)),
             "current": column == current,
         }
         for column in columns

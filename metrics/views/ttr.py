@@ -14,16 +14,18 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from metrics import experience, formulas, reports, ttr_pages
-from metrics.experience import Asked
+from metrics import formulas, reports
+from metrics.display import ttr_pages
+from metrics.display.figures import HOUR_S, is_enough
+from metrics.display.ttr_pages import Answer, Clock, Cohort
 from metrics.filters import carried_query
 from metrics.frame import may_view, row_url
-from metrics.pages import HOUR_S, is_enough
 from metrics.queries import Durations, measure_ages, measure_durations, measure_waiting
+from metrics.raw import experience
+from metrics.raw.experience import Asked
 from metrics.reports import Page, Report
 from metrics.significance import Counts
 from metrics.slices import Interval, Slice, starts
-from metrics.ttr_pages import Answer, Clock, Cohort
 from surveys.models import Channel, Organisation, Ticket
 
 MAX_DAYS = 366  # where raw rows are read

@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metrics.funnel import Asked, Segments
+from metrics.raw.funnel import Asked, Segments
 from surveys.models import DeliveryAttempt, InstrumentVersion, Invitation, Reminder, Response, Touchpoint
 from surveys.models.invitations import make_token
 from tests.factories import make_customer, make_invitation

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from metrics.alerts import look_at_counts, look_at_days
+from metrics.alerting.evaluate import look_at_counts, look_at_days
 from metrics.models import Alert, AlertRule, Team, TeamAddress
 from surveys.models import Organisation
 from tests.factories import make_instrument, make_organisation, make_touchpoint

@@ -10,8 +10,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
-from metrics.alert_notices import OF_ALERTS, TOLD_AT_ONCE, tell_teams
-from metrics.alerts import look_at_counts, look_at_days
+from metrics.alerting.evaluate import look_at_counts, look_at_days
+from metrics.alerting.notices import OF_ALERTS, TOLD_AT_ONCE, tell_teams
 from metrics.models import Alert, AlertNotice, AlertRule, TeamAddress
 from surveys.flow.tell import BACK_OFF, LEASE, claim, without_secrets
 from surveys.models import Touchpoint

@@ -12,9 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from metrics.alerts import look_at_counts, look_at_days
+from metrics.alerting.evaluate import look_at_counts, look_at_days
+from metrics.alerting.standing import MOST
 from metrics.models import Alert, AlertRule, Team, TeamAddress
-from metrics.standing import MOST
 from surveys.flow.groups import ADMINISTRATOR, MANAGER, VIEWER
 from surveys.models import Journey, Stage, Touchpoint
 from tests.factories import make_instrument, make_organisation, make_touchpoint

@@ -10,13 +10,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from metrics.alert_rules import UNKNOWN_LOOKS
-from metrics.alerts import CATCH_UP, COOL_DOWN, look_at_counts, look_at_days
+from metrics.alerting.evaluate import CATCH_UP, COOL_DOWN, look_at_counts, look_at_days
+from metrics.alerting.rules import UNKNOWN_LOOKS
 from metrics.formulas import nps
-from metrics.funnel import PROMPT_DAYS
 from metrics.models import Alert, AlertLook, AlertNotice, AlertRule, Team, TeamAddress
 from metrics.models.alerts import rule_faults
 from metrics.queries import Ask, Catalogue, Slice, count_many, measure
+from metrics.raw.funnel import PROMPT_DAYS
 from metrics.rollup import roll_up
 from metrics.significance import Counts, compare
 from surveys.models import DurationLedger, Journey, Response, ScoreLedger, Stage, Touchpoint

@@ -24,11 +24,12 @@ from metrics.attention import (
     unsurveyed,
     waits,
 )
-from metrics.funnel import Sent
-from metrics.pages import Place, of
+from metrics.display.figures import of
+from metrics.display.grid import Place
 from metrics.queries import MatrixRow, Measured, OpenTickets, measure_histogram
+from metrics.raw.funnel import Sent
+from metrics.raw.unsurveyed import Asking, measure_asking
 from metrics.rollup import roll_up
-from metrics.unsurveyed import Asking, measure_asking
 from surveys.models import Instrument, Invitation, InvitationRule, Response, Touchpoint
 from tests.factories import NOW, make_invitation, make_organisation, make_touchpoint
 from tests.metrics.raw import answer, ticket

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from metrics.alerts import look_at_days
-from metrics.backtests import back_test
+from metrics.alerting.backtests import back_test
+from metrics.alerting.evaluate import look_at_days
 from metrics.models import Alert, AlertLook
 from surveys.flow.groups import MANAGER
 from surveys.models import Touchpoint

@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from metrics import channel_pages, formulas
-from metrics.channel_pages import Side
+from metrics import formulas
+from metrics.display import channel_pages
+from metrics.display.channel_pages import Side
 from metrics.queries import measure_matrix, measure_modes
 from metrics.rollup import roll_up
 from metrics.significance import holm

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from metrics.decisions import Decisions, Judged
 from metrics.demo import ALERT_RULES, MENU, remove_decisions, write_alerts, write_decisions
+from metrics.display.figures import COLUMNS, column_key
 from metrics.frame import Frame
 from metrics.models import Alert, AlertLook, AlertRule, Decision, Expectation, Team
 from metrics.models.alerts import rule_faults
 from metrics.models.decisions import Metric
-from metrics.pages import COLUMNS, column_key
 from metrics.rollup import roll_up
 from surveys.demo.load import ROWS, SETTINGS, DemoRefused, programme
 from surveys.flow.programme import import_programme

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
-from metrics.alerts import look_at_counts, look_at_days
+from metrics.alerting.evaluate import look_at_counts, look_at_days
 from metrics.models import Decision
 from metrics.slices import OF_TOUCHPOINTS
 from metrics.urls import PAGES as SERVED

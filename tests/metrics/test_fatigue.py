@@ -4,8 +4,16 @@ from datetime import date, timedelta
 
 import pytest
 
-from metrics import funnel_pages
-from metrics.fatigue import Load, Objections, Wearing, measure_load, measure_objections, measure_spared, measure_wearing
+from metrics.display import funnel_pages
+from metrics.raw.fatigue import (
+    Load,
+    Objections,
+    Wearing,
+    measure_load,
+    measure_objections,
+    measure_spared,
+    measure_wearing,
+)
 from surveys.models import Suppression, SuppressionLift
 from tests.factories import make_customer, make_touchpoint
 from tests.metrics.invited import DAY, answer, asked, customer_of, refuse, remind, send, wait

@@ -7,8 +7,8 @@ from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import funnel_pages
-from metrics.funnel import Cases, Passage, Segments, marginal, measure_passages, whole
+from metrics.display import funnel_pages
+from metrics.raw.funnel import Cases, Passage, Segments, marginal, measure_passages, whole
 from surveys.models import Customer, InboundText, Invitation
 from tests.factories import make_rule, make_touchpoint
 from tests.metrics.invited import DAY, LONG_AGO, NOW, answer, asked, customer_of, refuse, remind, send, wait

@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from metrics import reports
-from metrics.funnel_pages import percent_text
-from metrics.tables import BOM
+from metrics.display.funnel_pages import percent_text
+from metrics.display.tables import BOM
 from metrics.views import invitations
 from surveys.models import Segment, Suppression
 from surveys.words import MINUS

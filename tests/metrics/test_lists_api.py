@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from metrics.alerts import look_at_days
+from metrics.alerting.evaluate import look_at_days
 from metrics.models import Alert, Decision, Expectation
 from metrics.rollup import roll_up
 from surveys.models import Instrument, Touchpoint

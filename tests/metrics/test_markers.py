@@ -8,9 +8,9 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from metrics.decisions import markers
+from metrics.display.trends import Marker, place_markers
 from metrics.frame import Frame
 from metrics.models import Decision
-from metrics.pages import Marker, place_markers
 from metrics.rollup import roll_up
 from metrics.slices import Interval, Slice
 from surveys.models import Journey, Touchpoint

@@ -9,10 +9,11 @@ import openpyxl
 import pytest
 from django.utils import timezone
 
-from metrics import pages
+from metrics.display import figures
+from metrics.display.tables import BOM
+from metrics.limits import limits
 from metrics.queries import Ask, Catalogue, Slice, count_many, measure
 from metrics.rollup import roll_up
-from metrics.tables import BOM
 from surveys.models import Journey, Organisation, Segment, Touchpoint
 from tests.factories import make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import answer, ticket
@@ -84,7 +85,7 @@ def test_every_room_says_the_same(places: dict[str, Touchpoint], narrowing: dict
             asked["scale"] = str(points)
         told = api.get(f"metrics/{metric}/", **asked)
         value = told["median"] if metric == "ttr" else told["value"]
-        assert told["n"] >= pages.limits().minimum_n
+        assert told["n"] >= limits().minimum_n
 
         # The overview's files hold it whole, the pages round it.
         for lines in (matrix, workbook):
@@ -94,7 +95,7 @@ def test_every_room_says_the_same(places: dict[str, Touchpoint], narrowing: dict
             if metric != "ttr":  # the API's interval is the mean's there, the pages' the median's
                 assert float(row["Value, from (95%)"]) == pytest.approx(told["ci"]["low"], rel=1e-9)
                 assert float(row["Value, to (95%)"]) == pytest.approx(told["ci"]["high"], rel=1e-9)
-        shown = pages.value_text(metric, value)
+        shown = figures.value_text(metric, value)
         for path in ("/admin/", f"/admin/touchpoints/{slug}/", "/admin/journeys/buying/"):
             text = text_of(member.get(f"{path}?{query}"))
             assert shown in text, (path, slug)

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from metrics.quality import AGAIN_HOURS, FAST_S, Doubted, count_tickets_without_time, measure_quality
 from metrics.queries import Catalogue, Slice
+from metrics.raw.quality import AGAIN_HOURS, FAST_S, Doubted, count_tickets_without_time, measure_quality
 from metrics.rollup import roll_up
 from metrics.views.quality import STALE_DAYS, changed, effect_text
 from surveys.flow.respond import exclude_response

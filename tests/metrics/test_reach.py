@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 from statsmodels.stats.proportion import proportion_confint
 
+from metrics.display.bars import reach_row
 from metrics.formulas import web_response_rate
-from metrics.pages import reach_row
-from metrics.reach import Reach, measure_reach
+from metrics.raw.reach import Reach, measure_reach
 from surveys.models import Segment, WidgetCount
 from tests.factories import make_organisation, make_touchpoint
 from tests.metrics.raw import answer, exclude

@@ -3,8 +3,8 @@
 import csv
 import io
 
+from metrics.display.tables import Cell, Column, Line, Row, Table, csv_lines
 from metrics.sheets import BOM
-from metrics.tables import Cell, Column, Line, Row, Table, csv_lines
 
 
 def read(table: Table, says=()) -> list[list[str]]:

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from metrics import formulas
 from metrics.days import redate
+from metrics.display.tables import BOM
 from metrics.rollup import roll_up
-from metrics.tables import BOM
 from surveys.models import InteractionEvent, Invitation, Organisation, Response, Segment, Ticket
 from surveys.worktime import WEEKDAYS
 from tests.factories import (

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from tqdm import tqdm
 
-from metrics.alerts import look_at_counts, look_at_days
+from metrics.alerting.evaluate import look_at_counts, look_at_days
 from metrics.demo import write_alerts, write_decisions
 from metrics.rollup import roll_up
 from surveys.demo.load import DAYS, SEED, DemoRefused, load_demo

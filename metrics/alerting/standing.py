@@ -1,7 +1,7 @@
 """Alerts that stand now, as every page's frame brings them along. In: its query, the touchpoints. Out: Alerts with rules, in order.
 
-They come as JSON within a query that is made anyway, so they cost no query. What they say stands in `metrics.alert_pages`; nothing is
-measured here, and nothing fires.
+They come as JSON within a query that is made anyway, so they cost no query. What they say stands in `metrics.display.alert_pages`;
+nothing is measured here, and nothing fires.
 """
 
 from collections.abc import Iterable, Mapping

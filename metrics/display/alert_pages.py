@@ -14,10 +14,10 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from metrics import pages
+from metrics.display import figures
+from metrics.display.figures import Column
 from metrics.models import Alert, AlertRule
 from metrics.models.alerts import AGAINST_BASELINE, OF_METRIC, TTR, AlertKind, Baseline
-from metrics.pages import Column
 from surveys.models import Channel, Mode
 from surveys.words import duration, rounded
 
@@ -27,8 +27,8 @@ OF_RULE = ("rule__touchpoint", "rule__journey", "rule__stage__journey")  # what 
 def column_of(rule: AlertRule) -> Column:
     """The metric and scale that a rule watches, as pages name them."""
     return next(
-        (column for column in pages.COLUMNS if column[0] == rule.metric and rule.points in (0, column[1])),
-        pages.COLUMNS[0],
+        (column for column in figures.COLUMNS if column[0] == rule.metric and rule.points in (0, column[1])),
+        figures.COLUMNS[0],
     )
 
 
@@ -53,7 +53,7 @@ def name_of(rule: AlertRule) -> str:
 
 def what(rule: AlertRule) -> str:
     """What a rule looks for, in a few words."""
-    told = {"metric": pages.title(column_of(rule)) if rule.metric else "", "span": duration(rule.longer_than_s or 0)}
+    told = {"metric": figures.title(column_of(rule)) if rule.metric else "", "span": duration(rule.longer_than_s or 0)}
     if rule.kind == AlertKind.BELOW_TARGET:
         return (_("%(metric)s above its target") if rule.metric == TTR else _("%(metric)s below its target")) % told
     if rule.kind == AlertKind.DROP:
@@ -82,8 +82,8 @@ def headline(alert: Alert, numbers: Mapping[str, Any] | None = None) -> str:
 
 def value_text(rule: AlertRule, value: float | None) -> str:
     if rule.kind == AlertKind.RESPONSE_DROP:
-        return pages.DASH if value is None else f"{rounded(value, 1)}%"
-    return pages.value_text(rule.metric, value)
+        return figures.DASH if value is None else f"{rounded(value, 1)}%"
+    return figures.value_text(rule.metric, value)
 
 
 def numbers_text(rule: AlertRule, numbers: Mapping[str, Any]) -> str:
@@ -93,14 +93,14 @@ def numbers_text(rule: AlertRule, numbers: Mapping[str, Any]) -> str:
     if rule.kind == AlertKind.NO_ANSWERS or "n" not in numbers:
         return ""
     if numbers.get("value") is None:
-        return pages.too_few(numbers["n"])
-    parts = [value_text(rule, numbers["value"]), pages.count_text(numbers["n"])]
+        return figures.too_few(numbers["n"])
+    parts = [value_text(rule, numbers["value"]), figures.count_text(numbers["n"])]
     parts += _interval(rule, numbers, "")
     if numbers.get("target") is not None:
         parts.append(_("target %(target)s") % {"target": value_text(rule, numbers["target"])})
     if numbers.get("before") is not None:
         before = pgettext("between facts", ", ").join(
-            [value_text(rule, numbers["before"]), pages.count_text(numbers["before_n"])]
+            [value_text(rule, numbers["before"]), figures.count_text(numbers["before_n"])]
         )
         parts.append(_("before: %(numbers)s") % {"numbers": before})
     return pgettext("between facts", "; ").join(parts)
@@ -162,7 +162,7 @@ def view_path(alert: Alert, numbers: Mapping[str, Any] | None = None) -> str:
     if rule.kind in AGAINST_BASELINE:
         query["compare"] = "year" if rule.baseline == Baseline.YEAR else "previous"
     if rule.kind in OF_METRIC:
-        query["trend"] = pages.column_key(column_of(rule))
+        query["trend"] = figures.column_key(column_of(rule))
     if rule.kind == AlertKind.RESPONSE_DROP:
         path = reverse("response_rates")
     elif rule.touchpoint:

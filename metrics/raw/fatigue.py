@@ -10,7 +10,7 @@ from datetime import date
 
 from django.db import connection
 
-from metrics.funnel import ANSWERED, OF_CUSTOMER, SENT, Asked
+from metrics.raw.funnel import ANSWERED, OF_CUSTOMER, SENT, Asked
 from metrics.slices import Interval
 from surveys.models import Invitation, Reminder, Response, Suppression, SuppressionLift
 

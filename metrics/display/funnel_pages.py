@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics import formulas
-from metrics.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spared, Wearing
+from metrics.display.figures import DASH, is_enough, marked_count, too_few
+from metrics.display.tables import Cell, Column, Line, Row, Table
+from metrics.display.trends import period_label
 from metrics.formulas import Estimate
-from metrics.funnel import Cases, Passage, whole
-from metrics.pages import DASH, is_enough, marked_count, period_label, too_few
+from metrics.raw.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spared, Wearing
+from metrics.raw.funnel import Cases, Passage, whole
 from metrics.significance import SURE, holm, share_z_test
 from metrics.slices import Interval
-from metrics.tables import Cell, Column, Line, Row, Table
 from surveys.models import Invitation
 from surveys.words import MINUS, rounded
 

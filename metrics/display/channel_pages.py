@@ -11,13 +11,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metrics import comparing, pages
-from metrics.comparing import Told
+from metrics.display import comparing, figures
+from metrics.display.comparing import Told
+from metrics.display.figures import DASH, Figure, count_text
+from metrics.display.tables import Cell, Column, Row, Table
 from metrics.formulas import Estimate
-from metrics.pages import DASH, Figure, count_text
 from metrics.queries import Measured
 from metrics.significance import LOWER_IS_BETTER, SURE, holm
-from metrics.tables import Cell, Column, Row, Table
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Side:
 
     key: str
     name: str
-    column: pages.Column
+    column: figures.Column
     distribution: Mapping[int, int]
     before: Mapping[int, int] | None = None
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Side:
 
     @property
     def held(self) -> Estimate:
-        return pages.estimate(self.column, self.distribution)
+        return figures.estimate(self.column, self.distribution)
 
     @property
     def n(self) -> int:
@@ -65,7 +65,7 @@ class Pair:
 class Standing:
     """The sides in their order, those with enough answers from best to worst, and each two of these held against each other."""
 
-    column: pages.Column
+    column: figures.Column
     sides: Sequence[Side]
     ranked: Sequence[Side] = ()
     pairs: Sequence[Pair] = ()
@@ -85,11 +85,11 @@ class Standing:
         return next((pair for pair in self.pairs if (pair.one.key, pair.other.key) == ends), None)
 
     def figure(self, side: Side) -> Figure:
-        return pages.figure(self.column, side.held, None, side.targets, self.longest)
+        return figures.figure(self.column, side.held, None, side.targets, self.longest)
 
 
-def stand(column: pages.Column, sides: Sequence[Side]) -> Standing:
-    enough = [side for side in sides if pages.is_enough(side.n) and side.held.value is not None]
+def stand(column: figures.Column, sides: Sequence[Side]) -> Standing:
+    enough = [side for side in sides if figures.is_enough(side.n) and side.held.value is not None]
     sign = 1 if column[0] in LOWER_IS_BETTER else -1
     ranked = sorted(enough, key=lambda side: sign * (side.held.value or 0.0))
     told = [
@@ -116,8 +116,8 @@ def stand(column: pages.Column, sides: Sequence[Side]) -> Standing:
 def axis(standing: Standing) -> list[str]:
     """Both ends and the middle of the lines, as a reader says them."""
     metric = standing.column[0]
-    low, high = pages.RANGES.get(metric, (0.0, standing.longest))
-    return [pages.value_text(metric, place) for place in (low, (low + high) / 2, high)]
+    low, high = figures.RANGES.get(metric, (0.0, standing.longest))
+    return [figures.value_text(metric, place) for place in (low, (low + high) / 2, high)]
 
 
 def drawing(standing: Standing) -> list[dict[str, Any]]:
@@ -138,11 +138,11 @@ def gap_figure(standing: Standing) -> dict[str, str]:
     if metric in LOWER_IS_BETTER:
         low, high = (None if end is None else -end for end in (change.high, change.low))
         change = Estimate(-(change.value or 0.0), low, high, change.n)
-    text = pages.change_text(metric, change.value or 0.0)
+    text = figures.change_text(metric, change.value or 0.0)
     interval = ""
     if change.low is not None and change.high is not None:
         interval = comparing.interval_text(
-            pages.change_text(metric, change.low), pages.change_text(metric, change.high)
+            figures.change_text(metric, change.low), figures.change_text(metric, change.high)
         )
     p = "" if pair.p_all is None else comparing.p_text(pair.p_all)
     return {"text": text, "interval": interval, "n": count_text(change.n), "p": p}
@@ -157,9 +157,9 @@ def sentences(standing: Standing) -> list[str]:
     metric = standing.column[0]
     told = {
         "best": best.name,
-        "high": pages.value_text(metric, best.held.value),
+        "high": figures.value_text(metric, best.held.value),
         "worst": worst.name,
-        "low": pages.value_text(metric, worst.held.value),
+        "low": figures.value_text(metric, worst.held.value),
     }
     said = [_("Best is %(best)s with %(high)s, worst %(worst)s with %(low)s.") % told]
     pair = standing.gap
@@ -183,7 +183,7 @@ def sentences(standing: Standing) -> list[str]:
 def channels_table(standing: Standing) -> Table:
     columns = [
         Column(_("Channel"), "text"),
-        Column(pages.title(standing.column), "rate", counted=True),
+        Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Touchpoints")),
         Column(_("Change")),
         Column(_("p (Holm)")),
@@ -215,11 +215,11 @@ def _target_cell(standing: Standing, side: Side) -> Cell:
     verdict = standing.figure(side).verdict
     if verdict is not None:
         return Cell(verdict.text, tone="good" if verdict.met else "bad")
-    target = pages.target_of(standing.column[0], side.targets)
+    target = figures.target_of(standing.column[0], side.targets)
     return (
         Cell(DASH, state="nothing")
         if target is None
-        else Cell(pages.value_text(standing.column[0], target), tone="quiet")
+        else Cell(figures.value_text(standing.column[0], target), tone="quiet")
     )
 
 
@@ -253,7 +253,7 @@ def mix_table(standing: Standing) -> Table:
     """The touchpoints that each channel pools, with the part of its answers that each gives."""
     columns = [
         Column(_("Channel and touchpoint"), "text"),
-        Column(pages.title(standing.column), "rate", counted=True),
+        Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Of the channel’s answers") if standing.column[1] else _("Of the channel’s tickets")),
     ]
     rows = []
@@ -272,7 +272,7 @@ def mix_table(standing: Standing) -> Table:
 def modes_table(standing: Standing) -> Table:
     columns = [
         Column(_("Collected by"), "text"),
-        Column(pages.title(standing.column), "rate", counted=True),
+        Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Of all answers")),
     ]
     whole = sum(side.n for side in standing.sides)

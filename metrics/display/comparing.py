@@ -8,10 +8,20 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from metrics.display.figures import (
+    DASH,
+    Column,
+    Figure,
+    change_text,
+    compared,
+    estimate,
+    is_enough,
+    marked_count,
+    too_few,
+)
+from metrics.display.tables import Cell, Line
 from metrics.formulas import Estimate
-from metrics.pages import DASH, Column, Figure, change_text, compared, estimate, is_enough, marked_count, too_few
 from metrics.significance import SURE
-from metrics.tables import Cell, Line
 from surveys.words import MINUS, rounded
 
 SMALL = 0.001  # a smaller p is told as such

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from metrics.alert_rules import Finding, after_look, settle
-from metrics.alerts import Places, find_on_days, watched
+from metrics.alerting.evaluate import Places, find_on_days, watched
+from metrics.alerting.rules import Finding, after_look, settle
 from metrics.models import AlertRule
 from metrics.models.alerts import OF_METRIC, LookState
 from metrics.slices import Catalogue

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, Max, OuterRef, Q, Subquery
 
 from metrics import formulas
-from metrics.alert_rules import (
+from metrics.alerting.rules import (
     CLEAR_SHARE,
     Finding,
     after_look,
@@ -25,7 +25,6 @@ from metrics.alert_rules import (
     severity_of,
     window_of,
 )
-from metrics.funnel import PROMPT_DAYS, Prompt, count_prompt_answers
 from metrics.models import Alert, AlertLook, AlertNotice, AlertRule, TeamAddress
 from metrics.models.alerts import (
     AGAINST_BASELINE,
@@ -39,6 +38,7 @@ from metrics.models.alerts import (
     LookState,
 )
 from metrics.queries import Ask, Catalogue, Found, count_many
+from metrics.raw.funnel import PROMPT_DAYS, Prompt, count_prompt_answers
 from metrics.significance import Comparison, Statistic, compare, compare_shares
 from surveys.models import DurationLedger, Organisation, Response, ScoreLedger, Ticket, Touchpoint
 from surveys.scales import SCALES

@@ -14,15 +14,17 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from metrics import formulas, pages
-from metrics.experience import OpenTicket, Scored
+from metrics import formulas
+from metrics.display import figures
+from metrics.display.figures import DASH, HOUR_S, is_enough, marked_count, too_few
+from metrics.display.tables import Cell, Column, Line, Row, Table
+from metrics.display.trends import period_label
 from metrics.formulas import Estimate, Step, bucket_of, bucket_value
 from metrics.limits import limits
-from metrics.pages import DASH, HOUR_S, is_enough, marked_count, period_label, too_few
 from metrics.queries import Ages, Durations
+from metrics.raw.experience import OpenTicket, Scored
 from metrics.significance import Counts, compare
 from metrics.slices import Interval
-from metrics.tables import Cell, Column, Line, Row, Table
 from surveys.words import DAY_S, duration, rounded, working_time
 from surveys.worktime import WorkCalendar, business_seconds
 
@@ -130,7 +132,7 @@ class Clock:
 class Answer:
     """A median with all that stands beside it: as `_figure.html` draws it, and its interval in words."""
 
-    figure: pages.Figure
+    figure: figures.Figure
     interval: str = ""
 
     @property
@@ -146,25 +148,25 @@ def _ends(found: Estimate, clock: Clock) -> str:
     return _("95%% interval: %(low)s to %(high)s") % {"low": clock.text(found.low), "high": high}
 
 
-def answer(found: Estimate, clock: Clock, change: pages.Change | None = None) -> Answer:
+def answer(found: Estimate, clock: Clock, change: figures.Change | None = None) -> Answer:
     """A median large, with its interval and n."""
     column = ("ttr", 0)
     if not found.n:
-        return Answer(pages.Figure(column, "nothing", DASH, 0, ""))
+        return Answer(figures.Figure(column, "nothing", DASH, 0, ""))
     if not is_enough(found.n):
-        return Answer(pages.Figure(column, "few", too_few(found.n), found.n, ""))
+        return Answer(figures.Figure(column, "few", too_few(found.n), found.n, ""))
     text = _("not reached yet") if found.value is None else clock.text(found.value)
     said = _ends(found, clock)
     whisker = None
     if found.value is not None and found.low is not None and found.high is not None:
         line = _line(found, found.high, said)
-        whisker = pages.Whisker(line.low, line.high, line.value, None, said)
+        whisker = figures.Whisker(line.low, line.high, line.value, None, said)
     return Answer(
-        pages.Figure(column, "value", text, found.n, marked_count(found.n), whisker=whisker, change=change), said
+        figures.Figure(column, "value", text, found.n, marked_count(found.n), whisker=whisker, change=change), said
     )
 
 
-def change(now: Counts, before: Counts, statistic: Any, clock: Clock) -> pages.Change | None:
+def change(now: Counts, before: Counts, statistic: Any, clock: Clock) -> figures.Change | None:
     """Against the days before: how much, and whether it is more than chance; None where that cannot be told."""
     found = compare("ttr", 0, now, before, statistic=statistic, minimum=limits().minimum_n)
     if found.difference is None or found.p is None:
@@ -173,18 +175,18 @@ def change(now: Counts, before: Counts, statistic: Any, clock: Clock) -> pages.C
     text = sign + clock.text(found.difference) if round(found.difference) else clock.text(0)
     direction = "up" if found.difference > 0 else "down" if found.difference < 0 else "same"
     if not found.significant:
-        return pages.Change(text, direction, "quiet", _("no significant change"))
+        return figures.Change(text, direction, "quiet", _("no significant change"))
     better = found.verdict == "lower"
-    return pages.Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"))
+    return figures.Change(text, direction, "good" if better else "bad", _("better") if better else _("worse"))
 
 
-def spent(held: Durations, clock: Clock) -> list[pages.Fact]:
+def spent(held: Durations, clock: Clock) -> list[figures.Fact]:
     """Beside the median of the resolved: the mean and the nine tenths."""
     if not is_enough(held.n):
         return []
     return [
-        pages.Fact(_("Mean"), clock.text(held.sum_s / held.n)),
-        pages.Fact(_("9 of 10 tickets within"), clock.text(formulas.ttr_quantile(held.buckets, 0.9))),
+        figures.Fact(_("Mean"), clock.text(held.sum_s / held.n)),
+        figures.Fact(_("9 of 10 tickets within"), clock.text(formulas.ttr_quantile(held.buckets, 0.9))),
     ]
 
 
@@ -445,7 +447,7 @@ def trend_chart(
     title: str, parts: Sequence[tuple[date, Estimate, bool]], interval: Interval, clock: Clock,
     target: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """As `pages.trend` draws; the third of each part says whether it can still rise."""
+    """As `trends.trend` draws; the third of each part says whether it can still rise."""
     drawn = [found if is_enough(found.n) else formulas.NOTHING for _start, found, _rises in parts]
     unit, unit_text = clock.unit(max((found.high or found.value or 0 for found in drawn), default=0))
 
@@ -535,7 +537,7 @@ def cohort_parts(dimension: str, parts: Sequence[tuple[str, str, Cohort]], clock
 
 def scores_table(key: str, title: str, about: str, head: str, names: Sequence[str], found: Sequence[Scored]) -> Table:
     """A row per bin, a column per metric (CSAT per scale) that has any answer."""
-    columns = [column for column in pages.COLUMNS if any((one.metric, one.points) == column for one in found)]
+    columns = [column for column in figures.COLUMNS if any((one.metric, one.points) == column for one in found)]
     held = {(one.metric, one.points, one.bin): one for one in found}
     rows = []
     for place, name in enumerate(names):
@@ -544,24 +546,24 @@ def scores_table(key: str, title: str, about: str, head: str, names: Sequence[st
             one = held.get((*column, place))
             cells.append(_score_cell(column, one))
         rows.append(Row(cells))
-    heads = [Column(pages.title(column), "rate", pages.meaning(column)) for column in columns]
+    heads = [Column(figures.title(column), "rate", figures.meaning(column)) for column in columns]
     return Table(key, title, [Column(head, "text"), *heads], rows if columns else [], about)
 
 
-def _score_cell(column: pages.Column, one: Scored | None) -> Cell:
-    estimate = pages.estimate(column, one.distribution if one else {})
+def _score_cell(column: figures.Column, one: Scored | None) -> Cell:
+    estimate = figures.estimate(column, one.distribution if one else {})
     if estimate.n == 0 or estimate.value is None:
         return Cell(DASH, state="nothing")
     if not is_enough(estimate.n):
         return Cell(too_few(estimate.n), state="few")
-    text = pages.value_text(column[0], estimate.value)
+    text = figures.value_text(column[0], estimate.value)
     if estimate.low is None or estimate.high is None:
         return Cell(f"{text} ({marked_count(estimate.n)})", estimate.value, state="unknown")
     ends = {
-        "low": pages.value_text(column[0], estimate.low),
-        "high": pages.value_text(column[0], estimate.high),
+        "low": figures.value_text(column[0], estimate.low),
+        "high": figures.value_text(column[0], estimate.high),
     }
-    left, right = pages.RANGES[column[0]]
+    left, right = figures.RANGES[column[0]]
     places = [
         round(100 * (end - left) / (right - left), 2) for end in (estimate.low, estimate.high, estimate.value)
     ]  # fmt: skip

@@ -10,14 +10,15 @@ from itertools import pairwise
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
-from metrics import comparing, pages
-from metrics.comparing import Told
+from metrics.display import comparing, figures
+from metrics.display.comparing import Told
+from metrics.display.figures import DASH, Figure, count_text, too_few
+from metrics.display.grid import Place
+from metrics.display.tables import Cell, Column, Line, Row, Table
 from metrics.formulas import NOTHING, Estimate
 from metrics.journey import Shape, Stop, index_factor, index_of, shape
 from metrics.limits import limits
-from metrics.pages import DASH, Figure, Place, count_text, too_few
 from metrics.significance import SURE, holm
-from metrics.tables import Cell, Column, Line, Row, Table
 
 PEAK, VALLEY, END = "peak", "valley", "end"
 MARKS = {
@@ -46,7 +47,7 @@ class Seen:
     place: Place
     stage: str
     url: str
-    column: pages.Column | None
+    column: figures.Column | None
     now: Estimate = NOTHING
     told: Told | None = None
     ttr: Figure | None = None
@@ -210,7 +211,7 @@ def _pieces(place: int, measured: Mapping[int, float]) -> list[Piece]:
 def _point(journey: Journey, seen: Seen | None, pieces: Sequence[Piece]) -> Point:
     if seen is None:
         return Point(_("no touchpoint"), "", "nothing", DASH, pieces=pieces)
-    metric = "" if seen.column is None else pages.title(seen.column)
+    metric = "" if seen.column is None else figures.title(seen.column)
     if seen.place.slug not in journey.shape.measured:
         text = too_few(seen.index.n) if seen.index.n else DASH
         state = "few" if seen.index.n else "nothing"
@@ -220,7 +221,7 @@ def _point(journey: Journey, seen: Seen | None, pieces: Sequence[Piece]) -> Poin
     assert seen.column is not None
     drawn = Point(
         seen.place.name, seen.url, "value", comparing.index_text(index.value or 0), count_text(index.n), metric,
-        pages.value_text(seen.column[0], seen.now.value), comparing.index_line(index), round(index.value or 0, 2),
+        figures.value_text(seen.column[0], seen.now.value), comparing.index_line(index), round(index.value or 0, 2),
         marks[0] if marks else "plain", [str(MARKS[mark]) for mark in marks], pieces,
     )  # fmt: skip
     change, p = seen.change, journey.corrected.get(seen.place.slug)
@@ -241,33 +242,33 @@ def _point(journey: Journey, seen: Seen | None, pieces: Sequence[Piece]) -> Poin
 def headline(journey: Journey) -> list[IndexFigure]:
     """The peak–end value and the plain mean; where there is no peak the mean alone."""
     told = journey.shape
-    figures = []
+    drawn = []
     if told.peak_end is not None:
         about = _("(peak + end) ÷ 2")
-        figures.append(_index_figure(_("Peak–end value"), told.peak_end, about=about))
+        drawn.append(_index_figure(_("Peak–end value"), told.peak_end, about=about))
     if told.mean is not None:
         about = _("%(count)d touchpoints, each counts as one") % {"count": len(told.measured)}
-        figures.append(_index_figure(_("Plain mean of the indices"), told.mean, about=about))
-    return figures
+        drawn.append(_index_figure(_("Plain mean of the indices"), told.mean, about=about))
+    return drawn
 
 
 def moments(journey: Journey) -> list[IndexFigure]:
     """Peak, valley and end, each with whose it is; ties name all."""
     told = journey.shape
     wanted = [(PEAK, told.peak), (VALLEY, told.valley), (END, [told.end] if told.end else [])]
-    figures = []
+    drawn = []
     for mark, keys in wanted:
         if keys:
             seen = [journey.by_key(key) for key in keys]
             of = [(one.place.name, one.url) for one in seen]
             about = _("a tie of %(count)d") % {"count": len(keys)} if len(keys) > 1 else ""
-            figures.append(_index_figure(str(MARKS[mark]), seen[0].index, of, about))
-    return figures
+            drawn.append(_index_figure(str(MARKS[mark]), seen[0].index, of, about))
+    return drawn
 
 
 def _index_figure(title: str, held: Estimate, of: Sequence[tuple[str, str]] = (), about: str = "") -> IndexFigure:
     text = DASH if held.value is None else comparing.index_text(held.value)
-    return IndexFigure(title, "value", text, pages.marked_count(held.n), comparing.index_line(held), of, about)
+    return IndexFigure(title, "value", text, figures.marked_count(held.n), comparing.index_line(held), of, about)
 
 
 def sentences(journey: Journey) -> list[str]:
@@ -359,12 +360,12 @@ def stops_table(journey: Journey) -> Table:
             slug = seen.place.slug
             shown = slug in journey.shape.measured
             p = journey.corrected.get(slug)
-            value = pages.value_text(seen.column[0], seen.now.value) if shown and seen.column else DASH
+            value = figures.value_text(seen.column[0], seen.now.value) if shown and seen.column else DASH
             change = comparing.points_cell(seen.change if p is not None else None)
             rows.append(Row([
                 Cell(seen.place.name, note="" if seen.place.active else _("switched off"), query=seen.url),
                 Cell(stage.name or _("(none)")),
-                Cell(pages.title(seen.column) if seen.column else DASH),
+                Cell(figures.title(seen.column) if seen.column else DASH),
                 Cell(value, seen.now.value if shown else None, state="value" if shown else "nothing"),
                 comparing.index_cell(seen.index),
                 _marks_cell(journey.marks(slug)),

@@ -9,15 +9,16 @@ from datetime import date
 
 from django.utils.translation import gettext as _
 
-from metrics import pages
+from metrics.display import figures, trends
+from metrics.display.figures import DASH, Column, band_title
+from metrics.display.grid import Place
+from metrics.display.tables import Cell, Line, Row, Table
+from metrics.display.tables import Column as Head
 from metrics.formulas import Estimate
-from metrics.pages import DASH, Column, Place, band_title
 from metrics.queries import MatrixRow, Measured
 from metrics.significance import LOWER_IS_BETTER, SURE, Comparison, holm
 from metrics.slices import Interval
 from metrics.strata import Weighted
-from metrics.tables import Cell, Line, Row, Table
-from metrics.tables import Column as Head
 from surveys.scales import scale_for
 from surveys.words import rounded
 
@@ -30,7 +31,7 @@ def units() -> str:
 
 def score_cell(column: Column, now: Estimate, longest: float = 0) -> Cell:
     """A value with its interval. `longest`: the right end of a duration's line, so that neighbours share one scale."""
-    figure = pages.figure(column, now, None, {}, longest)
+    figure = figures.figure(column, now, None, {}, longest)
     if figure.state != "value":
         return Cell(figure.text, state=figure.state)
     whisker = figure.whisker
@@ -44,7 +45,7 @@ def count_cell(n: int) -> Cell:
 
 
 def _number(column: Column, value: float | None, text: str = "") -> Cell:
-    return Cell(DASH, state="nothing") if value is None else Cell(text or pages.value_text(column[0], value), value)
+    return Cell(DASH, state="nothing") if value is None else Cell(text or figures.value_text(column[0], value), value)
 
 
 # --- The overview -----------------------------------------------------------------------------------------------------
@@ -70,20 +71,20 @@ def matrix_table(
     held = {(row.touchpoint, (row.metric, row.points)): row for row in rows if row.now.n}
     lines = []
     for place in places:
-        for column in pages.COLUMNS:
+        for column in figures.COLUMNS:
             row = held.get((place.slug, column))
             if row is None:
                 continue
-            now, before = pages.of(row.now), pages.of(row.before)
-            is_told = pages.is_enough(min(now.n, before.n)) and now.value is not None and before.value is not None
+            now, before = figures.of(row.now), figures.of(row.before)
+            is_told = figures.is_enough(min(now.n, before.n)) and now.value is not None and before.value is not None
             change = (now.value or 0) - (before.value or 0) if is_told else None
             cells = [
-                Cell(place.journey), Cell(place.name), Cell(place.channel), Cell(pages.title(column)),
+                Cell(place.journey), Cell(place.name), Cell(place.channel), Cell(figures.title(column)),
                 score_cell(column, now), count_cell(now.n),
                 score_cell(column, before), count_cell(before.n),
-                _number(column, change, pages.change_text(column[0], change) if change is not None else ""),
+                _number(column, change, figures.change_text(column[0], change) if change is not None else ""),
                 Cell(changes.get((place.slug, column), "")),
-                _number(column, pages.target_of(column[0], place.targets)),
+                _number(column, figures.target_of(column[0], place.targets)),
             ]  # fmt: skip
             lines.append(Row(cells))
     return Table("matrix", _("By touchpoint"), heads, lines, units())
@@ -96,12 +97,12 @@ def trends_table(
     heads = [Head(_("Metric"), "text"), Head(_("From"), "text"), Head(_("Value"), "rate"), Head("n")]
     rows = []
     for column, series in parts:
-        estimates = [pages.of(measured) for _start, measured in series]
+        estimates = [figures.of(measured) for _start, measured in series]
         longest = longest_of(estimates)
         for (start, _measured), now in zip(series, estimates, strict=True):
-            label = pages.period_label(start, interval[column])
+            label = trends.period_label(start, interval[column])
             rows.append(
-                Row([Cell(pages.title(column)), Cell(label), score_cell(column, now, longest), count_cell(now.n)])
+                Row([Cell(figures.title(column)), Cell(label), score_cell(column, now, longest), count_cell(now.n)])
             )
     return Table("trends", _("Over time"), heads, rows, units())
 
@@ -116,10 +117,10 @@ def weights_table(head: str, parts: Sequence[tuple[Column, Weighted]], names: Ma
     rows = []
     for column, weighted in parts:
         for one in weighted.strata:
-            told = one.value if pages.is_enough(one.n) else None
+            told = one.value if figures.is_enough(one.n) else None
             rows.append(
                 Row([
-                    Cell(pages.title(column)), Cell(names.get(one.key, one.key)), Cell(f"{one.weight:g}", one.weight),
+                    Cell(figures.title(column)), Cell(names.get(one.key, one.key)), Cell(f"{one.weight:g}", one.weight),
                     Cell(f"{rounded(100 * one.share)}%", 100 * one.share), _number(column, told), count_cell(one.n),
                     Cell(left_out[one.left_out]),
                 ])
@@ -128,7 +129,7 @@ def weights_table(head: str, parts: Sequence[tuple[Column, Weighted]], names: Ma
 
 
 def longest_of(estimates: Sequence[Estimate]) -> float:
-    return max((now.high or now.value or 0 for now in estimates if pages.is_enough(now.n)), default=0)
+    return max((now.high or now.value or 0 for now in estimates if figures.is_enough(now.n)), default=0)
 
 
 # --- A touchpoint -----------------------------------------------------------------------------------------------------
@@ -144,8 +145,8 @@ def figures_table(
     ]  # fmt: skip
     rows = [
         Row([
-            Cell(pages.title(column)), score_cell(column, now), count_cell(now.n), score_cell(column, before),
-            count_cell(before.n), Cell(changes.get(column, "")), _number(column, pages.target_of(column[0], targets)),
+            Cell(figures.title(column)), score_cell(column, now), count_cell(now.n), score_cell(column, before),
+            count_cell(before.n), Cell(changes.get(column, "")), _number(column, figures.target_of(column[0], targets)),
         ])
         for column, now, before in pairs
     ]  # fmt: skip
@@ -153,11 +154,11 @@ def figures_table(
 
 
 def series_table(column: Column, series: Sequence[tuple[date, Measured]], interval: Interval) -> Table:
-    estimates = [pages.of(measured) for _start, measured in series]
+    estimates = [figures.of(measured) for _start, measured in series]
     longest = longest_of(estimates)
-    heads = [Head(_("From"), "text"), Head(pages.title(column), "rate"), Head("n")]
+    heads = [Head(_("From"), "text"), Head(figures.title(column), "rate"), Head("n")]
     rows = [
-        Row([Cell(pages.period_label(start, interval)), score_cell(column, now, longest), count_cell(now.n)])
+        Row([Cell(trends.period_label(start, interval)), score_cell(column, now, longest), count_cell(now.n)])
         for (start, _measured), now in zip(series, estimates, strict=True)
     ]
     return Table("trend", _("Over time"), heads, rows, units())
@@ -184,12 +185,14 @@ def bands_table(series: Sequence[tuple[date, Measured]], interval: Interval) -> 
     rows = []
     for start, measured in series:
         cells = [
-            _share(measured.breakdown[band], measured.n) if pages.is_enough(measured.n) else Cell(DASH, state="nothing")
+            _share(measured.breakdown[band], measured.n)
+            if figures.is_enough(measured.n)
+            else Cell(DASH, state="nothing")
             for band in bands
         ]
-        few = _("too few") if measured.n and not pages.is_enough(measured.n) else ""
+        few = _("too few") if measured.n and not figures.is_enough(measured.n) else ""
         rows.append(
-            Row([Cell(pages.period_label(start, interval)), *cells, Cell(f"{measured.n:,}", measured.n, note=few)])
+            Row([Cell(trends.period_label(start, interval)), *cells, Cell(f"{measured.n:,}", measured.n, note=few)])
         )
     return Table("bands", _("Bands over time"), heads, rows)
 
@@ -221,10 +224,10 @@ def parts_table(key: str, title: str, head: str, parts: Sequence[Part], note: st
     # Two groups are each other's rest: that is one question, asked twice.
     sure = {place: p < SURE for place, p in zip(told, ps if len(ordered) == 2 else holm(ps), strict=True)}
     shown = ordered[:MAX_GROUPS]
-    longest = longest_of([pages.of(part.measured) for part in shown])
+    longest = longest_of([figures.of(part.measured) for part in shown])
     heads = [
         Head(head, "text"),
-        Head(pages.title(column), "rate"),
+        Head(figures.title(column), "rate"),
         Head("n"),
         Head(_("Against the rest")),
         Head(_("Does it differ?"), "text"),
@@ -232,7 +235,7 @@ def parts_table(key: str, title: str, head: str, parts: Sequence[Part], note: st
     rows = [
         Row([
             Cell(part.name, query=part.query),
-            score_cell(column, pages.of(part.measured), longest),
+            score_cell(column, figures.of(part.measured), longest),
             count_cell(part.measured.n),
             _difference(column, found[place]),
             _word(column, found[place], sure.get(place)),
@@ -255,13 +258,13 @@ def _against_rest(place: int, parts: Sequence[Part]) -> Comparison:
             for score, count in part.measured.distribution.items():
                 rest[score] = rest.get(score, 0) + count
     column = (own.metric, own.points)
-    return pages.compared(column, pages.of(own), pages.estimate(column, rest))
+    return figures.compared(column, figures.of(own), figures.estimate(column, rest))
 
 
 def _difference(column: Column, found: Comparison) -> Cell:
     if found.difference is None or found.verdict == "too_few":
         return Cell(DASH, state="nothing")
-    return Cell(pages.change_text(column[0], found.difference), found.difference)
+    return Cell(figures.change_text(column[0], found.difference), found.difference)
 
 
 def _word(column: Column, found: Comparison, sure: bool | None) -> Cell:

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from metrics import pages
+from metrics.display import bars, figures, trends
+from metrics.display.figures import Column
 from metrics.formulas import NOTHING
-from metrics.pages import Column
 from metrics.queries import Measured
 from metrics.slices import Interval
 
@@ -38,10 +38,12 @@ class Spark:
 
 
 def spark(
-    column: Column, series: Sequence[tuple[date, Measured]], interval: Interval, markers: Iterable[pages.Marker] = ()
+    column: Column, series: Sequence[tuple[date, Measured]], interval: Interval, markers: Iterable[trends.Marker] = ()
 ) -> Spark | None:
     """None where fewer than two periods have enough answers. Periods with too few are gaps. `markers`: decisions of the same slice."""
-    drawn = [now if pages.is_enough(now.n) else NOTHING for now in (pages.of(measured) for _start, measured in series)]
+    drawn = [
+        now if figures.is_enough(now.n) else NOTHING for now in (figures.of(measured) for _start, measured in series)
+    ]
     ends = [end for now in drawn for end in (now.low, now.value, now.high) if end is not None]
     if sum(now.value is not None for now in drawn) < 2:
         return None
@@ -65,20 +67,20 @@ def spark(
         below = [(x(place), y(drawn[place].low or 0.0)) for place in reversed(run)]
         if len(run) > 1:
             bands.append(_points([*above, *below]))
-    labels = [pages.period_label(start, interval) for start, _measured in series]
+    labels = [trends.period_label(start, interval) for start, _measured in series]
     told = {
-        "metric": pages.title(column),
-        "low": pages.value_text(column[0], min(ends)),
-        "high": pages.value_text(column[0], max(ends)),
+        "metric": figures.title(column),
+        "low": figures.value_text(column[0], min(ends)),
+        "high": figures.value_text(column[0], max(ends)),
     }
     text = _("%(metric)s over time; its intervals lie between %(low)s and %(high)s") % told
-    placed = pages.place_markers(markers, [start for start, _measured in series], interval)
+    placed = trends.place_markers(markers, [start for start, _measured in series], interval)
     return Spark(lines, bands, dots, labels[0], labels[-1], text, sorted({x(at) for _held, at, _mark in placed}))
 
 
 def _ends(column: Column, ends: Sequence[float]) -> tuple[float, float]:
     bottom, top = min(ends), max(ends)
-    left, right = pages.RANGES.get(column[0], (0.0, top))
+    left, right = figures.RANGES.get(column[0], (0.0, top))
     missing = LEAST_SHARE * (right - left) - (top - bottom)
     if missing > 0:
         bottom, top = bottom - missing / 2, top + missing / 2
@@ -102,10 +104,10 @@ def _points(points: Iterable[tuple[float, float]]) -> str:
 
 def band_chart(series: Sequence[tuple[date, Measured]], interval: Interval) -> dict[str, Any] | None:
     """Each band's share of each period in percent, the best at the bottom; None where no period has enough answers."""
-    enough = [pages.is_enough(measured.n) for _start, measured in series]
+    enough = [figures.is_enough(measured.n) for _start, measured in series]
     if not any(enough):
         return None
-    shares = [pages.breakdown(measured) for _start, measured in series]
+    shares = [bars.breakdown(measured) for _start, measured in series]
     sets = [
         {
             "label": band.label,
@@ -115,7 +117,7 @@ def band_chart(series: Sequence[tuple[date, Measured]], interval: Interval) -> d
         for place, band in enumerate(shares[0])
     ]
     return {
-        "labels": [pages.period_label(start, interval) for start, _measured in series],
+        "labels": [trends.period_label(start, interval) for start, _measured in series],
         "sets": sets,
-        "counts": [pages.count_text(measured.n) for _start, measured in series],
+        "counts": [figures.count_text(measured.n) for _start, measured in series],
     }

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 
-from metrics import alert_pages
+from metrics.display import alert_pages
 from metrics.models import AlertNotice, TeamAddress
 from surveys.flow.tell import ANY, Post, tell_all
 from surveys.models import Organisation

@@ -1,0 +1,1 @@
+"""What only raw rows can say, bounded in days: invitations, views, waits, languages, doubts. Cells are read by `queries`."""

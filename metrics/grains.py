@@ -22,20 +22,28 @@ NOT_KEPT: Mapping[str, int | str] = {"touchpoint_id": 0, "mode": "", "segment": 
 
 @dataclass(frozen=True)
 class Cut:
-    """Cells that keep some dimensions and sum over the others, by day and by month."""
+    """Cells that keep some dimensions and sum over the others, by day and by month.
+
+    One with `finer_days` has cells by month alone: its days are those of the full key.
+    """
 
     day: Grain
     month: Grain
     keeps: frozenset[str]
+    finer_days: bool = False
 
     def dropped(self, dimensions: Collection[str]) -> dict[str, int | str]:
-        """Of these dimensions those that it sums over, as column to what that column holds."""
+        """Of these dimensions those that its own cells sum over, as column to what that column holds."""
         gone = (COLUMNS[dimension] for dimension in COLUMNS if dimension in dimensions and dimension not in self.keeps)
         return {column: NOT_KEPT[column] for column in gone}
 
+    def sums_over(self, grain: Grain, dimensions: Collection[str]) -> dict[str, int | str]:
+        """The same of one of its two grains."""
+        return {} if self.finer_days and grain is self.day else self.dropped(dimensions)
 
-def _cut(day: Grain, month: Grain, *keeps: str) -> Cut:
-    return Cut(day, month, frozenset(keeps))
+
+def _cut(day: Grain, month: Grain, *keeps: str, finer_days: bool = False) -> Cut:
+    return Cut(day, month, frozenset(keeps), finer_days)
 
 
 # Each from the fewest cells to the most: the first that keeps what is needed is the cheapest.
@@ -44,6 +52,8 @@ SCORE_CUTS: Sequence[Cut] = (
     _cut(Grain.DAY_MODE, Grain.MONTH_MODE, "touchpoint", "mode"),
     _cut(Grain.DAY_SEGMENT, Grain.MONTH_SEGMENT, "touchpoint", "segment"),
     _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),
+    # Modes beside each other, of one segment. A day's answers at a touchpoint are hardly more than its pairs.
+    _cut(Grain.DAY_FULL, Grain.MONTH_MODE_SEGMENT, "touchpoint", "mode", "segment", finer_days=True),
     _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "mode", "segment", "location"),
 )
 # One row per bucket is small where a cell holds a ticket or two. Elsewhere all of a cell's buckets are in its `histogram`, which

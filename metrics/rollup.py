@@ -63,17 +63,22 @@ class Kind:
         days, selects = [], []
         for place, cut in reversed([*enumerate(self.cuts)]):
             sums = self._sums(cut)
-            if cut is not full:
-                dropped = {name: repr(value) for name, value in cut.dropped(full.keeps).items()}
+            dropped = {name: repr(value) for name, value in cut.dropped(full.keeps).items()}
+            month = {"day": "date_trunc('month', day::timestamp)::date"}
+            if cut.finer_days:
+                source[cut] = fine
+                month |= dropped
+            elif cut is not full:
                 source[cut] = cut.day.name.lower()
                 finer = source[cheapest(self.cuts[place + 1 :], cut.keeps)]
                 days.append(
                     f"{source[cut]} AS (SELECT {self._keys(dropped)}, {sums} FROM {finer} GROUP BY {self._places(1)})"
                 )
-            selects.append(f"SELECT {cut.day.value}::smallint, {columns} FROM {source[cut]}")
-            month = self._keys({"day": "date_trunc('month', day::timestamp)::date"})
+            if not cut.finer_days:
+                selects.append(f"SELECT {cut.day.value}::smallint, {columns} FROM {source[cut]}")
             selects.append(
-                f"SELECT {cut.month.value}::smallint, {month}, {sums} FROM {source[cut]} GROUP BY {self._places(2)}"
+                f"SELECT {cut.month.value}::smallint, {self._keys(month)}, {sums} FROM {source[cut]} "
+                f"GROUP BY {self._places(2)}"
             )
         return f"WITH {', '.join(days)} {' UNION ALL '.join(selects)}"
 

@@ -26,6 +26,8 @@ class Grain(models.IntegerChoices):
     MONTH_ALL = 13
     MONTH_ALL_SEGMENT = 14
     MONTH_ALL_PART = 15
+    # Of scores alone, and by month alone: a touchpoint's totals by mode and segment.
+    MONTH_MODE_SEGMENT = 16
 
 
 SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0

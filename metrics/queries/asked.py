@@ -114,12 +114,13 @@ def _select_cells(
     for number, window in enumerate(asked.windows):
         cut = cheapest(cuts, window.needs(asked.group_by))
         where = Where().dimensions(window, asked.catalogue)
-        if any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS)):
-            # True of every cell of the cut; with it a prefix of the index on parts is all of them and no others.
-            for column, value in cut.dropped(cuts[-1].keeps.intersection(OF_CELLS)).items():
-                where.equal(column, value)
+        is_narrowed = any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS))
         for grain, first, last in spans(window, asked.interval, cut):
             span = Where().equal("grain", grain.value).days("day", first, last)
+            if is_narrowed:
+                # True of every cell of the grain; with it a prefix of the index on parts is all of them and no others.
+                for column, value in cut.sums_over(grain, cuts[-1].keeps.intersection(OF_CELLS)).items():
+                    span.equal(column, value)
             conditions = f"{span.sql} AND {common.sql} AND {where.sql}"
             selects.append(f"SELECT {number}, {columns}, {sums} FROM {table} WHERE {conditions} GROUP BY 2, 3, 4")
             params += [*span.params, *common.params, *where.params]

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from metrics.grains import DURATION_CUTS, SCORE_CUTS, cheapest
 from metrics.models import Grain
-from metrics.queries import OF_CELLS, Catalogue, Interval, Slice, measure, measure_matrix, measure_trend
+from metrics.queries import OF_CELLS, Catalogue, Interval, Slice, measure, measure_matrix, measure_modes, measure_trend
 from metrics.rollup import roll_up
 from metrics.slices import INTERVALS, start_of
 from surveys.models import DurationLedger, Journey, ScoreLedger
@@ -35,7 +35,7 @@ MODES, SEGMENTS, LOCATIONS = ("email", "sms", "qr"), ("", "gold", "new"), ("", "
         ({"touchpoint", "segment"}, "SEGMENT", "SEGMENT"),
         ({"touchpoint", "mode"}, "MODE", None),
         ({"segment", "location"}, "FULL", "ALL_PART"),
-        ({"mode", "segment"}, "FULL", None),
+        ({"mode", "location"}, "FULL", None),
         ({"touchpoint", "segment", "location"}, "FULL", "FULL"),
     ],
 )
@@ -45,6 +45,14 @@ def test_the_fewest_cells_that_keep_what_is_needed(needed: set[str], scores: str
     if durations:
         cut = cheapest(DURATION_CUTS, needed)
         assert (cut.day, cut.month) == (Grain[f"DAY_{durations}"], Grain[f"MONTH_{durations}"])
+
+
+def test_modes_of_one_segment_are_read_from_their_own_months_and_from_full_days() -> None:
+    cut = cheapest(SCORE_CUTS, {"touchpoint", "mode", "segment"})
+    assert (cut.day, cut.month) == (Grain.DAY_FULL, Grain.MONTH_MODE_SEGMENT)
+    kept = {"mode", "segment", "location"}
+    assert cut.sums_over(cut.month, kept) == {"location": ""}
+    assert cut.sums_over(cut.day, kept) == {}  # full cells have a location each
 
 
 def test_what_a_question_needs_is_what_it_narrows_and_groups_by() -> None:
@@ -173,6 +181,7 @@ def test_no_page_reads_the_cells_in_sequence(many_cells: None) -> None:
         {"segments": frozenset({"gold1"})},
         {"locations": frozenset({"shop-7"})},
         {"segments": frozenset({"gold1"}), "locations": frozenset({"shop-7"})},
+        {"modes": frozenset({"email"}), "segments": frozenset({"gold1"})},
     ]
     now: datetime = NOW
     catalogue = Catalogue.load()
@@ -183,6 +192,7 @@ def test_no_page_reads_the_cells_in_sequence(many_cells: None) -> None:
                 before = (days["day_from"] - timedelta(days=30), days["day_from"])
                 measure_matrix(asked, before, now=now, catalogue=catalogue)
                 measure_trend("nps", asked, "week", catalogue=catalogue)
+                measure_modes(asked, catalogue=catalogue)
                 one = Slice(**days, **filters, touchpoints=frozenset({"place-7"}))  # type: ignore[arg-type]
                 for dimension in ("mode", "segment", "location"):
                     measure("nps", one, now=now, interval="month", group_by=dimension, catalogue=catalogue)

@@ -1,4 +1,4 @@
-"""Cells of a database that was there before become what the roll-up makes: the migration's own SQL, back and forth."""
+"""Cells of a database that was there before become what the roll-up makes: the migrations' own SQL, back and forth."""
 
 from datetime import timedelta
 from importlib import import_module
@@ -13,6 +13,7 @@ from tests.factories import make_touchpoint
 from tests.metrics.raw import DAY, answer, noon, ticket
 
 migration = import_module("metrics.migrations.0002_grains_of_one_dimension")
+pairs = import_module("metrics.migrations.0006_months_by_mode_and_segment")
 
 
 @pytest.mark.django_db
@@ -24,6 +25,7 @@ def test_cells_of_before_are_filled_up_and_taken_back() -> None:
         ticket(None, noon(DAY - timedelta(days=days)), seconds=3600)
     roll_up()
     with connection.schema_editor() as editor:
+        editor.execute(pairs.CLEAR)
         migration.clear(None, editor)
     assert set(ScoreCell.objects.values_list("grain", flat=True)) == {0, 1, 2, 3}
     assert set(DurationCell.objects.values_list("grain", flat=True)) == {0, 1, 2, 3}
@@ -31,4 +33,5 @@ def test_cells_of_before_are_filled_up_and_taken_back() -> None:
     assert verify() != []
     with connection.schema_editor() as editor:
         migration.fill(None, editor)
+        editor.execute(pairs.FILL)
     assert verify() == []

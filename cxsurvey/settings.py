@@ -245,6 +245,7 @@ SMS_PRICE = env.str("SMS_PRICE", "")  # of one segment, such as "0.0079 USD": sh
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = "cxsurvey.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"  # the organisation's own zone is a row

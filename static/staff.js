@@ -63,6 +63,7 @@
         label: data.words.value, data: data.values, borderColor: accent, backgroundColor: accent, borderWidth: 2,
         pointRadius: data.values.length > 40 ? 0 : 3, pointHoverRadius: 5, pointBackgroundColor: accent, pointBorderColor: accent,
         pointHoverBackgroundColor: accent, pointHoverBorderColor: accent, tension: 0,
+        clip: 6, // a point at an end of the range is whole
         // What can still rise is drawn with dashes.
         segment: { borderDash: (piece) => (data.rising?.[piece.p1DataIndex] ? [4, 4] : undefined) },
       },
@@ -100,7 +101,7 @@
         plugins: {
           legend: {
             align: "end",
-            labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" },
+            labels: { color: quiet, font, boxHeight: 7, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" },
             onClick: () => {},
           },
           tooltip: {
@@ -127,7 +128,7 @@
     const column = (place) => data.points.map((point) => ({ x: point[0], y: point[place] }));
     const plain = { stepped: "before", borderWidth: 0, pointRadius: 0, pointHitRadius: 0, pointStyle: "rect", borderColor: band, backgroundColor: band };
     const datasets = [
-      { ...plain, label: data.words.value, data: column(1), borderColor: accent, backgroundColor: accent, borderWidth: 2, pointHoverRadius: 4 },
+      { ...plain, label: data.words.value, data: column(1), borderColor: accent, backgroundColor: accent, borderWidth: 2, pointHoverRadius: 4, pointStyle: "line" },
       { ...plain, label: data.words.interval, data: column(3), fill: "+1" },
       { ...plain, label: "", data: column(2), fill: false },
     ];
@@ -149,7 +150,7 @@
         scales: {
           x: {
             type: "linear", min: 0, max: data.points.at(-1)[0], grid: { display: false }, border: { color: line },
-            ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 }, title: title(data.unit),
+            ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16, includeBounds: false }, title: title(data.unit),
           },
           y: {
             min: 0, max: 100, grid: { color: line }, border: { display: false },
@@ -158,7 +159,7 @@
         },
         plugins: {
           legend: {
-            align: "end", labels: { color: quiet, font, boxHeight: 8, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" }, onClick: () => {},
+            align: "end", labels: { color: quiet, font, boxHeight: 7, usePointStyle: true, pointStyleWidth: 10, filter: (item) => item.text !== "" }, onClick: () => {},
           },
           tooltip: {
             filter: (item) => item.datasetIndex === 0, displayColors: false,

@@ -91,8 +91,11 @@ def change_text(metric: str, change: float) -> str:
 
 
 def _signed(text: str) -> str:
-    is_zero = not any(digit in text for digit in "123456789")
-    return text if is_zero or text.startswith(MINUS) else f"+{text}"
+    return text if _is_zero(text) or text.startswith(MINUS) else f"+{text}"
+
+
+def _is_zero(text: str) -> bool:
+    return not any(digit in text for digit in "123456789")
 
 
 def count_text(n: int) -> str:
@@ -272,7 +275,7 @@ def change_of(metric: str, found: Comparison) -> Change | None:
     if found.difference is None or found.low is None or found.high is None:
         return None
     text = change_text(metric, found.difference)
-    direction = "up" if found.difference > 0 else "down" if found.difference < 0 else "same"
+    direction = "same" if _is_zero(text) else "up" if found.difference > 0 else "down"  # no arrow beside a 0
     ends = {"low": change_text(metric, found.low), "high": change_text(metric, found.high)}
     interval = _("95%% interval: %(low)s to %(high)s") % ends
     if not found.significant:

@@ -84,7 +84,7 @@ def test_a_mail_says_what_where_how_much_and_leads_to_the_exact_view(
     )
     text = message.get_content()
     assert "−100; n = 100; 95% interval: −100 to −93; target +40" in text
-    assert "Nov. 12, 2026 to Nov. 18, 2026" in text
+    assert "12 Nov 2026 to 18 Nov 2026" in text
     path, query = link_in(text)
     wanted = {"period": "custom", "from": "2026-11-12", "to": "2026-11-18", "trend": "nps", "mode": "email"}
     assert (path, query) == ("/admin/touchpoints/delivery/", {name: [value] for name, value in wanted.items()})

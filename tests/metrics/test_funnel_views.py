@@ -125,7 +125,7 @@ def test_filters_are_in_the_address_and_reach_every_table(programme):
 def test_a_long_period_is_cut_and_it_is_said(programme):
     text = text_of(login(SCORES).get("/admin/response/?from=2001-01-01&to=2026-01-01"))
     assert "This page shows 366 days at most" in text
-    assert "decided on from Jan. 1, 2025 to Jan. 1, 2026" in text
+    assert "decided on from 1 Jan 2025 to 1 Jan 2026" in text
 
 
 def test_a_file_holds_what_the_page_holds(programme):

@@ -306,4 +306,4 @@ def waits(rows: Iterable[tuple[str, int, str]]) -> list[Item]:
 def looked_at(changes: Sequence[Change], targets: int) -> str:
     """What stands behind the list, in a sentence."""
     told = {"changes": rounded(len(changes)), "targets": rounded(targets)}
-    return _("Looked at, in numbers: targets %(targets)s; changes, judged together (Holm), %(changes)s.") % told
+    return _("Targets looked at: %(targets)s. Changes looked at, judged together (Holm): %(changes)s.") % told

@@ -459,7 +459,7 @@ def summary(judged: Sequence[Judged]) -> str:
         (_("Less than expected"), ("less",)),
         (_("No effect seen"), ("no_change",)),
         (_("Moved the other way"), ("against",)),
-        (_("Not told yet"), [verdict for verdict in set(verdicts) if verdict not in TOLD]),
+        (_("Too early to tell"), [verdict for verdict in set(verdicts) if verdict not in TOLD]),
     )
     counted = [(title, sum(verdict in among for verdict in verdicts)) for title, among in parts]
     return " · ".join(_("%(title)s: %(count)d") % {"title": title, "count": count} for title, count in counted if count)

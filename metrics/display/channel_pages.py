@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metrics.display import comparing, figures
 from metrics.display.comparing import Told
@@ -164,13 +165,13 @@ def sentences(standing: Standing) -> list[str]:
     said = [_("Best is %(best)s with %(high)s, worst %(worst)s with %(low)s.") % told]
     pair = standing.gap
     if pair is None or pair.p_all is None:
-        said.append(_("Whether they differ beyond noise cannot be tested."))
+        said.append(_("Whether they differ by more than chance cannot be tested."))
     else:
         shown = {"p": comparing.corrected_text(pair.p_all, len(standing.pairs))}
         if pair.p_all < SURE:
-            said.append(_("The gap is more than noise (%(p)s).") % shown)
+            said.append(_("The gap is more than chance (%(p)s).") % shown)
         else:
-            said.append(_("The gap is no significant difference (%(p)s).") % shown)
+            said.append(_("The gap is not significant (%(p)s).") % shown)
     missed = [side for side in standing.ranked if (verdict := standing.figure(side).verdict) and not verdict.met]
     if missed:
         said.append(_("Below target: %(names)s.") % {"names": _(", ").join(side.name for side in missed)})
@@ -185,7 +186,7 @@ def channels_table(standing: Standing) -> Table:
         Column(_("Channel"), "text"),
         Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Touchpoints")),
-        Column(_("Change")),
+        Column(pgettext("difference to the days before", "Change")),
         Column(_("p (Holm)")),
         Column(_("Target"), "text"),
     ]

@@ -51,7 +51,7 @@ def corrected_text(p: float, pairs: int) -> str:
 def meaning(p: float | None) -> str:
     if p is None:
         return _("cannot be tested")
-    return _("more than noise") if p < SURE else _("no significant difference")
+    return _("more than chance") if p < SURE else _("no significant difference")
 
 
 def p_text(p: float) -> str:

@@ -633,7 +633,7 @@ def wearing_table(found: Mapping[int, Wearing]) -> Table:
         )
     about = _("Of the invitations sent (of a long period those of the last %(days)d days), by how often the customer had been written to "
               "before. Who is asked more often is another kind of customer: a hint, not a cause.") % {"days": WEARING_DAYS}  # fmt: skip
-    return Table("wearing", _("Does it wear off?"), columns, rows, about)
+    return Table("wearing", _("Do answers wear off when people are asked often?"), columns, rows, about)
 
 
 def spared_table(spared: Spared) -> Table:
@@ -651,7 +651,7 @@ def spared_table(spared: Spared) -> Table:
     n, people = spared.in_all
     rows.append(Row([Cell(_("All")), number(n), share_cell(n, spared.decided), number(people)], "group"))
     about = _("Messages that customers were spared because of others, by the day of the decision.")
-    return Table("spared", _("What resting and the floor held back"), columns, rows, about)
+    return Table("spared", _("Held back so that nobody is asked too often"), columns, rows, about)
 
 
 def objections_table(periods: Mapping[date, Objections], interval: Interval) -> Table:

@@ -282,10 +282,10 @@ def sentences(journey: Journey) -> list[str]:
     if told.gap is not None:
         said.append(_gap_sentence(journey))
     elif told.peak:
-        said.append(_("Whether peak and valley differ beyond noise cannot be tested: one of them has no interval."))
+        said.append(_("Whether peak and valley differ by more than chance cannot be tested: one of them has no interval."))
     if told.peak and len({journey.by_key(key).column for key in (*told.peak, *told.valley)}) > 1:
         said.append(
-            _("They are measured by different metrics, so a part of the gap may be the questions. Choose one metric above to be sure.")
+            _("They are measured by different metrics, so the questions may explain part of the gap. Choose one metric below to be sure.")
         )  # fmt: skip
     if told.valley_is_extreme and told.valley_end is not None and told.valley_end.value is not None:
         said.append(
@@ -315,7 +315,7 @@ def _gap_sentence(journey: Journey) -> str:
     }
     if gap.p_all is None:
         return (
-            _("Peak and valley are %(points)s points apart; whether that is more than noise cannot be tested.") % told
+            _("Peak and valley are %(points)s points apart; whether that is more than chance cannot be tested.") % told
         )
     told["p"] = comparing.corrected_text(gap.p_all, journey.shape.pairs)
     told["meaning"] = comparing.meaning(gap.p_all)
@@ -447,7 +447,7 @@ def coverage_table(journey: Journey) -> Table:
             if seen.missing:
                 name = Cell(seen.place.name, query=seen.url, note=stage.name)
                 rows.append(Row([name, Cell(seen.missing.why), Cell(seen.missing.todo)]))
-    return Table("coverage", _("What is not measured"), columns, rows)
+    return Table("coverage", _("What is not measured"), columns, rows, cards=True)
 
 
 def coverage_sentence(journey: Journey) -> str:

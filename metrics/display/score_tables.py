@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metrics.display import figures, trends
 from metrics.display.figures import DASH, Column, band_title
@@ -64,8 +65,8 @@ def matrix_table(
         Head("n"),
         Head(_("Before")),
         Head(_("n before")),
-        Head(_("Change")),
-        Head(_("More than noise?"), "text"),
+        Head(pgettext("difference to the days before", "Change")),
+        Head(_("More than chance?"), "text"),
         Head(_("Target")),
     ]
     held = {(row.touchpoint, (row.metric, row.points)): row for row in rows if row.now.n}
@@ -141,7 +142,7 @@ def figures_table(
     """Each metric with what it was before and its target."""
     heads = [
         Head(_("Metric"), "text"), Head(_("Value"), "rate"), Head("n"), Head(_("Before")), Head(_("n before")),
-        Head(_("More than noise?"), "text"), Head(_("Target")),
+        Head(_("More than chance?"), "text"), Head(_("Target")),
     ]  # fmt: skip
     rows = [
         Row([

@@ -83,7 +83,7 @@ def _is_shown(row: Any, request: Request, decisions: Decisions) -> bool:
 def _says(request: Request) -> str:
     period = request.filters.period
     told = {"days": decision_pages.days_text((period.first, period.last))}
-    return _("Decisions whose days after lie, at least in part, within %(days)s.") % told
+    return _("Decisions whose days after them fall, at least in part, within %(days)s.") % told
 
 
 # --- One of them ------------------------------------------------------------------------------------------------------

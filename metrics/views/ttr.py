@@ -328,8 +328,8 @@ def _experience(asking: Asking) -> Report:
                 "scores-by-fact",
                 _("Scores by “%(fact)s”") % {"fact": fact},
                 _(
-                    "Answers given in these days, in four parts of as many answers as ties allow, from the least to the greatest "
-                    "“%(fact)s” of the answer itself or of the event that it was asked about."
+                    "Answers given in these days, in four groups as equal as ties allow, from the smallest “%(fact)s” to the largest. "
+                    "It comes with the answer or with the event that was asked about."
                 )
                 % {"fact": fact},
                 fact, ttr_pages.quarters(by_fact, fact), by_fact,

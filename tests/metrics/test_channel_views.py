@@ -64,9 +64,9 @@ def test_the_gap_is_told_with_difference_interval_p_and_n(shops):
     shown = text_of(login(SCORES).get(f"{PATH}?metric=csat5"))
     assert "Gap between best and worst +25 n = 180 95% interval: +10 to +39 · p " in shown
     assert "Best is Website with 75%, worst App with 50%." in shown
-    assert "The gap is more than noise (p " in shown
+    assert "The gap is more than chance (p " in shown
     assert (
-        "pairs" not in shown.split("The gap is more than noise", 1)[1].split(")", 1)[0]
+        "pairs" not in shown.split("The gap is more than chance", 1)[1].split(")", 1)[0]
     )  # one pair needs no correction
     assert "n = 4, too few" in shown
 

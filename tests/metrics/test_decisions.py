@@ -211,7 +211,7 @@ def test_the_list_tells_each_expected_change_with_its_verdict(story):
     assert "rises by 70" in shown
     assert "As expected" in shown
     assert "Too early: 12 of 28 days" in shown
-    assert "As expected or more: 1 · Not told yet: 1" in shown
+    assert "As expected or more: 1 · Too early to tell: 1" in shown
     assert "Li Na" in shown
     assert "caused" not in shown
 

@@ -82,7 +82,7 @@ def test_the_peak_end_value_stands_beside_the_plain_mean_with_what_they_are(buyi
 
 def test_whether_peak_and_valley_differ_is_told_with_all_pairs_in_mind(buying):
     shown = text_of(login(SCORES).get(PATH))
-    assert "Peak and valley differ by 65 points, more than noise (95% interval +" in shown
+    assert "Peak and valley differ by 65 points, more than chance (95% interval +" in shown
     assert "corrected for all 3 pairs" in shown
     assert "They are measured by different metrics" in shown
 

@@ -282,7 +282,9 @@ def sentences(journey: Journey) -> list[str]:
     if told.gap is not None:
         said.append(_gap_sentence(journey))
     elif told.peak:
-        said.append(_("Whether peak and valley differ by more than chance cannot be tested: one of them has no interval."))
+        said.append(
+            _("Whether peak and valley differ by more than chance cannot be tested: one of them has no interval.")
+        )
     if told.peak and len({journey.by_key(key).column for key in (*told.peak, *told.valley)}) > 1:
         said.append(
             _("They are measured by different metrics, so the questions may explain part of the gap. Choose one metric below to be sure.")

@@ -176,11 +176,13 @@ def _rules_table(rules: Any, times: Mapping[int, int], standing: Sequence[Alert]
     for rule in rules:
         alert = stand.get(rule.pk)
         state = _("stands since %(day)s") % {"day": _moment(alert.fired_at)} if alert else _("quiet")
-        looked = f"{_day(rule.looked)}: {LookState(rule.found).label}" if rule.looked else _("not yet")
+        looked = _("not yet")
+        if rule.looked:
+            looked = _("%(day)s: %(said)s") % {"day": _day(rule.looked), "said": LookState(rule.found).label}
         rows.append(
             Row([
                 Cell(alert_pages.name_of(rule)),
-                Cell(state if rule.active else _("switched off"), tone="worst" if alert else ""),
+                Cell(state if rule.active else _("switched off"), tone="bad" if alert else ""),
                 Cell(looked if rule.kind in DAILY else _("all the time")),
                 Cell(f"{times.get(rule.pk, 0):,}", times.get(rule.pk, 0)),
             ])
@@ -191,8 +193,11 @@ def _rules_table(rules: Any, times: Mapping[int, int], standing: Sequence[Alert]
         Column(_("Last looked at"), "text"),
         Column(_("Fired in the period")),
     ]
-    about = _("Rules on closed days look once a day, after it has ended. One that fires often in a short time flaps.")
-    return Table("rules", _("Rules"), columns, rows, about)
+    about = _(
+        "A rule on closed days is checked once a day, after the day has ended. One that fires again and again within "
+        "a short time is set too close to where its number usually is."
+    )
+    return Table("rules", _("Rules"), columns, rows, about, cards=True)
 
 
 def _history_table(alerts: Sequence[Alert]) -> Table:

@@ -114,7 +114,7 @@ def test_every_page_prints_clean(browser, measured, path, language):
     )
     assert cut == [], path
     if "segment=gold" in path:
-        assert {"en": "Segment: gold", "zh-CN": "客户分群: gold"}[language] in shown
+        assert {"en": "Segment: gold", "zh-CN": "客户分群：gold"}[language] in shown
     assert watched.complaints == []
     context.close()
 

@@ -95,7 +95,12 @@ def trends_table(
     parts: Sequence[tuple[Column, Sequence[tuple[date, Measured]]]], interval: Mapping[Column, Interval]
 ) -> Table:
     """Every metric's periods, one metric below the other."""
-    heads = [Head(_("Metric"), "text"), Head(_("From"), "text"), Head(_("Value"), "rate"), Head("n")]
+    heads = [
+        Head(_("Metric"), "text"),
+        Head(pgettext("first day of a period", "From"), "text"),
+        Head(_("Value"), "rate"),
+        Head("n"),
+    ]
     rows = []
     for column, series in parts:
         estimates = [figures.of(measured) for _start, measured in series]
@@ -157,7 +162,7 @@ def figures_table(
 def series_table(column: Column, series: Sequence[tuple[date, Measured]], interval: Interval) -> Table:
     estimates = [figures.of(measured) for _start, measured in series]
     longest = longest_of(estimates)
-    heads = [Head(_("From"), "text"), Head(figures.title(column), "rate"), Head("n")]
+    heads = [Head(pgettext("first day of a period", "From"), "text"), Head(figures.title(column), "rate"), Head("n")]
     rows = [
         Row([Cell(trends.period_label(start, interval)), score_cell(column, now, longest), count_cell(now.n)])
         for (start, _measured), now in zip(series, estimates, strict=True)
@@ -182,7 +187,11 @@ def distribution_table(measured: Measured) -> Table:
 def bands_table(series: Sequence[tuple[date, Measured]], interval: Interval) -> Table:
     """Each period's share of each band, best first."""
     bands = list(series[0][1].breakdown) if series else []
-    heads = [Head(_("From"), "text"), *(Head(f"{band_title(band)} %") for band in bands), Head("n")]
+    heads = [
+        Head(pgettext("first day of a period", "From"), "text"),
+        *(Head(f"{band_title(band)} %") for band in bands),
+        Head("n"),
+    ]
     rows = []
     for start, measured in series:
         cells = [

@@ -153,7 +153,7 @@ class Card:
             return _("No weights are set.") if self.weighted.value is None else ""
         told = {"share": f"{rounded(100 * self.weighted.missing)}%"}
         if self.weighted.value is None:
-            return _("Not told: %(share)s of the weight has too few answers.") % told
+            return _("No score: %(share)s of the weight has too few answers.") % told
         return _("%(share)s of the weight has too few answers.") % told
 
 

@@ -1,10 +1,13 @@
 """Staff pages come in the reader's language: her choice first, then her browser's; dates and numbers are written as she writes them."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.formats import date_format
+from django.utils.translation import override
 
 from tests.factories import make_customer, make_event, make_organisation
 
@@ -66,3 +69,15 @@ def test_the_login_page_comes_in_the_browsers_language(client):
 @pytest.mark.parametrize("path", ["/admin/", "/admin/surveys/customer/"])
 def test_every_page_bears_the_products_name(staff, path):
     assert re.search(r'<a href="/admin/"[^>]*>.*?cxsurvey', content(staff, path), re.DOTALL)
+
+
+def test_days_and_times_are_written_alike_everywhere():
+    at = datetime(2026, 11, 6, 17, 31, tzinfo=UTC)
+    written = {}
+    for language in ("en", "zh-hans"):
+        with override(language):
+            written[language] = [date_format(at, name) for name in ("DATE_FORMAT", "DATETIME_FORMAT", "TIME_FORMAT")]
+    assert written == {
+        "en": ["6 Nov 2026", "6 Nov 2026, 17:31", "17:31"],
+        "zh-hans": ["2026年11月6日", "2026年11月6日 17:31", "17:31"],
+    }

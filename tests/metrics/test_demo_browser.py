@@ -207,6 +207,34 @@ def test_the_line_is_columns_on_a_desk_and_bars_on_a_phone(browser, demo):
         assert [box["y"] for box in boxes] == sorted(box["y"] for box in boxes)
 
 
+@pytest.mark.parametrize("width", [390, 1120, 1440, 1920])
+def test_the_banner_ends_where_the_page_below_it_ends(browser, demo, width):
+    with reading(browser, demo.url, demo.cookie, EN, {"width": width, "height": 900}) as reader:
+        reader.go(demo.address("overview"))
+        ends = "(name) => { const box = document.querySelector(name).getBoundingClientRect(); return [box.left, box.right]; }"
+        assert reader.page.evaluate(ends, ".cx-banner") == pytest.approx(reader.page.evaluate(ends, ".cx"), abs=1)
+
+
+def test_the_cards_of_the_overview_stand_level_whatever_their_value(browser, demo):
+    with reading(browser, demo.url, demo.cookie, EN, DESK) as reader:
+        reader.go(demo.address("overview"))
+        tops = "[...document.querySelectorAll('.cx-card .cx-whisker')].map((line) => Math.round(line.getBoundingClientRect().top))"
+        found = reader.page.evaluate(tops)
+        assert len(found) > 3
+        assert len(set(found)) == 1
+
+
+def test_paper_keeps_what_a_touchpoint_compares_and_says_what_a_decision_is(browser, demo):
+    with reading(browser, demo.url, demo.cookie, EN, DESK) as reader:
+        reader.page.emulate_media(media="print")
+        reader.go(demo.address("touchpoint_page"))
+        assert reader.page.locator(".cx-compared table").first.is_visible()
+        assert not reader.page.locator("p.cx-compared").is_visible()
+        reader.go(demo.address("decision"))
+        assert reader.page.locator(".cx-print-head h1").is_visible()
+        assert not reader.page.locator(".cx-crumbs").is_visible()
+
+
 # --- The pictures of docs/ ---
 
 PICTURES: dict[

@@ -102,6 +102,15 @@ def test_a_time_to_resolution_is_better_when_it_is_shorter():
     assert figures.figure(TTR, resolved_in(7200), resolved_in(3590), {}).change.tone == "bad"
 
 
+def test_no_arrow_stands_beside_a_change_that_is_shown_as_0():
+    slightly_more = figures.figure(
+        NPS, figures.estimate(NPS, {0: 200, 10: 401}), figures.estimate(NPS, {0: 200, 10: 400}), {}
+    )
+    assert (slightly_more.change.text, slightly_more.change.direction) == ("0", "same")
+    more = figures.figure(NPS, figures.estimate(NPS, {0: 200, 10: 420}), figures.estimate(NPS, {0: 200, 10: 400}), {})
+    assert (more.change.text, more.change.direction) == ("+2", "up")
+
+
 def test_a_change_within_chance_says_so_quietly():
     shown = figures.figure(NPS, figures.estimate(NPS, {0: 10, 10: 20}), figures.estimate(NPS, {0: 11, 10: 19}), {})
     assert (shown.change.tone, shown.change.word) == ("quiet", "no significant change")

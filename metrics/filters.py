@@ -80,7 +80,7 @@ class Filters:
                 value = ""
             chosen[name] = value
         if period.wrong:
-            wrong.append(_("These are no days to show. Below are the last 30 days."))
+            wrong.append(_("These days cannot be shown. Below are the last 30 days."))
         return cls(period, compare, offered, chosen, wrong, fixed, ignores)
 
     @property

@@ -382,9 +382,9 @@ class Definition:
 
 
 def definitions() -> list[Definition]:
-    unknown_all = _("Takes all of which nobody knows for reachable: the lowest of the three.")
-    unknown_part = _("Takes the share e of those of which nobody knows for reachable.")
-    unknown_none = _("Takes none of which nobody knows for reachable: the highest of the three.")
+    unknown_all = _("Counts every invitation of unknown fate as reachable: the lowest of the three.")
+    unknown_part = _("Counts the share e of those of unknown fate as reachable.")
+    unknown_none = _("Counts none of unknown fate as reachable: the highest of the three.")
     denominators = (
         ("(I + P) + (R + NC + O) + U", unknown_all),
         ("(I + P) + (R + NC + O) + e · U", unknown_part),

@@ -46,10 +46,10 @@ def _for(plan: SamplePlan, half_width: float) -> str:
     if share is None:
         told |= {"all": _count(round(everybody)), "best": _points(plan, everybody)}
         return (
-            _("±%(points)s wants %(answers)s answers a month. Asking everybody gives about %(all)s, and ±%(best)s.")
+            _("±%(points)s needs %(answers)s answers a month. Asking everybody gives about %(all)s, and ±%(best)s.")
             % told
         )
-    return _("±%(points)s wants %(answers)s answers a month: a sample of about %(share)s.") % {
+    return _("±%(points)s needs %(answers)s answers a month: a sample of about %(share)s.") % {
         **told,
         "share": _percent(share),
     }

@@ -308,7 +308,7 @@ def test_a_period_leaves_out_what_lies_outside_it(delivery):
 def test_a_wrong_filter_is_left_out_and_told(delivery, path, query):
     response = login(SCORES).get(f"{path}?{query}")
     shown = text_of(response)
-    assert "There is no “" in shown or "These are no days to show" in shown
+    assert "There is no “" in shown or "These days cannot be shown" in shown
     assert "n = 10" in shown
     assert "<script>alert" not in response.content.decode()
 

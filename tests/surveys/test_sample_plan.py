@@ -83,17 +83,17 @@ def test_a_plan_says_what_the_sample_gives_and_what_better_ones_would() -> None:
     said = lines(SamplePlan(4000, 2000, 500, 0.5, of_bands(20, 20, 60)))
     assert "4,000 could have been asked, 2,000 were, and 25% of them answered." in said
     assert "A sample of 50% gives about 500 answers a month: an interval of about ±7 points." in said
-    assert "±5 points wants 981 answers a month: a sample of about 98%." in said
-    assert "±10 points wants 243 answers a month: a sample of about 24%." in said
+    assert "±5 points needs 981 answers a month: a sample of about 98%." in said
+    assert "±10 points needs 243 answers a month: a sample of about 24%." in said
     assert "widest spread" not in said
 
 
 def test_what_even_everybody_cannot_give_is_said() -> None:
     said = lines(SamplePlan(400, 100, 20, 0.25, Spread.widest(CSAT5)))
     assert "A sample of 25% gives about 20 answers a month: an interval of about ±20 points." in said
-    assert "±5 points wants 381 answers a month. Asking everybody gives about 80, and ±11 points." in said
+    assert "±5 points needs 381 answers a month. Asking everybody gives about 80, and ±11 points." in said
     assert "With the widest spread that answers can have" in said
-    assert "±0.50 of the scale wants" in lines(SamplePlan(900, 900, 300, 1, Spread.widest(CES)))
+    assert "±0.50 of the scale needs" in lines(SamplePlan(900, 900, 300, 1, Spread.widest(CES)))
     assert "A sample of 0.0% gives no answers." in lines(SamplePlan(900, 900, 300, 0, Spread.widest(CES)))
 
 

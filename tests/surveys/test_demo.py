@@ -348,6 +348,7 @@ def fingerprint() -> dict[str, list[tuple[object, ...]]]:
     return {model.__name__: sorted(model.objects.values_list(*names), key=repr) for model, names in rows}
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_end_make_the_same_rows_and_another_seed_others(loaded):
     before = fingerprint()
     remove_demo()
@@ -357,6 +358,7 @@ def test_the_same_seed_and_end_make_the_same_rows_and_another_seed_others(loaded
     assert [arrival.item for arrival in one.arrivals] != [arrival.item for arrival in other.arrivals]
 
 
+@pytest.mark.slow
 def test_what_breaks_half_way_leaves_nothing(loaded):
     remove_demo()
     drain_ledger()

@@ -152,7 +152,7 @@ def test_chinese_texts_use_full_width_punctuation():
 
 
 # Values that end in a Chinese character where they stand in a sentence: "2 天", "3 小时", a change of TTR.
-SPOKEN = ("span", "duration", "age", "by", "change", "expected", "low", "high")
+SPOKEN = ("p", "adjusted", "span", "duration", "age", "by", "change", "expected", "low", "high")
 NUMBERS = {"A number from %(low)s to %(high)s is wanted here."}  # here low and high are plain numbers
 STRAY = re.compile(rf"(?:[㐀-鿿，。：；！？、（）]|%\((?:{'|'.join(SPOKEN)})\)s) +[㐀-鿿]")
 

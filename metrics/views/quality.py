@@ -183,6 +183,7 @@ def effects_table(
             TableColumn(_("Without them, or with those left out")),
         ],
         rows,
+        cards=True,
     )
 
 

@@ -166,7 +166,9 @@ HELP = {
     "alone": gettext_lazy(
         "A drop is else judged together with those of all other rules of the day (Holm), so that many rules do not cry wolf."
     ),
-    "teams": gettext_lazy("None: it stands on the page of alerts, and nobody is told."),
+    "teams": gettext_lazy(
+        "They hear when it fires and when it is over. None: it stands on the page of alerts, and nobody is told."
+    ),
 }
 
 

@@ -11,7 +11,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from metrics import formulas
 from metrics.alerting.rules import (
@@ -36,6 +37,7 @@ from metrics.models.alerts import (
     Baseline,
     Cleared,
     LookState,
+    Tells,
 )
 from metrics.queries import Ask, Catalogue, Found, count_many
 from metrics.raw.funnel import PROMPT_DAYS, Prompt, count_prompt_answers
@@ -45,7 +47,7 @@ from surveys.scales import SCALES
 
 EVALUATOR_LOCK = 0x6378_616C_7274  # any number that nothing else in this database locks
 CATCH_UP = 7  # closed days that are looked at afterwards where nobody was there to look
-COOL_DOWN = timedelta(days=1)  # one notice per rule and day, unless it is worse than what was told
+COOL_DOWN = timedelta(days=1)  # a rule tells that it fired once a day, unless it is worse than what was told
 OFF_FOR = timedelta(minutes=10)
 KEEP = timedelta(days=400)  # a year of looks, and the one of the year before that a rule compares with
 ONE_DAY = timedelta(days=1)
@@ -352,8 +354,13 @@ def _write_looks(looks: Sequence[tuple[Watched, date]], findings: Sequence[Findi
 
 
 def forget_looks(now: datetime) -> int:
-    """Looks that are older than KEEP, and those of rules that are no more; how many."""
+    """Looks that are older than KEEP, and those of rules that are no more; how many. And notices that nobody will send any more.
+
+    Such is one of an alert that fired and was over before its address took it: that address hears of both by the notice of its end.
+    """
     day = Organisation.current().day_of(now) - KEEP
+    late = AlertNotice.objects.filter(tells=Tells.FIRED, sent_at__isnull=True, alert__cleared_at__isnull=False)
+    late.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now)).delete()
     old = AlertLook.objects.filter(Q(day__lt=day) | ~Exists(AlertRule.objects.filter(pk=OuterRef("rule_id"))))
     return int(old.delete()[0])
 
@@ -536,27 +543,64 @@ class _Board:
     def write(self) -> int:
         """How many alerts fired or cleared."""
         if self.touched:
-            columns = ["latest", "severity", "quiet_looks", "unknown_looks", "cleared_at", "cleared_why", "cleared"]
+            self._write_ends()
+            columns = [
+                "latest", "severity", "quiet_looks", "unknown_looks", "cleared_at", "cleared_why", "cleared", "told",
+            ]  # fmt: skip
             Alert.objects.bulk_update(self.touched.values(), columns, batch_size=500)
         if self.fresh:
             self._write_fresh()
         return self.changed
 
+    def _write_ends(self) -> None:
+        """Whoever heard that an alert fired hears that it is over; so does whoever may have: a carrier took it, and never said so.
+
+        Of one that was over before anybody was written to, nobody hears. Its notices are locked, so that none is claimed meanwhile.
+        """
+        over = {pk: alert for pk, alert in self.touched.items() if alert.told and alert.cleared_at is not None}
+        if not over:
+            return
+        rows = AlertNotice.objects.filter(alert__in=over, tells=Tells.FIRED).select_related("address__team")
+        notices = list(rows.select_for_update(of=("self",)).order_by("pk"))
+        begun = [notice for notice in notices if notice.attempts or notice.sent_at]
+        AlertNotice.objects.filter(pk__in={notice.pk for notice in notices} - {notice.pk for notice in begun}).delete()
+        heard = {notice.alert_id for notice in begun}
+        for pk, alert in over.items():
+            alert.told = pk in heard
+        AlertNotice.objects.bulk_create(
+            AlertNotice(
+                tells=Tells.OVER, address_id=notice.address_id, alert_id=notice.alert_id, created_at=self.now,
+                # Not before what is on its way has arrived, nor before an address that fails is tried again.
+                lease_until=None if notice.sent_at else notice.lease_until,
+            )
+            for notice in begun
+            if notice.address.active and notice.address.team.active
+        )  # fmt: skip
+
     def _write_fresh(self) -> None:
-        """New alerts, and a notice for each address of those that are to be told."""
+        """New alerts, and a notice for each address of their rules' teams.
+
+        What fires again within COOL_DOWN waits for its end, and is told if it still stands then: it may have been told as over.
+        """
         news = [alert for alert in self.fresh if alert.cleared_at is None]
         addresses = _addresses_of([alert.rule_id for alert in news])
         told = _told(alert.rule_id for alert in news)
+        waits: dict[int, datetime] = {}
         for alert in news:
+            alert.told = bool(addresses.get(alert.rule_id))
             last = told.get(alert.rule_id)
-            is_news = last is None or last.fired_at <= self.now - COOL_DOWN or alert.severity > last.severity
-            alert.told = is_news and bool(addresses.get(alert.rule_id))
+            if last is not None and last.told_at > self.now - COOL_DOWN and alert.severity <= last.severity:
+                waits[alert.rule_id] = last.told_at + COOL_DOWN
         Alert.objects.bulk_create(self.fresh)
         AlertNotice.objects.bulk_create(
-            AlertNotice(address_id=address, alert=alert, created_at=self.now)
+            AlertNotice(
+                address_id=address,
+                alert=alert,
+                created_at=waits.get(alert.rule_id, self.now),
+                lease_until=waits.get(alert.rule_id),
+            )
             for alert in news
-            if alert.told
-            for address in addresses[alert.rule_id]
+            for address in addresses.get(alert.rule_id, ())
         )
 
 
@@ -573,10 +617,12 @@ def _told_days(what: str, days: tuple[date, date]) -> dict[str, str]:
     return {f"{what}first": days[0].isoformat(), f"{what}last": days[1].isoformat()}
 
 
-def _told(rules: Iterable[int]) -> dict[int, Alert]:
-    """The newest alert of each rule that was told."""
+def _told(rules: Iterable[int]) -> dict[int, Any]:
+    """The newest alert of each rule that was told, with the moment from which on it was: `told_at`."""
+    notices = AlertNotice.objects.filter(alert=OuterRef("pk"), tells=Tells.FIRED).order_by("-created_at")
     rows = Alert.objects.filter(rule__in=list(rules), told=True).order_by("rule_id", "-fired_at").distinct("rule_id")
-    return {alert.rule_id: alert for alert in rows}
+    told_at = Coalesce(Subquery(notices.values("created_at")[:1]), F("fired_at"))
+    return {alert.rule_id: alert for alert in rows.annotate(told_at=told_at)}
 
 
 def _addresses_of(rules: Sequence[int]) -> dict[int, list[int]]:

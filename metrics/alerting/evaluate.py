@@ -248,14 +248,14 @@ def _is_undrained(day: date) -> bool:
 
 
 def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisation, places: Places) -> list[Finding]:
-    """What each rule sees on each day, before chance is judged (`settle`); one statement for all cells, one per day for invitations."""
+    """What each rule sees on each day, before chance is judged (`settle`); one statement for all cells, one for all invitations."""
     asks: dict[Ask, int] = {}
     spans: dict[tuple[Any, ...], list[tuple[date, date]]] = {}
     wanted: dict[int, tuple[int, int | None]] = {}
-    invited: dict[date, list[int]] = {}
+    invited: list[int] = []
     for at, (rule, day) in enumerate(looks):
         if rule.kind == AlertKind.RESPONSE_DROP:
-            invited.setdefault(day, []).append(at)
+            invited.append(at)
             continue
         cut = (day, rule.kind, rule.window_days, rule.baseline, rule.baseline_days)
         windows = spans.get(cut) or spans.setdefault(cut, windows_of(rule, day))
@@ -272,9 +272,8 @@ def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisati
             found[at] = hold_against_target(now_is.estimate, target, lower_is_better=fewer, at_least=at_least)
         else:
             found[at] = _hold(rule, now_is, counted[second], at_least)
-    for day, at_once in invited.items():
-        rates = _rates_of([looks[at][0] for at in at_once], day, organisation, places)
-        found |= dict(zip(at_once, rates, strict=True))
+    if invited:
+        found |= dict(zip(invited, _rates_of([looks[at] for at in invited], organisation, places), strict=True))
     return [found[at] for at in range(len(looks))]
 
 
@@ -305,31 +304,52 @@ def _baseline(rule: Watched, day: date) -> tuple[date, date]:
     return days_before(day, rule.window_days, year=year, baseline_days=rule.baseline_days)
 
 
-def _rates_of(rules: Sequence[Watched], day: date, organisation: Organisation, places: Places) -> list[Finding]:
-    """Response rates of windows that end PROMPT_DAYS earlier, when all of them had the same time to answer."""
-    final = day - timedelta(days=PROMPT_DAYS)
-    windows = [(window_of(final, rule.window_days), _baseline(rule, final)) for rule in rules]
-    touchpoints = sorted({pk for rule in rules for pk in places.every(rule)})
+def _rates_of(looks: Sequence[tuple[Watched, date]], organisation: Organisation, places: Places) -> list[Finding]:
+    """Response rates of windows that end PROMPT_DAYS earlier, when all of them had the same time to answer; one query."""
+    finals = [day - timedelta(days=PROMPT_DAYS) for _rule, day in looks]
+    windows = [
+        (window_of(final, rule.window_days), _baseline(rule, final))
+        for (rule, _day), final in zip(looks, finals, strict=True)
+    ]
+    touchpoints = sorted({pk for rule, _day in looks for pk in places.every(rule)})
 
     def begin(of: date) -> datetime:
         return datetime.combine(of, time.min, organisation.zone)
 
-    spans = sorted({(begin(first), begin(last + ONE_DAY)) for pair in windows for first, last in pair})
-    counts = count_prompt_answers(spans, touchpoints, begin(final + ONE_DAY), organisation.time_zone)
+    spans = [
+        (begin(first), begin(last + ONE_DAY)) for first, last in _joined(days for pair in windows for days in pair)
+    ]
+    parts = count_prompt_answers(spans, touchpoints, begin(max(finals) + ONE_DAY), organisation.time_zone)
+    seen: dict[int, list[tuple[date, date, Prompt]]] = {}
+    for rule, _day in looks:
+        if rule.pk not in seen:
+            among = set(places.every(rule))
+            seen[rule.pk] = [
+                (decided, sent, part)
+                for (decided, sent, touchpoint, mode), part in parts.items()
+                if touchpoint in among and rule.mode in ("", mode)
+            ]
 
-    def count(rule: Watched, days: tuple[date, date]) -> Prompt:
-        among = set(places.every(rule))
-        parts = [
-            part
-            for (decided, touchpoint, mode), part in counts.items()
-            if days[0] <= decided <= days[1] and touchpoint in among and rule.mode in ("", mode)
-        ]
-        return Prompt(sum(part.sent for part in parts), sum(part.answered for part in parts))
+    def count(rule: Watched, days: tuple[date, date], final: date) -> Prompt:
+        """Of what had gone out by the end of the final day: the day looked at knew of no other."""
+        held = [part for decided, sent, part in seen[rule.pk] if days[0] <= decided <= days[1] and sent <= final]
+        return Prompt(sum(part.sent for part in held), sum(part.answered for part in held))
 
     return [
-        _hold_rates(rule, count(rule, now), count(rule, before), max(rule.at_least, organisation.min_n))
-        for rule, (now, before) in zip(rules, windows, strict=True)
+        _hold_rates(rule, count(rule, now, final), count(rule, before, final), max(rule.at_least, organisation.min_n))
+        for (rule, _day), final, (now, before) in zip(looks, finals, windows, strict=True)
     ]
+
+
+def _joined(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """The same days by as few spans as there can be."""
+    made: list[tuple[date, date]] = []
+    for first, last in sorted(spans):
+        if made and first <= made[-1][1] + ONE_DAY:
+            made[-1] = made[-1][0], max(made[-1][1], last)
+        else:
+            made.append((first, last))
+    return made
 
 
 def _hold_rates(rule: Watched, now: Prompt, before: Prompt, at_least: int) -> Finding:

@@ -17,6 +17,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from metrics.alerting.backtests import BackTest, Firing, back_test
+from metrics.alerting.notices import try_anew
 from metrics.display import alert_pages
 from metrics.frame import SEES_SCORES
 from metrics.models import AlertRule, Team, TeamAddress
@@ -91,6 +92,12 @@ class TeamAdmin(ConfigAdmin):
             choices = [(tag, language_name(tag)) for tag in languages_of(request)]
             kwargs["widget"] = UnfoldAdminSelectWidget(choices=choices)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        mended = [row.pk for row, names in formset.changed_objects if "address" in names]
+        if mended:
+            try_anew(mended)
 
     @admin.display(description=gettext_lazy("language"), ordering="language")
     def language_shown(self, row: Team) -> str:

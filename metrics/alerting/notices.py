@@ -4,7 +4,7 @@ many alerts it tells of.
 How a message is sent, tried again and kept from being sent twice stands in surveys/flow/tell.py; what it says, in alert_pages.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,13 @@ TOLD_AT_ONCE = 20  # more alerts than that are counted
 def tell_teams(now: datetime, mail: Any = None, among: Q = ANY, *, over: Callable[[], bool] = lambda: False) -> int:
     """Tell one address after another of all that waits for it, until it is `over`; how many messages went out."""
     return tell_all(OF_ALERTS, now, mail, among, over=over)
+
+
+def try_anew(addresses: Collection[int]) -> None:
+    """Somebody has mended these addresses: what failed by the old ones is no longer true, and what waited for its next try is due."""
+    TeamAddress.objects.filter(pk__in=addresses).update(last_error="")
+    begun = AlertNotice.objects.filter(address__in=addresses, sent_at__isnull=True)
+    begun.filter(Q(attempts__gt=0) | Q(tells=Tells.OVER)).update(lease_until=None)
 
 
 def _compose(address: TeamAddress, notices: list[AlertNotice]) -> tuple[str, str]:

@@ -14,16 +14,19 @@ from django.test import Client
 from metrics.alerting.evaluate import COOL_DOWN, forget_looks, look_at_counts, look_at_days
 from metrics.alerting.notices import OF_ALERTS, TOLD_AT_ONCE, tell_teams
 from metrics.models import Alert, AlertNotice, AlertRule, Team, TeamAddress
+from surveys.flow.groups import MANAGER
 from surveys.flow.tell import BACK_OFF, LEASE, claim, without_secrets
 from surveys.models import Ticket, Touchpoint
 from tests.concurrency import together
 from tests.factories import make_instrument, make_organisation, make_touchpoint
 from tests.metrics.raw import ticket
+from tests.metrics.test_alert_views import text_of
 from tests.metrics.test_alerts import DAY, MORNING, at, give, heard, spoil, standing, team, watch
 from tests.smtp_sink import SmtpSink
+from tests.surveys.admin.staff import send, sign_in_as
 from tests.surveys.test_warn import Listener
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 NOW = MORNING
 OWN_PAGE = "/admin/touchpoints/delivery/"
 
@@ -172,6 +175,51 @@ def test_a_failing_address_is_tried_again_is_shown_and_keeps_nobody_waiting(
     assert (failing.last_error, len(listener.heard), len(mail.messages)) == ("", 1, 1)
 
 
+def test_staff_see_an_address_that_fails_until_it_is_well_again(touchpoint: Touchpoint, listener: Listener) -> None:
+    """A webhook that answers 500, 500 and then 200; nobody does anything."""
+    alarm(touchpoint, listener.address)
+    client, care = sign_in_as(MANAGER), Team.objects.get()
+
+    def shown() -> tuple[bool, bool, bool]:
+        """On the page of alerts with its error, in the list of teams, at the team."""
+        alerts, teams, one = (
+            text_of(client.get(path))
+            for path in ("/admin/alerts/", "/admin/metrics/team/", f"/admin/metrics/team/{care.pk}/change/")
+        )
+        error = "The address did not take the message."
+        listed = "Addresses that could not be told" in alerts and listener.address in alerts and error in alerts
+        return listed, "1 of 1 fail" in teams, error in one
+
+    assert shown() == (False, False, False)
+    listener.status = 500
+    moment = NOW
+    for pause in BACK_OFF[:2]:
+        assert tell_teams(moment) == 0
+        assert shown() == (True, True, True)
+        assert tell_teams(moment + pause - timedelta(seconds=1)) == 0
+        moment += pause
+    listener.status = 200
+    assert tell_teams(moment) == 1
+    assert shown() == (False, False, False)
+    assert (len(listener.heard), AlertNotice.objects.get().attempts) == (1, 3)
+
+
+def test_an_address_that_is_mended_is_tried_at_once(touchpoint: Touchpoint, listener: Listener) -> None:
+    alarm(touchpoint, "env:CX_NO_SUCH_HOOK")
+    AlertNotice.objects.update(attempts=4)  # its next try is eight hours away
+    assert tell_teams(NOW) == 0
+    assert tell_teams(NOW + timedelta(hours=1)) == 0
+    team_page = f"/admin/metrics/team/{Team.objects.get().pk}/change/"
+    client = sign_in_as(MANAGER)
+    assert send(client, team_page, slug="renamed").status_code == 302
+    assert TeamAddress.objects.get().last_error
+    assert tell_teams(NOW + timedelta(hours=1)) == 0
+    assert send(client, team_page, **{"addresses-0-address": listener.address}).status_code == 302
+    assert TeamAddress.objects.get().last_error == ""
+    assert tell_teams(NOW + timedelta(hours=1)) == 1
+    assert len(listener.heard) == 1
+
+
 def test_an_address_may_stand_in_the_environment_alone(
     touchpoint: Touchpoint, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +254,7 @@ def test_a_letter_that_goes_out_twice_has_one_message_id(touchpoint: Touchpoint,
     assert first == second != third
 
 
+@pytest.mark.django_db(transaction=True)
 def test_workers_at_once_tell_each_address_once(touchpoint: Touchpoint, listener: Listener, mail: SmtpSink) -> None:
     alarm(touchpoint, listener.address, *(f"{name}@example.com" for name in "abcd"))
     together(4, lambda _index: tell_teams(NOW))
@@ -420,6 +469,7 @@ def test_the_database_refuses_a_second_notice_of_the_same(touchpoint: Touchpoint
             AlertNotice.objects.create(tells=tells, **again)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_tellers_and_evaluators_at_once_tell_nobody_of_an_end_that_was_no_beginning(
     touchpoint: Touchpoint, mail: SmtpSink
 ) -> None:

@@ -92,7 +92,7 @@ def numbers_text(rule: AlertRule, numbers: Mapping[str, Any]) -> str:
         return _tickets_text(numbers)
     if rule.kind == AlertKind.NO_ANSWERS and numbers.get("newest_at"):
         came = timezone.localtime(datetime.fromisoformat(numbers["newest_at"]))
-        return _("the newest answer: %(at)s") % {"at": date_format(came, "DATETIME_FORMAT")}
+        return _("newest answer %(at)s") % {"at": date_format(came, "DATETIME_FORMAT")}
     if rule.kind == AlertKind.NO_ANSWERS or "n" not in numbers:
         return ""
     if numbers.get("value") is None:
@@ -134,7 +134,7 @@ def end_text(alert: Alert) -> str:
         if moment
     ]
     told = {"fired": moments[0], "over": moments[-1], "why": alert.get_cleared_why_display()}
-    return _("Fired: %(fired)s. Over: %(over)s (%(why)s).") % told
+    return _("Fired %(fired)s; over %(over)s: %(why)s") % told
 
 
 def latest_text(alert: Alert) -> str:

@@ -307,7 +307,7 @@ def test_who_heard_that_it_fired_hears_once_that_it_is_over(
     recipient, message = mail.wait_for(2)[1]
     assert (recipient, subject_of(message)) == ("care@example.com", "Over: NPS below its target: Delivery")
     text = message.get_content()
-    assert "Fired: Nov. 19, 2026, 9 a.m.. Over: Nov. 20, 2026, 9 a.m. (on the right side again)." in text
+    assert "Fired Nov. 19, 2026, 9 a.m.; over Nov. 20, 2026, 9 a.m.: on the right side again" in text
     assert "Now: +100; n = 100; 95% interval: +93 to +100; target +40" in text
     assert "Nov. 19, 2026" in text
     path, query = link_in(text)
@@ -323,7 +323,7 @@ def test_its_end_is_told_in_the_teams_language(touchpoint: Touchpoint, mail: Smt
     end(NOW), tell_teams(NOW)
     message = mail.wait_for(2)[1][1]
     assert subject_of(message).startswith("已解除：")
-    assert not re.search(r"Over|Fired|Now|ticket", message["Subject"] + message.get_content().partition("http")[0])
+    assert not re.search(r"[Oo]ver|Fired|Now|ticket", message["Subject"] + message.get_content().partition("http")[0])
 
 
 def test_a_silence_that_is_over_tells_when_the_answer_came(touchpoint: Touchpoint, mail: SmtpSink) -> None:
@@ -334,7 +334,7 @@ def test_a_silence_that_is_over_tells_when_the_answer_came(touchpoint: Touchpoin
     heard(touchpoint, at(1))
     look_at_counts(at(1)), tell_teams(at(1))
     text = mail.wait_for(2)[1][1].get_content()
-    assert "Now: the newest answer: Nov. 20, 2026, 9 a.m." in text
+    assert "Now: newest answer Nov. 20, 2026, 9 a.m." in text
     assert link_in(text)[1]["to"] == ["2026-11-20"]
 
 
@@ -344,7 +344,7 @@ def test_a_rule_that_is_switched_off_says_so(touchpoint: Touchpoint, mail: SmtpS
     AlertRule.objects.update(active=False)
     look_at_counts(NOW), tell_teams(NOW)
     text = mail.wait_for(2)[1][1].get_content()
-    assert "was switched off)." in text
+    assert "was switched off" in text
     assert "When last looked at: 1 ticket" in text
 
 
@@ -372,7 +372,7 @@ def test_an_address_that_fails_until_it_is_over_hears_both_by_one_message(
     assert tell_teams(NOW + BACK_OFF[0]) == 1
     [told] = listener.heard
     assert told["title"].startswith("Over: ")
-    assert "Fired: Nov. 19, 2026, 9 a.m.. Over: Nov. 19, 2026, 9 a.m." in told["message"]
+    assert "Fired Nov. 19, 2026, 9 a.m.; over Nov. 19, 2026, 9 a.m.: " in told["message"]
     assert TeamAddress.objects.get().last_error == ""
     assert AlertNotice.objects.count() == 2
     forget_looks(NOW + BACK_OFF[0] + timedelta(seconds=1))

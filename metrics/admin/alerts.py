@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -97,7 +98,8 @@ class TeamAdmin(ConfigAdmin):
         super().save_formset(request, form, formset, change)
         mended = [row.pk for row, names in formset.changed_objects if "address" in names]
         if mended:
-            try_anew(mended)
+            # With the rows of the addresses locked it could wait for a worker that waits for them.
+            transaction.on_commit(lambda: try_anew(mended))
 
     @admin.display(description=gettext_lazy("language"), ordering="language")
     def language_shown(self, row: Team) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import get_language, ngettext
@@ -32,8 +33,11 @@ def tell_teams(now: datetime, mail: Any = None, among: Q = ANY, *, over: Callabl
 def try_anew(addresses: Collection[int]) -> None:
     """Somebody has mended these addresses: what failed by the old ones is no longer true, and what waited for its next try is due."""
     TeamAddress.objects.filter(pk__in=addresses).update(last_error="")
-    begun = AlertNotice.objects.filter(address__in=addresses, sent_at__isnull=True)
-    begun.filter(Q(attempts__gt=0) | Q(tells=Tells.OVER)).update(lease_until=None)
+    begun = Q(attempts__gt=0) | Q(tells=Tells.OVER)  # and not what waits for the end of a day
+    rows = AlertNotice.objects.filter(begun, address__in=addresses, sent_at__isnull=True)
+    with transaction.atomic():
+        free = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        AlertNotice.objects.filter(pk__in=free).update(lease_until=None)
 
 
 def _compose(address: TeamAddress, notices: list[AlertNotice]) -> tuple[str, str]:

@@ -204,17 +204,21 @@ def test_staff_see_an_address_that_fails_until_it_is_well_again(touchpoint: Touc
     assert (len(listener.heard), AlertNotice.objects.get().attempts) == (1, 3)
 
 
-def test_an_address_that_is_mended_is_tried_at_once(touchpoint: Touchpoint, listener: Listener) -> None:
+def test_an_address_that_is_mended_is_tried_at_once(
+    touchpoint: Touchpoint, listener: Listener, django_capture_on_commit_callbacks: Any
+) -> None:
     alarm(touchpoint, "env:CX_NO_SUCH_HOOK")
     AlertNotice.objects.update(attempts=4)  # its next try is eight hours away
     assert tell_teams(NOW) == 0
     assert tell_teams(NOW + timedelta(hours=1)) == 0
     team_page = f"/admin/metrics/team/{Team.objects.get().pk}/change/"
     client = sign_in_as(MANAGER)
-    assert send(client, team_page, slug="renamed").status_code == 302
+    with django_capture_on_commit_callbacks(execute=True):
+        assert send(client, team_page, slug="renamed").status_code == 302
     assert TeamAddress.objects.get().last_error
     assert tell_teams(NOW + timedelta(hours=1)) == 0
-    assert send(client, team_page, **{"addresses-0-address": listener.address}).status_code == 302
+    with django_capture_on_commit_callbacks(execute=True):
+        assert send(client, team_page, **{"addresses-0-address": listener.address}).status_code == 302
     assert TeamAddress.objects.get().last_error == ""
     assert tell_teams(NOW + timedelta(hours=1)) == 1
     assert len(listener.heard) == 1

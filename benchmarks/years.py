@@ -82,7 +82,7 @@ def fill(shape: Shape, now: datetime) -> None:
     journeys = [Journey.objects.create(slug=f"j{number}", name={"en": f"Journey {number}"}) for number in range(5)]
     _add_touchpoints(journeys, shape.touchpoints)
     customer = Customer.objects.create(external_id="bench", profile_at=now)
-    parameters = {
+    parameters: dict[str, Any] = {
         "now": now,
         "days": shape.days,
         "count": shape.responses,
@@ -204,7 +204,7 @@ def _add_touchpoints(journeys: Sequence[Any], count: int) -> None:
         )
         scale = scale_for(instrument.metric, instrument.points)
         question = instrument.questions.get(key="score")
-        version = instrument.current_version()
+        version = instrument.versions.latest("number")
         rows.append((number + 1, touchpoint.pk, question.pk, version.pk, scale.low, scale.points))
     with connection.cursor() as cursor:
         cursor.execute(

@@ -186,7 +186,7 @@ def channels_table(standing: Standing) -> Table:
         Column(_("Channel"), "text"),
         Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Touchpoints")),
-        Column(pgettext("difference to the days before", "Change")),
+        Column(pgettext("how far a score moved", "Change")),
         Column(_("p (Holm)")),
         Column(_("Target"), "text"),
     ]

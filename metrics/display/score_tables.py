@@ -65,7 +65,7 @@ def matrix_table(
         Head("n"),
         Head(_("Before")),
         Head(_("n before")),
-        Head(pgettext("difference to the days before", "Change")),
+        Head(pgettext("how far a score moved", "Change")),
         Head(_("More than chance?"), "text"),
         Head(_("Target")),
     ]

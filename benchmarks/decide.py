@@ -63,7 +63,7 @@ def _prepare(customers: int) -> None:
             touchpoint=touchpoint,
             modes=["email"],
         )
-    values = {"count": customers, "instrument": instrument.pk, "version": instrument.current_version().pk}
+    values = {"count": customers, "instrument": instrument.pk, "version": instrument.versions.latest("number").pk}
     with connection.cursor() as cursor:
         # What refers to what is right by construction, and not checked row by row.
         cursor.execute("SET session_replication_role = replica")

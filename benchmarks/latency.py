@@ -51,8 +51,8 @@ def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
             notes.append(f"{_percentile(delays, 0.5):.1f} / {max(delays):.1f}")
         stage.note_memory()
     note = f"{PER_SECOND} answers/s for {seconds} s; median / longest delay: {'; '.join(notes)} s"
-    more = {"better": "lower", "peak_mb": stage.peak_mb, "note": note}
-    return measured("latency", figures, [LIMIT_S] * rounds, BAR, "s at p95", **more)
+    more: dict[str, Any] = {"peak_mb": stage.peak_mb, "note": note}
+    return measured("latency", figures, [LIMIT_S] * rounds, BAR, "s at p95", better="lower", **more)
 
 
 class _Server:

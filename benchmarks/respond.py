@@ -55,7 +55,7 @@ def prepare() -> tuple[int, int, int]:
 
     instrument = Instrument.objects.get(slug="nps")
     touchpoint = Touchpoint.objects.create(slug="bench", name={"en": "Bench"}, channel="website", instrument=instrument)
-    version = instrument.current_version()
+    version = instrument.versions.latest("number")
     return touchpoint.pk, instrument.pk, version.pk
 
 

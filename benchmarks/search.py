@@ -190,7 +190,7 @@ def _add_touchpoints() -> None:
     from surveys.scales import scale_for
 
     instruments = {slug: Instrument.objects.get(slug=slug) for slug in INSTRUMENTS}
-    versions = {slug: instrument.current_version() for slug, instrument in instruments.items()}
+    versions = {slug: instrument.versions.latest("number") for slug, instrument in instruments.items()}
     journeys = [Journey.objects.create(slug=f"j{number}", name={"en": f"Journey {number}"}) for number in range(5)]
     made = Touchpoint.objects.bulk_create(
         Touchpoint(
@@ -207,7 +207,7 @@ def _add_touchpoints() -> None:
             "CREATE TEMPORARY TABLE bench_places (place bigint, touchpoint_id bigint, version_id bigint, low int, points int)"
         )
         for number, touchpoint in enumerate(made, 1):
-            instrument = touchpoint.instrument
+            instrument = instruments[INSTRUMENTS[(number - 1) % len(INSTRUMENTS)]]
             scale, version = scale_for(instrument.metric, instrument.points), versions[instrument.slug]
             cursor.execute(
                 "INSERT INTO bench_places VALUES (%s, %s, %s, %s, %s)",

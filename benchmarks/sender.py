@@ -116,6 +116,7 @@ class Sender:
 
     def is_done(self, timeout: float) -> bool:
         """Whether it has something to tell, after `timeout` seconds at the latest."""
+        assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], timeout)[0])
 
     def end(self) -> dict[str, Any]:

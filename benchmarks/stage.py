@@ -19,8 +19,6 @@ import redis
 from cxsurvey.embedded import Services
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
 TEMPLATE = "migrated"
 
 
@@ -47,6 +45,7 @@ class Stage:
         for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "BASE_URL"):
             os.environ.pop(name, None)
         os.environ["CX_DATA_DIR"] = str(self.data_dir)
+        self._make_static()
         os.environ["DJANGO_SETTINGS_MODULE"] = "cxsurvey.settings"
         os.environ["SECRET_KEY"] = "benchmarks-only-0123456789-abcdefghijklmnopqrstuvwxyz"
         self.info = self.services.start()
@@ -61,6 +60,11 @@ class Stage:
         if "redis_url" in self.info:
             redis.Redis.from_url(self.info["redis_url"]).flushall()
         shutil.rmtree(self.data_dir / "static", ignore_errors=True)
+        self._make_static()
+
+    def _make_static(self) -> None:
+        """An empty directory for static files: without one, web servers warn, and most benchmarks need none of these."""
+        (self.data_dir / "static").mkdir()
 
     def put_aside(self, name: str) -> None:
         """What is in the database stands under another name from now on, for `serve()`; the stage's own is empty again."""

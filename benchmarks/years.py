@@ -82,7 +82,7 @@ def fill(shape: Shape, now: datetime) -> None:
     journeys = [Journey.objects.create(slug=f"j{number}", name={"en": f"Journey {number}"}) for number in range(5)]
     _add_touchpoints(journeys, shape.touchpoints)
     customer = Customer.objects.create(external_id="bench", profile_at=now)
-    parameters = {
+    parameters: dict[str, Any] = {
         "now": now,
         "days": shape.days,
         "count": shape.responses,
@@ -143,30 +143,30 @@ def _fill_cells(cursor: Any) -> None:
     cursor.execute("SET work_mem = '256MB'")
     scores = (
         "SELECT day, touchpoint_id, question_id, mode, segment, location, score, 1 AS delta FROM surveys_response "
-        "JOIN bench_places USING (touchpoint_id) WHERE day >= %s AND day < %s"
+        "JOIN bench_places USING (touchpoint_id) WHERE day >= %(first)s AND day < %(after)s"
     )
-    durations = DURATION_KIND.raw_rows(between=True)
+    durations = DURATION_KIND.raw_rows("%(first)s", "%(after)s")
     months = _months(cursor)
-    whole = [months[0][0], months[-1][1]]
+    whole = months[0] | {"after": months[-1]["after"]}
     for kind, rows, spans in ((SCORE_KIND, scores, months), (DURATION_KIND, durations, [whole])):
         columns = ", ".join(("grain", *kind.key, *kind.counters))
         for span in spans:
             cursor.execute(
                 f"WITH raw AS ({rows}), fine AS MATERIALIZED ({kind.fine('raw')}) "
                 f"INSERT INTO {kind.cell} ({columns}) {kind.spread('fine')}",
-                span * len(kind.raw),
+                span,
             )
     cursor.execute("RESET work_mem")
 
 
-def _months(cursor: Any) -> list[list[date]]:
-    """[first day, first day of the next month] of each that holds something."""
+def _months(cursor: Any) -> list[dict[str, date]]:
+    """The `first` day of each month that holds something, and that of the next, `after` which it is over."""
     cursor.execute(
         """SELECT month::date, (month + interval '1 month')::date FROM (
                SELECT min(least(day_opened, day_resolved)), max(greatest(day_opened, day_resolved)) FROM surveys_ticket
            ) AS days (first, last), generate_series(date_trunc('month', first), last, interval '1 month') AS month"""
     )
-    return [list(row) for row in cursor.fetchall()]
+    return [{"first": first, "after": after} for first, after in cursor.fetchall()]
 
 
 def _check(shape: Shape) -> None:
@@ -204,7 +204,7 @@ def _add_touchpoints(journeys: Sequence[Any], count: int) -> None:
         )
         scale = scale_for(instrument.metric, instrument.points)
         question = instrument.questions.get(key="score")
-        version = instrument.current_version()
+        version = instrument.versions.latest("number")
         rows.append((number + 1, touchpoint.pk, question.pk, version.pk, scale.low, scale.points))
     with connection.cursor() as cursor:
         cursor.execute(

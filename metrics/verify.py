@@ -1,6 +1,7 @@
 """Proof that cells + ledger = raw. In: the database as it stands at one moment. Out: every counter that differs.
 
-One statement, hence one snapshot: it may run at any time, beside writers, drainers and a rebuild. It changes nothing.
+One statement, hence one snapshot: it may run at any time, beside writers, drainers and a rebuild. It changes nothing. Month by
+month within the statement, so that what is compared at once fits into memory however long the history is.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from django.db import connection, transaction
 
 from metrics.buckets import unpack
 from metrics.models import Grain
-from metrics.rollup import KINDS, Kind
+from metrics.rollup import KINDS, TUNE, Kind, months_sql
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Difference:
 def verify(limit: int = 1000) -> list[Difference]:
     """The first `limit` differences, none where every aggregate of every grain agrees. All-zero cells count as absent."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+        cursor.execute(TUNE)
         cursor.execute(f"{' UNION ALL '.join(f'({_differences(kind)})' for kind in KINDS)} LIMIT %s", [limit])
         rows = cursor.fetchall()
     kinds = {kind.cell: kind for kind in KINDS}
@@ -36,19 +37,14 @@ def verify(limit: int = 1000) -> list[Difference]:
 
 
 def _differences(kind: Kind) -> str:
-    """A SELECT of (cell table, key as text[], excess as text[]). Cells = raw − ledger, grouped as the roll-up groups."""
-    ledger = ", ".join("-delta" if name == "delta" else name for name in kind.row)
+    """A SELECT of (cell table, key as text[], excess as text[]), month by month. Cells = raw − ledger, grouped as the roll-up groups."""
     key = ("grain", *kind.key)
-    names = ", ".join(key)
-    excess = [f"coalesce(held.{name}, 0) - coalesce(wanted.{name}, 0)" for name in kind.counters]
+    rows = f"{kind.raw_rows('month.first', 'month.after')} UNION ALL {kind.ledger_rows('month.first', 'month.after')}"
     return (
-        f"WITH rows AS ({kind.raw_rows()} UNION ALL SELECT {ledger} FROM {kind.ledger}), "
-        f"fine AS MATERIALIZED ({kind.fine('rows')}), "
-        f"wanted ({', '.join((*key, *kind.counters))}) AS ({kind.spread('fine')}) "
         f"SELECT '{kind.cell}'::text, ARRAY[{', '.join(f'{name}::text' for name in key)}], "
-        f"ARRAY[{', '.join(excess)}]::numeric[]::text[] "
-        f"FROM {kind.cell} AS held FULL JOIN wanted USING ({names}) "
-        f"WHERE {' OR '.join(f'{one} <> 0' for one in excess)} ORDER BY {names}"
+        f"ARRAY[{', '.join(f'excess_{name}' for name in kind.counters)}]::numeric[]::text[] "
+        f"FROM (SELECT start AS first, (start + interval '1 month')::date AS after FROM ({months_sql([kind])}) AS months) AS month "
+        f"CROSS JOIN LATERAL ({kind.differences(rows, 'month.first', 'month.after')}) AS wrong ORDER BY {', '.join(key)}"
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
-SOURCES = ["cxsurvey", "surveys", "metrics"]
+SOURCES = ["cxsurvey", "surveys", "metrics", "benchmarks"]
 OLDEST = "15"  # of the PostgreSQLs that are supported
 OLDEST_PLACES = [
     f"/usr/lib/postgresql/{OLDEST}/bin",

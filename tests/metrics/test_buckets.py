@@ -48,3 +48,18 @@ def test_the_database_adds_histograms() -> None:
         packed, less = cursor.fetchone()
     assert unpack(packed) == ([0, 7, 463, LAST], [2, 1, 3, 1])
     assert unpack(less) == ([0, 7, 463, LAST], [2, 1, -2, 1])
+
+
+@pytest.mark.django_db
+def test_adding_histograms_says_what_their_sum_says() -> None:
+    held = [(0, 3), (463, 2), (463, -5), (LAST, 1), (LAST, 7)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT add_histograms(n * {pack_sql('bucket')}) = sum(n * {pack_sql('bucket')}), "
+            f"add_histograms(n * {pack_sql('bucket')})::text, add_histograms(NULL) FROM unnest(%s, %s) AS held (bucket, n)",
+            [[bucket for bucket, _n in held], [n for _bucket, n in held]],
+        )
+        same, packed, of_none = cursor.fetchone()
+    assert same
+    assert unpack(packed) == ([0, 463, LAST], [3, -3, 8])
+    assert of_none is None

@@ -304,6 +304,36 @@ def test_rebuild_makes_lost_and_wrong_cells_right_and_tells_of_its_progress() ->
 
 
 @pytest.mark.django_db(transaction=True)
+def test_rebuild_writes_what_is_wrong_and_leaves_alone_what_is_right() -> None:
+    touchpoint = make_touchpoint()
+    answer(touchpoint, 9)
+    ticket(touchpoint, noon(DAY), seconds=100)
+    roll_up()
+    written = places()
+    DurationCell.objects.filter(grain=Grain.DAY_TOTAL, basis="opened").update(sum_s=1)
+    ScoreCell.objects.filter(grain=Grain.MONTH_MODE).delete()
+    ScoreCell.objects.create(grain=Grain.DAY_TOTAL, day=NEXT_MONTH, touchpoint_id=7, question_id=7, s1=1)
+    assert len(verify()) == 3
+    rebuild()
+    assert verify() == []
+    assert not ScoreCell.objects.filter(touchpoint_id=7).exists()
+    assert {key[:3] for key, place in places().items() if written[key] != place} == {
+        ("metrics_durationcell", "opened", Grain.DAY_TOTAL),
+        ("metrics_scorecell", "", Grain.MONTH_MODE),
+    }
+
+
+def places() -> dict[tuple[Any, ...], str]:
+    """Where each cell lies: somewhere else when it has been written again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 'metrics_durationcell', basis, grain, day, bucket, ctid::text FROM metrics_durationcell UNION ALL "
+            "SELECT 'metrics_scorecell', '', grain, day, 0, ctid::text FROM metrics_scorecell"
+        )
+        return {row[:-1]: row[-1] for row in cursor.fetchall()}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_rebuild_of_nothing_is_nothing() -> None:
     rebuild()
     assert verify() == []

@@ -1,5 +1,6 @@
 """The two commands tell the truth: `verify_rollups` by its exit code, `rebuild_rollups` by making it 0."""
 
+from datetime import date
 from io import StringIO
 
 import pytest
@@ -10,9 +11,9 @@ from metrics.grains import DURATION_CUTS, SCORE_CUTS
 from metrics.models import DurationCell, Grain, ScoreCell
 from metrics.rollup import roll_up
 from metrics.verify import verify
-from surveys.models import Answer
+from surveys.models import Answer, ScoreLedger
 from tests.factories import make_organisation, make_touchpoint
-from tests.metrics.raw import DAY, answer, noon, ticket
+from tests.metrics.raw import DAY, answer, noon, score_question, ticket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,6 +84,20 @@ def test_rebuilding_makes_them_agree_in_the_present_time_zone() -> None:
     assert "2 rows had stored days" in out.getvalue()
     assert run_verify() == (0, ["0 differences"])
     assert ScoreCell.objects.filter(day=DAY, s9__gt=0).count() == 0
+
+
+def test_a_difference_is_found_in_months_that_only_cells_only_the_ledger_or_only_raw_know() -> None:
+    touchpoint = make_touchpoint()
+    question = score_question(touchpoint).pk
+    days = [date(2019, 3, 4), date(2022, 7, 1), date(2025, 12, 31)]
+    ScoreCell.objects.create(grain=Grain.DAY_TOTAL, day=days[0], touchpoint_id=1, question_id=question, s0=1)
+    ScoreLedger.objects.create(
+        day=days[1], touchpoint_id=1, question_id=question, mode="sms", segment="", location="", score=5, delta=1
+    )
+    answer(touchpoint, 9, day=days[2])
+    ScoreLedger.objects.filter(day=days[2]).delete()
+    found = [(one.key["day"], one.excess) for one in verify() if one.key["grain"] == "day_total"]
+    assert found == [("2019-03-04", {"s0": 1}), ("2022-07-01", {"s5": 1}), ("2025-12-31", {"s9": -1})]
 
 
 @pytest.mark.parametrize("model", [ScoreCell, DurationCell])

@@ -326,7 +326,7 @@ def test_its_end_is_told_in_the_teams_language(touchpoint: Touchpoint, mail: Smt
     fire(touchpoint, NOW), tell_teams(NOW)
     end(NOW), tell_teams(NOW)
     message = mail.wait_for(2)[1][1]
-    assert subject_of(message).startswith("已解除：")
+    assert subject_of(message).startswith("【已解除】")
     assert not re.search(r"[Oo]ver|Fired|Now|ticket", message["Subject"] + message.get_content().partition("http")[0])
 
 

@@ -311,9 +311,9 @@ def test_who_heard_that_it_fired_hears_once_that_it_is_over(
     recipient, message = mail.wait_for(2)[1]
     assert (recipient, subject_of(message)) == ("care@example.com", "Over: NPS below its target: Delivery")
     text = message.get_content()
-    assert "Fired Nov. 19, 2026, 9 a.m.; over Nov. 20, 2026, 9 a.m.: on the right side again" in text
+    assert "Fired 19 Nov 2026, 09:00; over 20 Nov 2026, 09:00: on the right side again" in text
     assert "Now: +100; n = 100; 95% interval: +93 to +100; target +40" in text
-    assert "Nov. 19, 2026" in text
+    assert "19 Nov 2026" in text
     path, query = link_in(text)
     assert (path, query["from"], query["to"]) == (OWN_PAGE, ["2026-11-19"], ["2026-11-19"])
     assert "n = 100" in admin_client.get(path, {name: values[0] for name, values in query.items()}).content.decode()
@@ -338,7 +338,7 @@ def test_a_silence_that_is_over_tells_when_the_answer_came(touchpoint: Touchpoin
     heard(touchpoint, at(1))
     look_at_counts(at(1)), tell_teams(at(1))
     text = mail.wait_for(2)[1][1].get_content()
-    assert "Now: newest answer Nov. 20, 2026, 9 a.m." in text
+    assert "Now: newest answer 20 Nov 2026, 09:00" in text
     assert link_in(text)[1]["to"] == ["2026-11-20"]
 
 
@@ -376,7 +376,7 @@ def test_an_address_that_fails_until_it_is_over_hears_both_by_one_message(
     assert tell_teams(NOW + BACK_OFF[0]) == 1
     [told] = listener.heard
     assert told["title"].startswith("Over: ")
-    assert "Fired Nov. 19, 2026, 9 a.m.; over Nov. 19, 2026, 9 a.m.: " in told["message"]
+    assert "Fired 19 Nov 2026, 09:00; over 19 Nov 2026, 09:00: " in told["message"]
     assert TeamAddress.objects.get().last_error == ""
     assert AlertNotice.objects.count() == 2
     forget_looks(NOW + BACK_OFF[0] + timedelta(seconds=1))

@@ -285,7 +285,7 @@ def test_each_trouble_is_told_and_its_link_leads_to_the_same_numbers(troubled: T
     assert "target +50 missed" in shown["below"]
     assert texts["drop"] == "Shop: NPS fell by 160, from +100 (n = 55) to −60 (n = 25)."
     assert "−160 worse" in shown["drop"]
-    assert texts["open"] == "Shop: the oldest open ticket has waited for 9.0 d. Open now: 2."
+    assert texts["open"] == "Shop: the oldest open ticket has waited for 9 d. Open now: 2."
     assert "Open now 2" in shown["open"]
     assert "Oldest open ticket 9.0 d" in shown["open"]
     assert texts["unsurveyed"] == "Idle: it has no instrument, so nobody is asked there."

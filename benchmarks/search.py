@@ -85,7 +85,6 @@ SELECT r.id, (said.terms || format(
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Milliseconds per page, medians of rounds that alternate, of the search that does worst."""
     (many, few), rounds, times = ((20_000, 2_000), 3, 1) if quick else ((10_000_000, 100_000), 7, 5)
-    (stage.data_dir / "static").mkdir(exist_ok=True)  # pages are asked for within this process, without files
     small = _Site(few)
     stage.put_aside("small")
     small.database = "small"

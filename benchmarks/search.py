@@ -41,6 +41,7 @@ SEARCHES: Mapping[str, str] = {
     "a word of nobody": f"{EVER}&q=helicopter",
     "a word of long ago": f"{EVER}&q=opening",
     "two words": f"{EVER}&q=broken+courier",
+    "a word of few and one of every fourth": f"{EVER}&q=scorpion+courier",
     "two characters": f"{EVER}&q=%E5%A4%AA%E6%85%A2",
     "a phrase of the lowest band": f"{EVER}&q=%22without+a+word%22&band=worst",
     "a word within a month of the middle": "/admin/responses/?from=2025-06-01&to=2025-06-30&q=courier",

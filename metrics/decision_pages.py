@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from metrics import formulas
-from metrics.decisions import Decisions, Finding, Judged
+from metrics.decisions import Decisions, Finding, Judged, When
 from metrics.display import figures
 from metrics.display.figures import DASH, Column, Figure
 from metrics.display.tables import Cell, Line, Row, Table
 from metrics.display.tables import Column as Head
 from metrics.effects import TOLD, Days, Verdict, difference_of_changes, quarter_of
 from metrics.formulas import NOTHING, Estimate
-from metrics.frame import Frame
+from metrics.frame import Decided, Frame
 from metrics.significance import Comparison, Counts
 
 # How a verdict is drawn, beside its word.
@@ -344,6 +345,41 @@ def decisions_table(judged: Sequence[Judged], frame: Frame) -> Table:
         "decisions", _("Decisions and what became of them"), heads(pgettext("a change that was decided", "Decision")), rows,
         notes=[family_note(judged), *ttr_note(judged), caution()] if judged else (),
     )  # fmt: skip
+
+
+MOST_NEAR = 30  # rows; the page of decisions has them all
+_WHEN: Mapping[When, Any] = {
+    "shown": gettext_lazy("in these days"),
+    "between": gettext_lazy("between them"),
+    "before": gettext_lazy("in the days compared with"),
+}
+
+
+def near_table(near: Sequence[tuple[Decided, When]], frame: Frame, *, compares: bool, query: str) -> Table:
+    """What may stand behind a change that a page shows. `compares`: whether it is held against other days; `query` is carried along."""
+    columns = [
+        Head(pgettext("a change that was decided", "Decision"), "text"),
+        Head(_("Holds since"), "text"),
+        Head(_("Where"), "text"),
+        Head(_("Channel"), "text"),
+        *([Head(pgettext("of a period, beside those compared with", "Days"), "text")] if compares else []),
+    ]
+    rows = []
+    for row, when in near[:MOST_NEAR]:
+        places = [one for one in frame.touchpoints.values() if one.pk in row.places]
+        cells = [
+            Cell(row.title, query=reverse("decision", args=[row.pk]) + query),
+            Cell(_day(row.day)),
+            Cell(listed([one.label for one in places])),
+            Cell(listed(list(dict.fromkeys(str(one.get_channel_display()) for one in places)))),
+        ]
+        rows.append(Row([*cells, Cell(str(_WHEN[when]))] if compares else cells))
+    about = _(
+        "What was changed at these touchpoints, newest first. That it stands here does not say that it did anything."
+    )
+    rest = len(near) - MOST_NEAR
+    notes = [_("%(count)d older decisions are not listed.") % {"count": rest}] if rest > 0 else []
+    return Table("decisions", _("Decisions in these days"), columns, rows, about, notes, cards=True)
 
 
 def effect_table(judged: Judged) -> Table:

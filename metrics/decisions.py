@@ -5,9 +5,9 @@ down, so all of them are read; their windows are measured together, in as many q
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Q, QuerySet
@@ -17,7 +17,7 @@ from metrics import effects
 from metrics.display.figures import COLUMNS, Column, column_key
 from metrics.display.trends import Marker
 from metrics.effects import Days, Effect
-from metrics.frame import Frame
+from metrics.frame import Decided, Frame
 from metrics.models import Decision, Expectation
 from metrics.queries import Window, measure_windows
 from metrics.significance import Comparison, Counts, Statistic, compare
@@ -40,14 +40,37 @@ def markers(frame: Frame, slice_: Slice) -> list[Marker]:
 
     Withdrawn ones are not among them. What else narrows the slice, such as a segment, does not: the change was made all the same.
     """
+    return [marker_of(row, frame) for row in _held_in(frame, slice_)]
+
+
+def _held_in(frame: Frame, slice_: Slice) -> list[Decided]:
     ids = frame.catalogue.touchpoint_ids(slice_)
     return [
-        marker_of(row, frame)
+        row
         for row in frame.decisions
         if (slice_.day_from is None or row.day >= slice_.day_from)
         and (slice_.day_to is None or row.day <= slice_.day_to)
         and (ids is None or row.places.intersection(ids))
     ]
+
+
+When = Literal["shown", "between", "before"]  # in the days shown, after those compared with, among those
+
+
+def decided_near(frame: Frame, slice_: Slice, before: Days | None) -> list[tuple[Decided, When]]:
+    """What a change from `before` to the slice's days may come from, newest first: decisions of both, and of the days between.
+
+    As `markers`, at no query. The slice has its days; None for `before` leaves those of the slice alone.
+    """
+    assert slice_.day_from is not None
+    first = slice_.day_from if before is None else min(before[0], slice_.day_from)
+    near: list[tuple[Decided, When]] = []
+    for row in reversed(_held_in(frame, replace(slice_, day_from=first))):
+        if row.day >= slice_.day_from:
+            near.append((row, "shown"))
+        else:
+            near.append((row, "before" if before is not None and row.day <= before[1] else "between"))
+    return near
 
 
 def marker_of(row: Any, frame: Frame) -> Marker:

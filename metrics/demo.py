@@ -4,19 +4,24 @@ Of the decisions one moved what it should, one moved nothing, one is too young. 
 `surveys.demo` tells the story that they are about and knows nothing of them, so they come after it and go before it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from metrics.display.figures import COLUMNS, column_key
+from metrics.effects import windows
 from metrics.models import AlertRule, Decision, Expectation, Team
 from metrics.models.alerts import AlertKind
-from metrics.models.decisions import Direction, Metric
+from metrics.models.decisions import WINDOW_DAYS, Direction, Metric
+from metrics.significance import Counts, compare
 from surveys.demo.load import DemoRefused
 from surveys.demo.plan import DECISION
-from surveys.models import Organisation, Touchpoint
+from surveys.models import Organisation, Response, Touchpoint
 
 YOUNG_DAYS, OLD_DAYS = 10, 40  # how long ago the others took effect
+CALM_P = 0.3  # answers on both sides of a day that differ by no more than this say nothing, corrected or not
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def write_decisions(end: datetime, days: int) -> list[Decision]:
     today = organisation.day_of(end)
     began: dict[Written, date] = {
         EVENINGS: decided,
-        RECEIPTS: today - timedelta(days=min(OLD_DAYS, days // 2)),
+        RECEIPTS: _calm_day(RECEIPTS, today, days),
         MENU: today - timedelta(days=min(YOUNG_DAYS, days // 2)),
     }
     made = []
@@ -66,6 +71,27 @@ def write_decisions(end: datetime, days: int) -> list[Decision]:
         Expectation.objects.create(decision=decision, metric=written.metric, direction=Direction.UP, by=written.by)
         made.append(decision)
     return made
+
+
+def _calm_day(written: Written, today: date, days: int) -> date:
+    """The day nearest to OLD_DAYS ago around which answers did not move: one null effect in twenty looks like one, at any seed.
+
+    Where the demo is too short for both sides of a day, half of it ago.
+    """
+    near = today - timedelta(days=min(OLD_DAYS, days // 2))
+    rows = Response.objects.filter(touchpoint__slug=written.touchpoint, excluded_at=None).values_list("day", "score")
+    answers = [(day, score) for day, score in rows if score is not None]
+    column = next(one for one in COLUMNS if column_key(one) == written.metric)
+    ago = range(WINDOW_DAYS, days - WINDOW_DAYS + 1)
+    for day in sorted((today - timedelta(days=one) for one in ago), key=lambda day: abs(day - near)):
+        before, after = (
+            Counts(Counter(score for on, score in answers if first <= on <= last))
+            for first, last in windows(day, WINDOW_DAYS)
+        )
+        p = compare(*column, after, before).p
+        if p is not None and p > CALM_P:
+            return day
+    return near
 
 
 def remove_decisions() -> int:

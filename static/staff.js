@@ -21,7 +21,9 @@
     return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
   };
 
-  // Decisions are lines across the chart, each with the number that it has in the list below.
+  const told = (marks, items) => marks.filter((mark) => mark.period === items[0]?.dataIndex).map((mark) => `${mark.number}  ${mark.text}`);
+
+  // Decisions are lines across the chart, each with the number that it has in the list of the page.
   const marking = (marks, ink, ground, font) => ({
     id: "marks",
     afterDatasetsDraw: ({ ctx, chartArea, scales }) => {
@@ -107,7 +109,7 @@
             filter: (item) => item.datasetIndex === 0, displayColors: false,
             callbacks: {
               label: (item) => data.texts[item.dataIndex],
-              afterBody: (items) => marks.filter((mark) => mark.period === items[0]?.dataIndex).map((mark) => `${mark.number}  ${mark.text}`),
+              afterBody: (items) => told(marks, items),
             },
             backgroundColor: ink, titleColor: colour(holder, "--ground"), bodyColor: colour(holder, "--ground"),
             titleFont: font, bodyFont: font,
@@ -184,10 +186,12 @@
     return new Chart(canvas, {
       type: "bar",
       data: { labels: data.labels, datasets },
+      plugins: data.marks.length ? [marking(data.marks, colour(holder, "--ink"), ground, font)] : [],
       options: {
         animation: false,
         maintainAspectRatio: false,
         interaction: { mode: "index", intersect: false },
+        layout: { padding: { right: data.marks.length ? 10 : 0 } },
         scales: {
           x: { stacked: true, grid: { display: false }, border: { color: colour(holder, "--line") }, ticks: { color: quiet, font, maxRotation: 0, autoSkipPadding: 16 } },
           y: {
@@ -201,6 +205,7 @@
             callbacks: {
               title: (items) => `${items[0].label} · ${data.counts[items[0].dataIndex]}`,
               label: (item) => `${item.dataset.label} ${Math.round(item.raw)}%`,
+              afterBody: (items) => told(data.marks, items),
             },
             backgroundColor: colour(holder, "--ink"), titleColor: ground, bodyColor: ground, titleFont: font, bodyFont: font,
           },

@@ -63,7 +63,7 @@ def rounded(value: float, digits: int = 0) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the largest sensible unit: 45 s, 12 min, 3 h 20 min, 1.2 d."""
+    """In the largest sensible unit: 45 s, 12 min, 3 h 20 min, 1.2 d, 2 d. A decimal that is 0 says nothing, and is left out."""
     sign, seconds = (MINUS, -seconds) if seconds < 0 else ("", seconds)
     if seconds < 59.5:
         return sign + _("%(count)s s") % {"count": rounded(seconds)}
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
         rest = _("%(count)s min") % {"count": minutes % 60} if minutes % 60 else ""
         return f"{sign}{hours} {rest}".strip()
     days = seconds / DAY_S
-    return sign + _("%(count)s d") % {"count": rounded(days, 1 if days < 99.95 else 0)}
+    return sign + _("%(count)s d") % {"count": rounded(days, 1 if days < 99.95 else 0).removesuffix(".0")}
 
 
 def working_time(seconds: float) -> str:

@@ -151,6 +151,25 @@ def test_chinese_texts_use_full_width_punctuation():
     assert not wrong, "\n".join(wrong)
 
 
+# Values that end in a Chinese character where they stand in a sentence: "2 天", "3 小时", a change of TTR.
+SPOKEN = ("p", "adjusted", "span", "duration", "age", "by", "change", "expected", "low", "high")
+NUMBERS = {"A number from %(low)s to %(high)s is wanted here."}  # here low and high are plain numbers
+STRAY = re.compile(rf"(?:[㐀-鿿，。：；！？、（）]|%\((?:{'|'.join(SPOKEN)})\)s) +[㐀-鿿]")
+
+
+def test_no_space_stands_between_two_chinese_characters():
+    assert STRAY.search("超过 %(span)s 未解决")
+    assert not STRAY.search("超过 %(span)s未解决")
+    wrong = [
+        f"{entry.msgid!r} -> {text!r}"
+        for entry in entries().values()
+        if entry.msgid not in NUMBERS
+        for text in written(entry)
+        if STRAY.search(text)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_entry_stands_twice():
     keys = [(entry.msgctxt or "", entry.msgid) for entry in polib.pofile(str(CATALOGUE)) if not entry.obsolete]
     assert [key for key, count in Counter(keys).items() if count > 1] == []

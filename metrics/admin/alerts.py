@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -16,10 +17,12 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from metrics.alerting.backtests import BackTest, back_test
+from metrics.alerting.backtests import BackTest, Firing, back_test
+from metrics.alerting.notices import try_anew
 from metrics.display import alert_pages
 from metrics.frame import SEES_SCORES
 from metrics.models import AlertRule, Team, TeamAddress
+from metrics.models.alerts import AlertKind
 from surveys.admin.configuration import ConfigAdmin, ConfigInline, link_to, list_url, made
 from surveys.admin.fields import SpanField
 from surveys.admin.records import NOTHING, chip
@@ -27,6 +30,7 @@ from surveys.admin.texts import TextsField, language_name, languages_of
 from surveys.flow.programme.values import NAME
 from surveys.flow.tell import is_address, without_secrets
 from surveys.models import Stage
+from surveys.words import duration
 
 HEARS_ANEW = {"active", "longer_than_s", "touchpoint", "journey", "stage", "channel", "mode", "segment", "location"}
 
@@ -90,6 +94,13 @@ class TeamAdmin(ConfigAdmin):
             kwargs["widget"] = UnfoldAdminSelectWidget(choices=choices)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        mended = [row.pk for row, names in formset.changed_objects if "address" in names]
+        if mended:
+            # With the rows of the addresses locked it could wait for a worker that waits for them.
+            transaction.on_commit(lambda: try_anew(mended))
+
     @admin.display(description=gettext_lazy("language"), ordering="language")
     def language_shown(self, row: Team) -> str:
         return language_name(row.language)
@@ -137,25 +148,95 @@ def _name(request: HttpRequest, options: dict[str, Any]) -> forms.Field:
     return TextsField(languages=languages_of(request), longest=NAME, lines=1, **options)
 
 
-def told_back_test(rule: AlertRule, found: BackTest) -> dict[str, Any]:
-    """A back-test in words: how often it would have fired, and each time with its day and its numbers."""
+SHOWN = 30  # firings of a back-test, the newest
 
-    def day(of: Any) -> str:
-        return date_format(of, "DATE_FORMAT")
 
+def told_back_test(rule: AlertRule, found: BackTest | None) -> dict[str, Any]:
+    """A back-test in words: how often it would have fired, each time with its day and its numbers, and what that rests on."""
+    if found is None:
+        return {"said": _("There is more to look at than can be looked at while a page is made.")}
+    lines = [_told_firing(rule, firing) for firing in found.firings[-SHOWN:]]
+    if len(found.firings) > SHOWN:
+        lines.insert(0, _("… and %(count)d before.") % {"count": len(found.firings) - SHOWN})
+    return {"said": _told_count(rule, found), "firings": lines, "promises": _told_promises(rule, found)}
+
+
+def _told_count(rule: AlertRule, found: BackTest) -> str:
     count = len(found.firings)
-    told = {"count": count, "first": day(found.first), "last": day(found.last), "known": found.known}
-    said = ngettext(
-        "It would have fired %(count)d time from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
-        "It would have fired %(count)d times from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
-        count,
-    )
-    lines = []
-    for firing in found.firings:
-        numbers = alert_pages.numbers_text(rule, firing.found.numbers())
-        over = _("cleared %(day)s") % {"day": day(firing.cleared)} if firing.cleared else _("still standing")
-        lines.append(_("%(day)s: %(said)s") % {"day": day(firing.day), "said": f"{numbers} · {over}"})
-    return {"said": said % told, "firings": lines}
+    told = {
+        "count": count, "first": date_format(found.first, "DATE_FORMAT"), "last": date_format(found.last, "DATE_FORMAT"),
+        "known": found.known, "tickets": found.tickets, "span": duration(rule.longer_than_s or 0),
+    }  # fmt: skip
+    if rule.kind == AlertKind.NO_ANSWERS:
+        said = ngettext(
+            "It would have fired at least %(count)d time from %(first)s to %(last)s.",
+            "It would have fired at least %(count)d times from %(first)s to %(last)s.",
+            count,
+        )
+    elif rule.kind == AlertKind.OPEN_LONGER:
+        said = ngettext(
+            "It would have fired %(count)d time from %(first)s to %(last)s. Tickets that were open for more than %(span)s: %(tickets)d.",
+            "It would have fired %(count)d times from %(first)s to %(last)s. Tickets that were open for more than %(span)s: %(tickets)d.",
+            count,
+        )
+    elif rule.kind == AlertKind.RESPONSE_DROP:
+        said = ngettext(
+            "It would have fired %(count)d time from %(first)s to %(last)s. Days with enough invitations to say: %(known)d.",
+            "It would have fired %(count)d times from %(first)s to %(last)s. Days with enough invitations to say: %(known)d.",
+            count,
+        )
+    else:
+        said = ngettext(
+            "It would have fired %(count)d time from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
+            "It would have fired %(count)d times from %(first)s to %(last)s. Days with enough answers to say: %(known)d.",
+            count,
+        )
+    return said % told
+
+
+def _told_firing(rule: AlertRule, firing: Firing) -> str:
+    day = date_format(firing.day, "DATE_FORMAT")
+    cleared = date_format(firing.cleared, "DATE_FORMAT") if firing.cleared else ""
+    over = _("cleared %(day)s") % {"day": cleared} if cleared else _("still standing")
+    numbers = alert_pages.numbers_text(rule, firing.numbers)
+    return _("%(day)s: %(said)s") % {"day": day, "said": f"{numbers} · {over}" if numbers else over}
+
+
+def _told_promises(rule: AlertRule, found: BackTest) -> list[str]:
+    """What the past is known by, and where it is not known exactly."""
+    if rule.kind == AlertKind.NO_ANSWERS:
+        silent = ngettext(
+            "Judged by whole days: it fires when %(days)d day has passed without any answer with a score. "
+            "Shorter silences may have fired, too.",
+            "Judged by whole days: it fires when %(days)d days in a row have passed without any answer with a score. "
+            "Shorter silences may have fired, too.",
+            found.whole_days,
+        )
+        return [
+            silent % {"days": found.whole_days},
+            _("As it is saved; touchpoints that are switched off now are left out. Nobody was told."),
+        ]
+    if rule.kind == AlertKind.OPEN_LONGER:
+        reopened = ngettext(
+            "%(count)d of these tickets was reopened: only its last resolution is stored, so it counts as open until then.",
+            "%(count)d of these tickets were reopened: only their last resolutions are stored, so they count as open until then.",
+            found.reopened,
+        )
+        return [
+            *([reopened % {"count": found.reopened}] if found.reopened else []),
+            _("As it is saved, by the times of tickets that are stored now. Nobody was told."),
+        ]
+    if rule.kind == AlertKind.RESPONSE_DROP:
+        said = _(
+            "As it is saved, with the invitations and answers that are stored now, each day judged on its own: "
+            "beside other rules a drop must be clearer. Nobody was told."
+        )
+    else:
+        said = _(
+            "As it is saved, with the answers and targets of now, each day judged on its own: "
+            "beside other rules a drop must be clearer. Nobody was told."
+        )
+    return [said]
 
 
 HELP = {
@@ -166,7 +247,9 @@ HELP = {
     "alone": gettext_lazy(
         "A drop is else judged together with those of all other rules of the day (Holm), so that many rules do not cry wolf."
     ),
-    "teams": gettext_lazy("None: it stands on the page of alerts, and nobody is told."),
+    "teams": gettext_lazy(
+        "They hear when it fires and when it is over. None: it stands on the page of alerts, and nobody is told."
+    ),
 }
 
 
@@ -227,8 +310,7 @@ class AlertRuleAdmin(ConfigAdmin):
         obj: Any = None,
     ) -> Any:
         if obj is not None and request.user.has_perm(SEES_SCORES):
-            found = back_test(obj, timezone.now())
-            context |= {"back_test": told_back_test(obj, found) if found else None}
+            context |= {"back_test": told_back_test(obj, back_test(obj, timezone.now()))}
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def save_model(self, request: HttpRequest, obj: AlertRule, form: Any, change: bool) -> None:

@@ -11,7 +11,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef, Q, Subquery
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from metrics import formulas
 from metrics.alerting.rules import (
@@ -36,6 +37,7 @@ from metrics.models.alerts import (
     Baseline,
     Cleared,
     LookState,
+    Tells,
 )
 from metrics.queries import Ask, Catalogue, Found, count_many
 from metrics.raw.funnel import PROMPT_DAYS, Prompt, count_prompt_answers
@@ -45,7 +47,7 @@ from surveys.scales import SCALES
 
 EVALUATOR_LOCK = 0x6378_616C_7274  # any number that nothing else in this database locks
 CATCH_UP = 7  # closed days that are looked at afterwards where nobody was there to look
-COOL_DOWN = timedelta(days=1)  # one notice per rule and day, unless it is worse than what was told
+COOL_DOWN = timedelta(days=1)  # a rule tells that it fired once a day, unless it is worse than what was told
 OFF_FOR = timedelta(minutes=10)
 KEEP = timedelta(days=400)  # a year of looks, and the one of the year before that a rule compares with
 ONE_DAY = timedelta(days=1)
@@ -246,14 +248,14 @@ def _is_undrained(day: date) -> bool:
 
 
 def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisation, places: Places) -> list[Finding]:
-    """What each rule sees on each day, before chance is judged (`settle`); one statement for all cells, one per day for invitations."""
+    """What each rule sees on each day, before chance is judged (`settle`); one statement for all cells, one for all invitations."""
     asks: dict[Ask, int] = {}
     spans: dict[tuple[Any, ...], list[tuple[date, date]]] = {}
     wanted: dict[int, tuple[int, int | None]] = {}
-    invited: dict[date, list[int]] = {}
+    invited: list[int] = []
     for at, (rule, day) in enumerate(looks):
         if rule.kind == AlertKind.RESPONSE_DROP:
-            invited.setdefault(day, []).append(at)
+            invited.append(at)
             continue
         cut = (day, rule.kind, rule.window_days, rule.baseline, rule.baseline_days)
         windows = spans.get(cut) or spans.setdefault(cut, windows_of(rule, day))
@@ -270,9 +272,8 @@ def find_on_days(looks: Sequence[tuple[Watched, date]], organisation: Organisati
             found[at] = hold_against_target(now_is.estimate, target, lower_is_better=fewer, at_least=at_least)
         else:
             found[at] = _hold(rule, now_is, counted[second], at_least)
-    for day, at_once in invited.items():
-        rates = _rates_of([looks[at][0] for at in at_once], day, organisation, places)
-        found |= dict(zip(at_once, rates, strict=True))
+    if invited:
+        found |= dict(zip(invited, _rates_of([looks[at] for at in invited], organisation, places), strict=True))
     return [found[at] for at in range(len(looks))]
 
 
@@ -303,31 +304,52 @@ def _baseline(rule: Watched, day: date) -> tuple[date, date]:
     return days_before(day, rule.window_days, year=year, baseline_days=rule.baseline_days)
 
 
-def _rates_of(rules: Sequence[Watched], day: date, organisation: Organisation, places: Places) -> list[Finding]:
-    """Response rates of windows that end PROMPT_DAYS earlier, when all of them had the same time to answer."""
-    final = day - timedelta(days=PROMPT_DAYS)
-    windows = [(window_of(final, rule.window_days), _baseline(rule, final)) for rule in rules]
-    touchpoints = sorted({pk for rule in rules for pk in places.every(rule)})
+def _rates_of(looks: Sequence[tuple[Watched, date]], organisation: Organisation, places: Places) -> list[Finding]:
+    """Response rates of windows that end PROMPT_DAYS earlier, when all of them had the same time to answer; one query."""
+    finals = [day - timedelta(days=PROMPT_DAYS) for _rule, day in looks]
+    windows = [
+        (window_of(final, rule.window_days), _baseline(rule, final))
+        for (rule, _day), final in zip(looks, finals, strict=True)
+    ]
+    touchpoints = sorted({pk for rule, _day in looks for pk in places.every(rule)})
 
     def begin(of: date) -> datetime:
         return datetime.combine(of, time.min, organisation.zone)
 
-    spans = sorted({(begin(first), begin(last + ONE_DAY)) for pair in windows for first, last in pair})
-    counts = count_prompt_answers(spans, touchpoints, begin(final + ONE_DAY), organisation.time_zone)
+    spans = [
+        (begin(first), begin(last + ONE_DAY)) for first, last in _joined(days for pair in windows for days in pair)
+    ]
+    parts = count_prompt_answers(spans, touchpoints, begin(max(finals) + ONE_DAY), organisation.time_zone)
+    seen: dict[int, list[tuple[date, date, Prompt]]] = {}
+    for rule, _day in looks:
+        if rule.pk not in seen:
+            among = set(places.every(rule))
+            seen[rule.pk] = [
+                (decided, sent, part)
+                for (decided, sent, touchpoint, mode), part in parts.items()
+                if touchpoint in among and rule.mode in ("", mode)
+            ]
 
-    def count(rule: Watched, days: tuple[date, date]) -> Prompt:
-        among = set(places.every(rule))
-        parts = [
-            part
-            for (decided, touchpoint, mode), part in counts.items()
-            if days[0] <= decided <= days[1] and touchpoint in among and rule.mode in ("", mode)
-        ]
-        return Prompt(sum(part.sent for part in parts), sum(part.answered for part in parts))
+    def count(rule: Watched, days: tuple[date, date], final: date) -> Prompt:
+        """Of what had gone out by the end of the final day: the day looked at knew of no other."""
+        held = [part for decided, sent, part in seen[rule.pk] if days[0] <= decided <= days[1] and sent <= final]
+        return Prompt(sum(part.sent for part in held), sum(part.answered for part in held))
 
     return [
-        _hold_rates(rule, count(rule, now), count(rule, before), max(rule.at_least, organisation.min_n))
-        for rule, (now, before) in zip(rules, windows, strict=True)
+        _hold_rates(rule, count(rule, now, final), count(rule, before, final), max(rule.at_least, organisation.min_n))
+        for (rule, _day), final, (now, before) in zip(looks, finals, windows, strict=True)
     ]
+
+
+def _joined(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """The same days by as few spans as there can be."""
+    made: list[tuple[date, date]] = []
+    for first, last in sorted(spans):
+        if made and first <= made[-1][1] + ONE_DAY:
+            made[-1] = made[-1][0], max(made[-1][1], last)
+        else:
+            made.append((first, last))
+    return made
 
 
 def _hold_rates(rule: Watched, now: Prompt, before: Prompt, at_least: int) -> Finding:
@@ -352,8 +374,13 @@ def _write_looks(looks: Sequence[tuple[Watched, date]], findings: Sequence[Findi
 
 
 def forget_looks(now: datetime) -> int:
-    """Looks that are older than KEEP, and those of rules that are no more; how many."""
+    """Looks that are older than KEEP, and those of rules that are no more; how many. And notices that nobody will send any more.
+
+    Such is one of an alert that fired and was over before its address took it: that address hears of both by the notice of its end.
+    """
     day = Organisation.current().day_of(now) - KEEP
+    late = AlertNotice.objects.filter(tells=Tells.FIRED, sent_at__isnull=True, alert__cleared_at__isnull=False)
+    late.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=now)).delete()
     old = AlertLook.objects.filter(Q(day__lt=day) | ~Exists(AlertRule.objects.filter(pk=OuterRef("rule_id"))))
     return int(old.delete()[0])
 
@@ -536,27 +563,64 @@ class _Board:
     def write(self) -> int:
         """How many alerts fired or cleared."""
         if self.touched:
-            columns = ["latest", "severity", "quiet_looks", "unknown_looks", "cleared_at", "cleared_why", "cleared"]
+            self._write_ends()
+            columns = [
+                "latest", "severity", "quiet_looks", "unknown_looks", "cleared_at", "cleared_why", "cleared", "told",
+            ]  # fmt: skip
             Alert.objects.bulk_update(self.touched.values(), columns, batch_size=500)
         if self.fresh:
             self._write_fresh()
         return self.changed
 
+    def _write_ends(self) -> None:
+        """Whoever heard that an alert fired hears that it is over; so does whoever may have: a carrier took it, and never said so.
+
+        Of one that was over before anybody was written to, nobody hears. Its notices are locked, so that none is claimed meanwhile.
+        """
+        over = {pk: alert for pk, alert in self.touched.items() if alert.told and alert.cleared_at is not None}
+        if not over:
+            return
+        rows = AlertNotice.objects.filter(alert__in=over, tells=Tells.FIRED).select_related("address__team")
+        notices = list(rows.select_for_update(of=("self",)).order_by("pk"))
+        begun = [notice for notice in notices if notice.attempts or notice.sent_at]
+        AlertNotice.objects.filter(pk__in={notice.pk for notice in notices} - {notice.pk for notice in begun}).delete()
+        heard = {notice.alert_id for notice in begun}
+        for pk, alert in over.items():
+            alert.told = pk in heard
+        AlertNotice.objects.bulk_create(
+            AlertNotice(
+                tells=Tells.OVER, address_id=notice.address_id, alert_id=notice.alert_id, created_at=self.now,
+                # Not before what is on its way has arrived, nor before an address that fails is tried again.
+                lease_until=None if notice.sent_at else notice.lease_until,
+            )
+            for notice in begun
+            if notice.address.active and notice.address.team.active
+        )  # fmt: skip
+
     def _write_fresh(self) -> None:
-        """New alerts, and a notice for each address of those that are to be told."""
+        """New alerts, and a notice for each address of their rules' teams.
+
+        What fires again within COOL_DOWN waits for its end, and is told if it still stands then: it may have been told as over.
+        """
         news = [alert for alert in self.fresh if alert.cleared_at is None]
         addresses = _addresses_of([alert.rule_id for alert in news])
         told = _told(alert.rule_id for alert in news)
+        waits: dict[int, datetime] = {}
         for alert in news:
+            alert.told = bool(addresses.get(alert.rule_id))
             last = told.get(alert.rule_id)
-            is_news = last is None or last.fired_at <= self.now - COOL_DOWN or alert.severity > last.severity
-            alert.told = is_news and bool(addresses.get(alert.rule_id))
+            if last is not None and last.told_at > self.now - COOL_DOWN and alert.severity <= last.severity:
+                waits[alert.rule_id] = last.told_at + COOL_DOWN
         Alert.objects.bulk_create(self.fresh)
         AlertNotice.objects.bulk_create(
-            AlertNotice(address_id=address, alert=alert, created_at=self.now)
+            AlertNotice(
+                address_id=address,
+                alert=alert,
+                created_at=waits.get(alert.rule_id, self.now),
+                lease_until=waits.get(alert.rule_id),
+            )
             for alert in news
-            if alert.told
-            for address in addresses[alert.rule_id]
+            for address in addresses.get(alert.rule_id, ())
         )
 
 
@@ -573,10 +637,12 @@ def _told_days(what: str, days: tuple[date, date]) -> dict[str, str]:
     return {f"{what}first": days[0].isoformat(), f"{what}last": days[1].isoformat()}
 
 
-def _told(rules: Iterable[int]) -> dict[int, Alert]:
-    """The newest alert of each rule that was told."""
+def _told(rules: Iterable[int]) -> dict[int, Any]:
+    """The newest alert of each rule that was told, with the moment from which on it was: `told_at`."""
+    notices = AlertNotice.objects.filter(alert=OuterRef("pk"), tells=Tells.FIRED).order_by("-created_at")
     rows = Alert.objects.filter(rule__in=list(rules), told=True).order_by("rule_id", "-fired_at").distinct("rule_id")
-    return {alert.rule_id: alert for alert in rows}
+    told_at = Coalesce(Subquery(notices.values("created_at")[:1]), F("fired_at"))
+    return {alert.rule_id: alert for alert in rows.annotate(told_at=told_at)}
 
 
 def _addresses_of(rules: Sequence[int]) -> dict[int, list[int]]:

@@ -90,6 +90,9 @@ def numbers_text(rule: AlertRule, numbers: Mapping[str, Any]) -> str:
     """The numbers of an alert with all that must stand beside them; "" where there are none."""
     if rule.kind == AlertKind.OPEN_LONGER:
         return _tickets_text(numbers)
+    if rule.kind == AlertKind.NO_ANSWERS and numbers.get("newest_at"):
+        came = timezone.localtime(datetime.fromisoformat(numbers["newest_at"]))
+        return _("newest answer %(at)s") % {"at": date_format(came, "DATETIME_FORMAT")}
     if rule.kind == AlertKind.NO_ANSWERS or "n" not in numbers:
         return ""
     if numbers.get("value") is None:
@@ -117,10 +120,30 @@ def _tickets_text(numbers: Mapping[str, Any]) -> str:
     oldest = numbers.get("oldest_at")
     count = int(numbers.get("count") or 0)
     said = ngettext("%(count)d ticket", "%(count)d tickets", count) % {"count": count}
-    if not oldest:
+    if not oldest or not count:  # the oldest is of those, too, that are nearly as old
         return said
     since = date_format(timezone.localtime(datetime.fromisoformat(oldest)), "DATE_FORMAT")
     return _("%(tickets)s, the oldest opened on %(day)s") % {"tickets": said, "day": since}
+
+
+def end_text(alert: Alert) -> str:
+    """When an alert fired, when it was over, and why. The caller tells the organisation's time."""
+    moments = [
+        date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+        for moment in (alert.fired_at, alert.cleared_at)
+        if moment
+    ]
+    told = {"fired": moments[0], "over": moments[-1], "why": alert.get_cleared_why_display()}
+    return _("Fired %(fired)s; over %(over)s: %(why)s") % told
+
+
+def latest_text(alert: Alert) -> str:
+    """The numbers of an alert that is over, as of the look that cleared it, else of the last one before; "" where there are none."""
+    if alert.cleared:
+        numbers, said = numbers_text(alert.rule, alert.cleared), _("Now: %(numbers)s")
+    else:
+        numbers, said = numbers_text(alert.rule, alert.latest), _("When last looked at: %(numbers)s")
+    return said % {"numbers": numbers} if numbers else ""
 
 
 def days_text(numbers: Mapping[str, Any]) -> str:
@@ -154,7 +177,9 @@ def view_path(alert: Alert, numbers: Mapping[str, Any] | None = None) -> str:
     if rule.kind == AlertKind.OPEN_LONGER:
         return _tickets_path(rule)
     if rule.kind == AlertKind.NO_ANSWERS:
-        last = timezone.localtime(alert.fired_at)  # the caller tells the organisation's time
+        newest = numbers.get("newest_at")
+        # The caller tells the organisation's time.
+        last = timezone.localtime(datetime.fromisoformat(newest) if newest else alert.fired_at)
         first = timezone.localtime(alert.fired_at - timedelta(seconds=rule.longer_than_s or 0))
         query = {"period": "custom", "from": first.date().isoformat(), "to": last.date().isoformat()}
     else:

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metrics.display import comparing, figures
 from metrics.display.comparing import Told
@@ -185,7 +186,7 @@ def channels_table(standing: Standing) -> Table:
         Column(_("Channel"), "text"),
         Column(figures.title(standing.column), "rate", counted=True),
         Column(_("Touchpoints")),
-        Column(_("Change")),
+        Column(pgettext("how far a score moved", "Change")),
         Column(_("p (Holm)")),
         Column(_("Target"), "text"),
     ]

@@ -102,8 +102,13 @@ def _points(points: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)
 
 
-def band_chart(series: Sequence[tuple[date, Measured]], interval: Interval) -> dict[str, Any] | None:
-    """Each band's share of each period in percent, the best at the bottom; None where no period has enough answers."""
+def band_chart(
+    series: Sequence[tuple[date, Measured]], interval: Interval, markers: Iterable[trends.Marker] = ()
+) -> dict[str, Any] | None:
+    """Each band's share of each period in percent, the best at the bottom; None where no period has enough answers.
+
+    `markers`: decisions of the same slice; they bear the numbers that they have in a trend of the same series.
+    """
     enough = [figures.is_enough(measured.n) for _start, measured in series]
     if not any(enough):
         return None
@@ -116,8 +121,10 @@ def band_chart(series: Sequence[tuple[date, Measured]], interval: Interval) -> d
         }
         for place, band in enumerate(shares[0])
     ]
+    placed = trends.place_markers(markers, [start for start, _measured in series], interval, margin=0.5)
     return {
         "labels": [trends.period_label(start, interval) for start, _measured in series],
+        "marks": trends.chart_marks(placed),
         "sets": sets,
         "counts": [figures.count_text(measured.n) for _start, measured in series],
     }

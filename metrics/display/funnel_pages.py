@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from metrics import formulas
 from metrics.display.figures import DASH, is_enough, marked_count, too_few
 from metrics.display.tables import Cell, Column, Line, Row, Table
-from metrics.display.trends import period_label
+from metrics.display.trends import Placed, chart_marks, notes_of, period_label
 from metrics.formulas import Estimate
 from metrics.raw.fatigue import MOST, WEARING_DAYS, WINDOWS, Load, Objections, Spared, Wearing
 from metrics.raw.funnel import Cases, Passage, whole
@@ -303,8 +303,11 @@ def holding_back(passage: Passage) -> list[str]:
 # --- Response rates ---------------------------------------------------------------------------------------------------
 
 
-def rates_table(periods: Sequence[tuple[date, Passage]], interval: Interval) -> Table:
-    """By week or month of the decision, newest first; what can still rise is called so. Of deliveries only where any are reported."""
+def rates_table(periods: Sequence[tuple[date, Passage]], interval: Interval, placed: Sequence[Placed] = ()) -> Table:
+    """By week or month of the decision, newest first; what can still rise is called so. Of deliveries only where any are reported.
+
+    `placed`: the decisions that the chart marks, by their places in `periods`.
+    """
     columns = [
         Column(_("Week from") if interval == "week" else _("Month"), "text"),
         Column(_("Sent")),
@@ -316,10 +319,11 @@ def rates_table(periods: Sequence[tuple[date, Passage]], interval: Interval) -> 
         columns += [Column(_("Delivered")), Column(_("Answers ÷ delivered"), "rate")]
     passages = [passage for _start, passage in periods]
     longest = longest_of([rate for one in passages for rate in (answered_of_sent(one), answered_of_delivered(one))])
+    notes = notes_of(placed)
     rows = []
-    for start, passage in reversed(periods):
+    for place, (start, passage) in reversed(list(enumerate(periods))):
         cells = [
-            Cell(period_label(start, interval), note=_not_final(passage)),
+            Cell(period_label(start, interval), note=_not_final(passage), marks=notes.get(place, ())),
             number(passage.sent),
             number(passage.answered),
             rate_cell(answered_of_sent(passage), longest),
@@ -329,7 +333,9 @@ def rates_table(periods: Sequence[tuple[date, Passage]], interval: Interval) -> 
             of_delivered = answered_of_delivered(passage) if passage.sent else formulas.NOTHING
             cells += [number(passage.delivered) if known else not_known(), rate_cell(of_delivered, longest)]
         rows.append(Row(cells))
-    about = _("By the day of the decision. As long as links of a period still work, its rate can rise.")
+    about = _(
+        "By the day on which each invitation was decided on. As long as links of a period still work, its rate can rise."
+    )
     return Table("rates", _("Response rate over time"), columns, rows, about)
 
 
@@ -342,7 +348,9 @@ def _still_open(count: int) -> str:
     return _("not final, %(count)s still open") % {"count": f"{count:,}"} if count else ""
 
 
-def rates_chart(periods: Sequence[tuple[date, Passage]], interval: Interval) -> dict[str, Any]:
+def rates_chart(
+    periods: Sequence[tuple[date, Passage]], interval: Interval, placed: Sequence[Placed] = ()
+) -> dict[str, Any]:
     """For the page's script; gaps where too few were sent, and dashes where a rate can still rise."""
     labels: list[str] = []
     texts: list[str] = []
@@ -363,7 +371,7 @@ def rates_chart(periods: Sequence[tuple[date, Passage]], interval: Interval) -> 
     title = _("Answers ÷ sent")
     return {
         "labels": labels, "values": values, "lows": lows, "highs": highs, "texts": texts, "target": None, "min": 0, "max": None,
-        "title": title, "unit": "%", "rising": rising,
+        "title": title, "unit": "%", "rising": rising, "marks": chart_marks(placed),
         "words": {"value": title, "interval": _("95% interval"), "target": ""},
     }  # fmt: skip
 
@@ -394,7 +402,13 @@ def definitions() -> list[Definition]:
     for place, name in enumerate(AAPOR):
         denominator, meaning = denominators[place // 2]
         only = _("Counts complete answers alone.") if place % 2 == 0 else _("Counts answers in part, too.")
-        found.append(Definition(name, f"{'I' if place % 2 == 0 else '(I + P)'} ÷ ({denominator})", f"{only} {meaning}"))
+        found.append(
+            Definition(
+                name,
+                f"{'I' if place % 2 == 0 else '(I + P)'} ÷ ({denominator})",
+                _("%(first)s %(second)s") % {"first": only, "second": meaning},
+            )
+        )
     return found
 
 
@@ -654,7 +668,8 @@ def spared_table(spared: Spared) -> Table:
     return Table("spared", _("What resting and the floor held back"), columns, rows, about)
 
 
-def objections_table(periods: Mapping[date, Objections], interval: Interval) -> Table:
+def objections_table(periods: Mapping[date, Objections], interval: Interval, placed: Sequence[Placed] = ()) -> Table:
+    """`placed`: the decisions that the chart marks, by the order of the periods."""
     columns = [
         Column(_("Week from") if interval == "week" else _("Month"), "text"),
         Column(_("Messages sent")),
@@ -672,11 +687,14 @@ def objections_table(periods: Mapping[date, Objections], interval: Interval) -> 
         for start, one in (*periods.items(), (None, total))
     }
     longest = longest_of([rate for pair in pairs.values() for rate in pair])
+    notes = notes_of(placed)
     rows = [
-        _objections_row(period_label(start, interval), one, pairs[start], longest)
-        for start, one in sorted(periods.items(), reverse=True)
+        _objections_row(
+            Cell(period_label(start, interval), marks=notes.get(place, ())), periods[start], pairs[start], longest
+        )
+        for place, start in reversed(list(enumerate(sorted(periods))))
     ]
-    rows.append(_objections_row(_("All"), total, pairs[None], longest, "group"))
+    rows.append(_objections_row(Cell(_("All")), total, pairs[None], longest, "group"))
     about = _(
         "By the day on which it was said, taken back since or not. It is kept without the person, so no filter narrows it."
     )
@@ -684,13 +702,15 @@ def objections_table(periods: Mapping[date, Objections], interval: Interval) -> 
 
 
 def _objections_row(
-    name: str, one: Objections, rates: tuple[Estimate, Estimate], longest: float, level: str = "plain"
+    head: Cell, one: Objections, rates: tuple[Estimate, Estimate], longest: float, level: str = "plain"
 ) -> Row:
     counts = (number(n) for n in (one.messages, one.unsubscribed, one.complained))
-    return Row([Cell(name), *counts, *(rate_cell(found, longest, "") for found in rates)], level)
+    return Row([head, *counts, *(rate_cell(found, longest, "") for found in rates)], level)
 
 
-def objections_chart(periods: Mapping[date, Objections], interval: Interval) -> dict[str, Any]:
+def objections_chart(
+    periods: Mapping[date, Objections], interval: Interval, placed: Sequence[Placed] = ()
+) -> dict[str, Any]:
     ordered = sorted(periods.items())
     found = [formulas.per_thousand(one.unsubscribed, one.messages) for _start, one in ordered]
     shown = [one if is_enough(one.n) else formulas.NOTHING for one in found]
@@ -705,6 +725,6 @@ def objections_chart(periods: Mapping[date, Objections], interval: Interval) -> 
         "labels": [period_label(start, interval) for start, _one in ordered],
         "values": values("value"), "lows": values("low"), "highs": values("high"),
         "texts": [" · ".join(filter(None, [cell.text, cell.note])) for cell in cells],
-        "target": None, "min": 0, "max": None, "title": title, "unit": "",
+        "target": None, "min": 0, "max": None, "title": title, "unit": "", "marks": chart_marks(placed),
         "words": {"value": title, "interval": _("95% interval"), "target": ""},
     }  # fmt: skip

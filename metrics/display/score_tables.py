@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from metrics.display import figures, trends
 from metrics.display.figures import DASH, Column, band_title
@@ -64,7 +65,7 @@ def matrix_table(
         Head("n"),
         Head(_("Before")),
         Head(_("n before")),
-        Head(_("Change")),
+        Head(pgettext("how far a score moved", "Change")),
         Head(_("More than noise?"), "text"),
         Head(_("Target")),
     ]

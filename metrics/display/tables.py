@@ -31,7 +31,7 @@ class Cell:
     """What a reader sees and what a file holds. `ends` are those of an interval; `bar` is a share of the widest, in percent.
 
     `note` is a quiet text beside it, `state` one of value, few, nothing, unknown; `query` narrows the page to it.
-    `n` is for files alone: a page has it in the note.
+    `n` is for files alone: a page has it in the note. `marks` are for pages alone: (number, text) of what a chart marks here.
     """
 
     text: str
@@ -44,6 +44,7 @@ class Cell:
     state: str = "value"
     query: str = ""
     n: int | None = None
+    marks: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True)

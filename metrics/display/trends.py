@@ -98,16 +98,19 @@ def trend(
         "words": {"value": title(column), "interval": _("95% interval"), "target": _("Target")},
         "marks": chart_marks(placed),
     }
-    return Trend(column, points, chart, [mark for _held, _at, mark in placed])
+    return Trend(column, points, chart, marks_of(placed))
 
 
 Placed = tuple[int, float, Mark]  # the period that holds its day; where along the axis it is drawn; the mark
 
 
-def place_markers(markers: Iterable[Marker], held: Sequence[date], interval: Interval) -> list[Placed]:
+def place_markers(
+    markers: Iterable[Marker], held: Sequence[date], interval: Interval, margin: float = 0.0
+) -> list[Placed]:
     """Each marker that lies in the periods that start on `held`, in its place along an axis on which period k stands at k.
 
     Period k fills k − ½ … k + ½: a decision of its first day stands before all of it, so what is right of a line came after it.
+    `margin`: how far the axis reaches beyond its first and last period; ½ where bars are drawn.
     """
     placed: list[Placed] = []
     for marker in markers:
@@ -116,9 +119,22 @@ def place_markers(markers: Iterable[Marker], held: Sequence[date], interval: Int
             continue
         start = held[index]
         part = (marker.day - start).days / (period_after(interval, start) - start).days
-        at = min(max(0.0, index - 0.5 + part), float(len(held) - 1))
+        at = min(max(-margin, index - 0.5 + part), len(held) - 1 + margin)
         placed.append((index, round(at, 3), Mark(len(placed) + 1, marker)))
     return placed
+
+
+def marks_of(placed: Iterable[Placed]) -> list[Mark]:
+    """Those that the list below a chart holds."""
+    return [mark for _held, _at, mark in placed]
+
+
+def notes_of(placed: Iterable[Placed]) -> Mapping[int, list[tuple[int, str]]]:
+    """By period, what a table's row says of its decisions: their numbers and texts, as Cell.marks."""
+    notes: dict[int, list[tuple[int, str]]] = {}
+    for held, _at, mark in placed:
+        notes.setdefault(held, []).append((mark.number, mark.text))
+    return notes
 
 
 def chart_marks(placed: Sequence[Placed]) -> list[dict[str, Any]]:

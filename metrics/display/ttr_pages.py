@@ -18,7 +18,7 @@ from metrics import formulas
 from metrics.display import figures
 from metrics.display.figures import DASH, HOUR_S, is_enough, marked_count, too_few
 from metrics.display.tables import Cell, Column, Line, Row, Table
-from metrics.display.trends import period_label
+from metrics.display.trends import Placed, chart_marks, notes_of, period_label
 from metrics.formulas import Estimate, Step, bucket_of, bucket_value
 from metrics.limits import limits
 from metrics.queries import Ages, Durations
@@ -392,15 +392,26 @@ def _resolved_columns(first: str) -> list[Column]:
     ]  # fmt: skip
 
 
-def resolved_periods(parts: Sequence[tuple[date, Durations]], interval: Interval, clock: Clock) -> Table:
+def resolved_periods(
+    parts: Sequence[tuple[date, Durations]], interval: Interval, clock: Clock, placed: Sequence[Placed] = ()
+) -> Table:
+    """`placed`: the decisions that the chart marks, by their places in `parts`."""
     longest = _longest((formulas.ttr_median(held.buckets) for _start, held in parts))
+    heads = period_heads([start for start, _held in parts], interval, placed)
     rows = [
-        Row(resolved_row(Cell(period_label(start, interval)), held, clock, longest)) for start, held in reversed(parts)
+        Row(resolved_row(head, held, clock, longest))
+        for head, (_start, held) in reversed(list(zip(heads, parts, strict=True)))
     ]
     about = _("Tickets resolved in each period, whenever they were opened; %(clock)s.") % {"clock": clock.name}
     return Table(
         "periods", _("Period by period, by day resolved"), _resolved_columns(str(PERIODS[interval])), rows, about
     )
+
+
+def period_heads(held: Sequence[date], interval: Interval, placed: Sequence[Placed]) -> list[Cell]:
+    """The first cell of each period's row: its name, and the decisions that took effect in it."""
+    notes = notes_of(placed)
+    return [Cell(period_label(start, interval), marks=notes.get(place, ())) for place, start in enumerate(held)]
 
 
 Part = tuple[str, str, Durations]  # name, query that narrows the page to it, durations
@@ -445,9 +456,9 @@ def _left_out(parts: Sequence[Any]) -> list[str]:
 
 def trend_chart(
     title: str, parts: Sequence[tuple[date, Estimate, bool]], interval: Interval, clock: Clock,
-    target: float | None = None,
+    target: float | None = None, placed: Sequence[Placed] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """As `trends.trend` draws; the third of each part says whether it can still rise."""
+    """As `trends.trend` draws; the third of each part says whether it can still rise. `placed`: decisions, by places in `parts`."""
     drawn = [found if is_enough(found.n) else formulas.NOTHING for _start, found, _rises in parts]
     unit, unit_text = clock.unit(max((found.high or found.value or 0 for found in drawn), default=0))
 
@@ -467,6 +478,7 @@ def trend_chart(
         "title": title,
         "unit": unit_text,
         "words": {"value": title, "interval": _("95% interval"), "target": _("Target")},
+        "marks": chart_marks(placed),
     }
 
 
@@ -511,10 +523,15 @@ def _cohort_row(head: Cell, cohort: Cohort, clock: Clock, longest: float) -> Row
     ])  # fmt: skip
 
 
-def cohort_periods(parts: Sequence[tuple[date, Cohort]], interval: Interval, clock: Clock) -> Table:
+def cohort_periods(
+    parts: Sequence[tuple[date, Cohort]], interval: Interval, clock: Clock, placed: Sequence[Placed] = ()
+) -> Table:
+    """`placed` as in `resolved_periods`."""
     longest = _longest((cohort.median for _start, cohort in parts))
+    heads = period_heads([start for start, _cohort in parts], interval, placed)
     rows = [
-        _cohort_row(Cell(period_label(start, interval)), cohort, clock, longest) for start, cohort in reversed(parts)
+        _cohort_row(head, cohort, clock, longest)
+        for head, (_start, cohort) in reversed(list(zip(heads, parts, strict=True)))
     ]
     about = _("Tickets opened in each period and what has become of them so far; %(clock)s.") % {"clock": clock.name}
     return Table("cohorts", _("Period by period, by day opened"), _cohort_columns(str(PERIODS[interval])), rows, about)

@@ -223,14 +223,15 @@ class Cleared(models.TextChoices):
     BACK = "back", _("on the right side again")
     QUIET = "quiet", _("no longer so, twice in a row")
     UNKNOWN = "unknown", _("too few to say, for two weeks")
-    OFF = "off", _("its rule was switched off")
+    OFF = "off", _("its rule, or all that it watches, was switched off")
 
 
 class Alert(models.Model):
     """One row per time that a rule fired, with the numbers that made it fire and those that cleared it.
 
     `fired` and `cleared` hold value, low, high, n, target or the baseline's (`before_…`), first and last day; what counts holds
-    `count` and `oldest_at`. `latest` is as of the newest look. `severity` grows as it gets worse, within one rule.
+    `count` and `oldest_at`. `latest` is as of the newest look. `severity` grows as it gets worse, within one rule. `told`: addresses
+    are told; of one that is over: some heard, or may have heard, that it fired.
     """
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="alerts", verbose_name=_("alert rule"))
@@ -270,19 +271,31 @@ class Alert(models.Model):
         return f"#{self.pk}"
 
 
-class AlertNotice(Notice):
-    """One row per alert and address that is to hear of it."""
+class Tells(models.TextChoices):
+    """What a notice tells of an alert."""
 
+    FIRED = "fired", _("that it fired")
+    OVER = "over", _("that it is over")
+
+
+class AlertNotice(Notice):
+    """One row per alert and address that is to hear that it fired; one more for those who heard so, when it is over."""
+
+    tells = models.CharField(
+        _("tells"), max_length=5, choices=Tells.choices, default=Tells.FIRED, db_default=Tells.FIRED
+    )
     address = models.ForeignKey(TeamAddress, on_delete=models.CASCADE, related_name="notices", db_index=False)
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
 
     class Meta:
         verbose_name = _("alert notice")
         verbose_name_plural = _("alert notices")
-        constraints = [models.UniqueConstraint(fields=["address", "alert"], name="alert_notice_once_per_address")]
+        constraints = [
+            models.UniqueConstraint(fields=["address", "alert", "tells"], name="alert_notice_once_per_address")
+        ]
         indexes = [
             models.Index(fields=["created_at"], name="alert_notice_waiting", condition=models.Q(sent_at__isnull=True))
         ]
 
     def __str__(self) -> str:
-        return f"{self.address_id} {self.alert_id}"
+        return f"{self.address_id} {self.alert_id} {self.tells}"

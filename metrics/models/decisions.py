@@ -104,7 +104,8 @@ class Expectation(models.Model):
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.get_metric_display()} {self.get_direction_display()}"
+        told = {"metric": self.get_metric_display(), "direction": self.get_direction_display()}
+        return gettext("%(metric)s %(direction)s") % told
 
     def clean(self) -> None:
         if self.by is None or self.metric not in MOST:

@@ -7,6 +7,7 @@ follows the number of cells and periods, never the number of answers. Which form
 from metrics.queries.many import Ask, Found, count_many, many_statement
 from metrics.queries.matrix import MatrixRow, ModeRow, measure_matrix, measure_modes
 from metrics.queries.measured import Measured, Measurement, measure_histogram
+from metrics.queries.scores import answered_days
 from metrics.queries.tickets import Ages, Durations, Split, measure_ages, measure_durations, measure_waiting
 from metrics.queries.together import (
     OpenTickets,
@@ -24,7 +25,7 @@ from metrics.slices import INTERVALS, METRICS, OF_CELLS, OF_TOUCHPOINTS, Catalog
 __all__ = [
     "INTERVALS", "METRICS", "OF_CELLS", "OF_TOUCHPOINTS", "WEIGHED_BY", "Ages", "Ask", "Catalogue", "Durations", "Found",
     "Interval", "MatrixRow", "Measured", "Measurement", "ModeRow", "OpenTickets", "Scores", "Slice", "Split", "Tickets",
-    "UnusableSlice", "WeightedMeasurement", "Window", "count_many", "many_statement", "measure", "measure_ages",
+    "UnusableSlice", "WeightedMeasurement", "Window", "answered_days", "count_many", "many_statement", "measure", "measure_ages",
     "measure_durations", "measure_histogram", "measure_matrix", "measure_modes", "measure_open", "measure_scores",
     "measure_tickets", "measure_trend", "measure_waiting", "measure_weighted", "measure_windows", "weights_of",
 ]  # fmt: skip

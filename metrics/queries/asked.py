@@ -36,6 +36,7 @@ class Asked:
     interval: Interval | None = None
     group_by: str | None = None
     hours: WorkCalendar | None = None  # durations in business time by these; else in calendar time
+    by_mode: bool = False  # each group is cut by mode, too: its key then ends in a space and the mode
 
     @property
     def slice(self) -> Slice:
@@ -58,6 +59,9 @@ class Asked:
 
     def key(self, value: Any) -> str:
         """The group's key of what `group_column` selected."""
+        if self.by_mode:
+            group, _space, mode = value.rpartition(" ")
+            return f"{replace(self, by_mode=False).key(group)} {mode}"
         if self.group_by in OF_TOUCHPOINTS:
             return str(getattr(self.catalogue.place(int(value)), self.group_by))
         return value or ""
@@ -112,7 +116,7 @@ def _select_cells(
     columns = f"{period_column(asked, 'day')}, {group_column(asked, 'touchpoint_id')}, {head}"
     selects, params = [], []
     for number, window in enumerate(asked.windows):
-        cut = cheapest(cuts, window.needs(asked.group_by))
+        cut = cheapest(cuts, window.needs(asked.group_by) | ({"mode"} if asked.by_mode else set()))
         where = Where().dimensions(window, asked.catalogue)
         is_narrowed = any(window.values_of(dimension) for dimension in cut.keeps.intersection(OF_CELLS))
         for grain, first, last in spans(window, asked.interval, cut):
@@ -159,7 +163,8 @@ def period_column(asked: Asked, day: str) -> str:
 def group_column(asked: Asked, touchpoint: str) -> str:
     if asked.group_by is None:
         return "NULL::text"
-    return touchpoint if asked.group_by in OF_TOUCHPOINTS else asked.group_by
+    column = touchpoint if asked.group_by in OF_TOUCHPOINTS else asked.group_by
+    return f"{column} || ' ' || mode" if asked.by_mode else column
 
 
 def group_keys(asked: Asked, held: Iterable[str]) -> list[str]:

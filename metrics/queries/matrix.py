@@ -13,7 +13,6 @@ from metrics.slices import (
     Slice,
     check,
 )
-from surveys.models import Mode
 from surveys.scales import SCALES
 
 
@@ -75,16 +74,15 @@ def measure_modes(slice_: Slice, *, catalogue: Catalogue | None = None) -> list[
     """Every touchpoint × mode × metric of answers that holds anything, in one query; tickets have no mode."""
     catalogue = catalogue or Catalogue.load()
     check("nps", replace(slice_, scale=None), None, catalogue)
-    modes = sorted(slice_.modes) or list(Mode.values)
-    asked = Asked([replace(slice_, modes=frozenset([mode])) for mode in modes], catalogue, group_by="touchpoint")
-    counts: dict[tuple[str, int, str, int], list[int]] = {}
-    for row in score_rows(catalogue.questions, asked):
+    counts: dict[tuple[str, str, str, int], list[int]] = {}
+    for row in score_rows(catalogue.questions, Asked([slice_], catalogue, group_by="touchpoint", by_mode=True)):
         scale = catalogue.questions[row.question]
-        key = (row.group, row.window, scale.metric, scale.points)
-        add_counts(counts.setdefault(key, [0] * scale.points), row.histogram(scale))
+        touchpoint, _space, mode = row.group.rpartition(" ")
+        histogram = counts.setdefault((touchpoint, mode, scale.metric, scale.points), [0] * scale.points)
+        add_counts(histogram, row.histogram(scale))
     return [
-        ModeRow(touchpoint, modes[at], measured_scores(SCALES[metric, points], histogram))
-        for (touchpoint, at, metric, points), histogram in sorted(counts.items())
+        ModeRow(touchpoint, mode, measured_scores(SCALES[metric, points], histogram))
+        for (touchpoint, mode, metric, points), histogram in sorted(counts.items())
         if any(histogram)
     ]
 

@@ -1,6 +1,6 @@
-"""Scores of cells. In: what is asked. Out: histograms by window, period and group, and a metric of them."""
+"""Scores of cells. In: what is asked. Out: histograms by window, period and group, a metric of them, and days that hold any."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,6 +9,8 @@ from metrics.models import SCORES
 from metrics.queries.asked import SCORE_CELL, Asked, Where, fetch, group_keys, select_parts
 from metrics.queries.measured import Measurement, add_counts, measured_scores
 from metrics.slices import (
+    Catalogue,
+    Slice,
     UnusableSlice,
     starts,
 )
@@ -87,3 +89,22 @@ def score_parts(questions: Mapping[int, Scale], parts: Sequence[Asked]) -> list[
     for part, window, period, key, question, *counts in fetch(cells, params):
         found[part].append(ScoreRow(window, question, period, parts[part].key(key), counts))
     return found
+
+
+def answered_days(
+    touchpoints: Collection[int],
+    mode: str,
+    segment: str,
+    location: str,
+    first: date,
+    last: date,
+    catalogue: Catalogue,
+) -> set[date]:
+    """On which of these days anybody gave a score at these touchpoints; mode, segment and location "" do not narrow. One query."""
+    named = [catalogue.place(pk).touchpoint for pk in touchpoints]
+    slice_ = Slice(
+        touchpoints=frozenset(named), modes=frozenset([mode]) - {""}, segments=frozenset([segment]) - {""},
+        locations=frozenset([location]) - {""}, day_from=first, day_to=last,
+    )  # fmt: skip
+    rows = score_rows(catalogue.questions, Asked([slice_], catalogue, "day"))
+    return {row.period for row in rows if row.period and any(row.counts)}

@@ -365,24 +365,26 @@ class Prompt:
 
 def count_prompt_answers(
     windows: Sequence[tuple[datetime, datetime]], touchpoints: Sequence[int], sent_before: datetime, zone: str
-) -> dict[tuple[date, int, str], Prompt]:
-    """By the day of the decision, touchpoint and mode, of invitations decided on in `windows`; one query.
+) -> dict[tuple[date, date, int, str], Prompt]:
+    """By the day of the decision, that of the message, touchpoint and mode, of invitations decided on in `windows`; one query.
 
     Rates of two windows can only be compared where both had the same time: an answer counts that came within PROMPT_DAYS of the
-    message, and a message that went out before `sent_before`. Answers left out by staff, or as a machine's, are none.
+    message, and a message that went out before `sent_before`, or before an earlier day that the caller compares up to. Answers left
+    out by staff, or as a machine's, are none.
     """
     if not windows or not touchpoints:
         return {}
     spans = " OR ".join("(i.decided_at >= %s AND i.decided_at < %s)" for _window in windows)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT (i.decided_at AT TIME ZONE %s)::date, i.touchpoint_id, i.mode, count(*), count(r.id)
+            f"""SELECT (i.decided_at AT TIME ZONE %s)::date, (i.sent_at AT TIME ZONE %s)::date, i.touchpoint_id, i.mode, count(*),
+                count(r.id)
             FROM {_invitation} i LEFT JOIN {_response} r ON r.invitation_id = i.id AND r.excluded_at IS NULL
                 AND r.responded_at < i.sent_at + %s::interval
-            WHERE i.touchpoint_id = ANY(%s) AND ({spans}) AND i.sent_at < %s GROUP BY 1, 2, 3""",
+            WHERE i.touchpoint_id = ANY(%s) AND ({spans}) AND i.sent_at < %s GROUP BY 1, 2, 3, 4""",
             [
-                zone, f"{PROMPT_DAYS} days", list(touchpoints), *(moment for window in windows for moment in window), sent_before,
+                zone, zone, f"{PROMPT_DAYS} days", list(touchpoints), *(moment for window in windows for moment in window), sent_before,
             ],
         )  # fmt: skip
         rows = cursor.fetchall()
-    return {(day, touchpoint, mode): Prompt(sent, answered) for day, touchpoint, mode, sent, answered in rows}
+    return {tuple(key): Prompt(sent, answered) for *key, sent, answered in rows}

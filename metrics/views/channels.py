@@ -11,6 +11,7 @@ from metrics.display.channel_pages import Side, Standing
 from metrics.filters import carried_query
 from metrics.queries import MatrixRow, ModeRow, measure_matrix, measure_modes
 from metrics.reports import Page, Report, Request
+from metrics.views.decisions import near_decisions
 from surveys.models import Channel, Mode, Organisation
 
 
@@ -51,7 +52,8 @@ def make(request: Request) -> Report:
     }
     if column[1]:
         tables += _modes(request, column, channels, measure_modes(filters.slice(), catalogue=frame.catalogue))
-    return Report(_("Channels"), tables, context)
+    decided, links = near_decisions(request)
+    return Report(_("Channels"), [*tables, decided], context | links)
 
 
 def _channels(request: Request, column: figures.Column, rows: Sequence[MatrixRow]) -> list[Side]:

@@ -12,8 +12,9 @@ from django.utils.translation import pgettext
 
 from metrics import decision_pages
 from metrics.decision_pages import Group
-from metrics.decisions import Beside, Decisions, Judged, column_of, expectations_of, marker_of
+from metrics.decisions import Beside, Decisions, Judged, column_of, decided_near, expectations_of, marker_of
 from metrics.display import figures, trends
+from metrics.display.tables import Table
 from metrics.filters import carried_query
 from metrics.frame import list_url, may_view, row_url
 from metrics.models import Decision
@@ -36,6 +37,15 @@ def record_url(request: Request, *touchpoints: Touchpoint) -> str:
     if touchpoints:
         begun["touchpoints"] = ",".join(str(one.pk) for one in touchpoints)
     return f"{reverse('admin:metrics_decision_add')}?{urlencode(begun)}"
+
+
+def near_decisions(request: Request) -> tuple[Table, dict[str, Any]]:
+    """For a page on changes: what was decided at its touchpoints in its days, and where more of it is (`staff/_decided.html`)."""
+    filters = request.filters
+    near = decided_near(request.frame, filters.slice(), filters.before)
+    query = carried_query(request.http)
+    table = decision_pages.near_table(near, request.frame, compares=filters.before is not None, query=query)
+    return table, {"decisions_url": reverse("decisions") + query, "record_url": record_url(request)}
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------

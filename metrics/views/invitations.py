@@ -11,7 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics import reports
-from metrics.display import funnel_pages
+from metrics.decisions import markers
+from metrics.display import funnel_pages, trends
 from metrics.filters import Offered, carried_query
 from metrics.frame import Frame, list_url, may_view
 from metrics.raw.fatigue import WEARING_DAYS, measure_load, measure_objections, measure_spared, measure_wearing
@@ -72,6 +73,11 @@ class Asking:
         period = self.page.filters.period
         return starts(self.interval, Slice(day_from=period.first, day_to=period.last), ())
 
+    def placed(self, held: Sequence[date]) -> list[trends.Placed]:
+        """The decisions that took effect in these periods, at touchpoints that the page shows."""
+        near = markers(self.page.frame, self.page.filters.slice())
+        return trends.place_markers(near, held, self.interval)
+
     def parts(self, dimension: str, found: Mapping[str, Passage]) -> list[tuple[str, str, Passage]]:
         """(name, query, passage) of each group."""
         rows = []
@@ -117,8 +123,9 @@ def _rates(request: Asking) -> Report:
     total = whole(found)
     periods = request.periods(marginal(found, 0))
     aapor = funnel_pages.aapor_table(total.cases)
-    chart = funnel_pages.rates_chart(periods, request.interval)
-    tables = (funnel_pages.rates_table(periods, request.interval), aapor, funnel_pages.cases_table(total.cases))
+    placed = request.placed([start for start, _passage in periods])
+    chart = funnel_pages.rates_chart(periods, request.interval, placed)
+    tables = (funnel_pages.rates_table(periods, request.interval, placed), aapor, funnel_pages.cases_table(total.cases))
     context = {
         **_answer(total),
         "of_delivered": funnel_pages.rate(
@@ -126,6 +133,7 @@ def _rates(request: Asking) -> Report:
         ),
         "chart": chart,
         "draws": any(value is not None for value in chart["values"]),
+        "marks": trends.marks_of(placed),
         "ended": f"{total.cases.in_all:,}",
         "definitions": list(zip(funnel_pages.definitions(), aapor.rows, strict=True)),
     }
@@ -157,18 +165,20 @@ def _load(request: Asking) -> Report:
     loads = measure_load(request.asked)
     spared = measure_spared(request.asked)
     objections = measure_objections(request.asked, request.interval, request.starts)
-    chart = funnel_pages.objections_chart(objections, request.interval)
+    placed = request.placed(sorted(objections))
+    chart = funnel_pages.objections_chart(objections, request.interval, placed)
     tables = (
         funnel_pages.load_table(loads),
         funnel_pages.wearing_table(measure_wearing(_last_days(request.asked))),
         funnel_pages.spared_table(spared),
-        funnel_pages.objections_table(objections, request.interval),
+        funnel_pages.objections_table(objections, request.interval, placed),
     )
     context = {
         "said": funnel_pages.load_sentences(loads),
         "chart": chart if any(value is not None for value in chart["values"]) else None,
         "drawn": "objections",
         "chart_id": "objections-data",
+        "marks": trends.marks_of(placed),
     }
     return Report("", tables, context, not any(load.written_to for load in loads) and not spared.decided)
 

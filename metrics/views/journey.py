@@ -14,6 +14,7 @@ from metrics.frame import list_url, may_view, place_of
 from metrics.journey import ENDS
 from metrics.queries import MatrixRow, measure_matrix
 from metrics.reports import NotThere, Page, Report, Request
+from metrics.views.decisions import near_decisions
 from surveys.models import InvitationRule, Journey, Stage, Touchpoint
 
 SCORED = tuple(column for column in figures.COLUMNS if column[0] in ENDS)
@@ -46,6 +47,7 @@ def make_one(request: Request) -> Report:
         )
     journey = _look(request, [one])[0]
     coverage = journey_pages.coverage_table(journey)
+    decided, links = near_decisions(request)
     context = {
         "journey": journey,
         "tabs": [{"title": other.label, "url": _url(other, request), "current": other is one} for other in every],
@@ -58,8 +60,9 @@ def make_one(request: Request) -> Report:
         "gaps": coverage.rows,
         "overview_query": carried_query(request.http),
         **_choice(request, [one]),
+        **links,
     }
-    tables = [journey_pages.stops_table(journey), journey_pages.values_table(journey), coverage]
+    tables = [journey_pages.stops_table(journey), journey_pages.values_table(journey), coverage, decided]
     return Report(one.label, tables, context, is_empty=not journey.touchpoints)
 
 

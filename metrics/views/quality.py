@@ -42,12 +42,12 @@ SHOWN = 8  # answers of each kind
 EXCLUDES = "surveys.change_response"
 
 _TITLES: Mapping[str, Any] = {
-    "suspected": gettext_lazy("Look like a machine’s"),
-    "repeated": gettext_lazy("Answered again soon after"),
-    "same_words": gettext_lazy("The same words several times"),
-    "fast": gettext_lazy("Too fast to have been read"),
-    "straight": gettext_lazy("One score for everything"),
-    "excluded": gettext_lazy("Excluded by staff"),
+    "suspected": gettext_lazy("Answers that look like a machine’s"),
+    "repeated": gettext_lazy("Answers repeated soon after"),
+    "same_words": gettext_lazy("Comments in the same words"),
+    "fast": gettext_lazy("Answers sent too fast"),
+    "straight": gettext_lazy("Answers with one score for everything"),
+    "excluded": gettext_lazy("Answers excluded by staff"),
 }
 _MEANINGS: Mapping[str, Any] = {
     "suspected": gettext_lazy("Left out until somebody decides."),
@@ -183,6 +183,7 @@ def effects_table(
             TableColumn(_("Without them, or with those left out")),
         ],
         rows,
+        cards=True,
     )
 
 

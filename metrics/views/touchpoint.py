@@ -163,6 +163,7 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     has_scores = total.points > 0 and figures.is_enough(total.n)
     distribution = bars.distribution(total) if has_scores else []
     parts = _parts_tables(request, touchpoint, found)
+    near = markers(request.frame, request.filters.slice())
     tables = [
         _figures_table(touchpoint, found),
         score_tables.series_table(column, series, interval),
@@ -171,16 +172,14 @@ def _evidence(request: Request, touchpoint: Touchpoint, found: Found, context: d
     ]
     context |= {
         "headline_meaning": figures.meaning(column),
-        "trend": trends.trend(
-            column, series, interval, touchpoint.targets, markers(request.frame, request.filters.slice())
-        ),
+        "trend": trends.trend(column, series, interval, touchpoint.targets, near),
         "trend_tabs": trend_tabs(request, columns, column),
         "interval_tabs": interval_tabs(request),
         "n_text": figures.count_text(total.n),
         "distribution": distribution,
         "most": max((share.percent for share in distribution), default=0),  # the longest bar is the whole width
         "breakdown": bars.breakdown(total) if has_scores else [],
-        "bands": charts.band_chart(series, interval) if has_scores else None,
+        "bands": charts.band_chart(series, interval, near) if has_scores else None,
         "facts": [*figures.facts(total), *_oldest(request, found)],
         "parts": [table.key for table in parts],
         "by_language": request.http.GET.get("by", "") == LANGUAGE,

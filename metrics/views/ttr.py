@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from metrics import formulas, reports
-from metrics.display import ttr_pages
+from metrics.decisions import markers
+from metrics.display import trends, ttr_pages
 from metrics.display.figures import HOUR_S, is_enough
 from metrics.display.ttr_pages import Answer, Clock, Cohort
 from metrics.filters import carried_query
@@ -26,6 +27,7 @@ from metrics.raw.experience import Asked
 from metrics.reports import Page, Report
 from metrics.significance import Counts
 from metrics.slices import Interval, Slice, starts
+from metrics.views.decisions import near_decisions
 from surveys.models import Channel, Organisation, Ticket
 
 MAX_DAYS = 366  # where raw rows are read
@@ -85,6 +87,11 @@ class Asking:
         """Every period of the days asked for, those without tickets too."""
         return [(start, held.get(start, nothing)) for start in starts(interval, self.slice, held)]
 
+    def placed(self, held: Sequence[tuple[date, Any]], interval: Interval) -> list[trends.Placed]:
+        """The decisions that took effect in these periods, at touchpoints that the page shows."""
+        near = markers(self.page.frame, self.slice)
+        return trends.place_markers(near, [start for start, _part in held], interval)
+
     def name_of(self, dimension: str, key: str) -> tuple[str, str]:
         """What a group is called, and the query that narrows the page to it."""
         if dimension == "touchpoint":
@@ -120,12 +127,15 @@ def _stay(asking: Asking) -> Report:
         resolved_change = ttr_pages.change(Counts(resolved.buckets), Counts(earlier.buckets), "median", asking.clock)
     steps = formulas.kaplan_meier_steps(cohort.resolved, cohort.waiting)
     curve = ttr_pages.curve_chart(steps, cohort.median, asking.clock)
+    decided, links = near_decisions(asking.page)
     tables = [
         ttr_pages.curve_table(steps, cohort.n, asking.clock),
         ttr_pages.ages_table(ages, asking.clock),
         *_oldest(asking),
+        decided,
     ]
     context = {
+        **links,
         "cohort": ttr_pages.answer(cohort.median, asking.clock, cohort_change),
         "cohort_open": f"{cohort.open:,}",
         "cohort_n": f"{cohort.n:,}",
@@ -169,7 +179,8 @@ def _workload(asking: Asking) -> Report:
     interval = asking.interval(total.n)
     series = measure_durations("resolved", asking.slice, interval=interval, **asking.measured).series
     periods = asking.periods(series, Durations(), interval)
-    tables = [ttr_pages.resolved_periods(periods, interval, asking.clock)]
+    placed = asking.placed(periods, interval)
+    tables = [ttr_pages.resolved_periods(periods, interval, asking.clock, placed)]
     by = {
         dimension: measure_durations("resolved", asking.slice, group_by=dimension, **asking.measured).groups
         for dimension in OF_TICKETS
@@ -185,7 +196,7 @@ def _workload(asking: Asking) -> Report:
     chart = ttr_pages.trend_chart(
         _("Median, by day resolved (%(clock)s)") % {"clock": asking.clock.name},
         [(start, formulas.ttr_median(held.buckets), False) for start, held in periods],
-        interval, asking.clock, _only_target(asking),
+        interval, asking.clock, _only_target(asking), placed,
     )  # fmt: skip
     context = {
         "answer": ttr_pages.answer(formulas.ttr_median(total.buckets), asking.clock),
@@ -193,6 +204,7 @@ def _workload(asking: Asking) -> Report:
         "reopened": ttr_pages.percent_cell(formulas.share_of(total.reopened, total.n)),
         "within": _within_all(held_to),
         "chart": chart if any(value is not None for value in chart["values"]) else None,
+        "marks": trends.marks_of(placed),
     }
     return Report("", tables, context, not total.n)
 
@@ -278,7 +290,8 @@ def _cohorts(asking: Asking) -> Report:
     total = _sum_cohorts(list(by_place.values()))
     interval = asking.interval(total.n)
     periods = asking.periods(split(interval=interval)[0], Cohort({}, {}), interval)
-    tables = [ttr_pages.cohort_periods(periods, interval, asking.clock)]
+    placed = asking.placed(periods, interval)
+    tables = [ttr_pages.cohort_periods(periods, interval, asking.clock, placed)]
     by = {"touchpoint": by_place, "channel": _by_channel(asking, by_place, _sum_cohorts)}
     by |= {dimension: split(group_by=dimension)[1] for dimension in OF_TICKETS[1:]}
     for dimension, groups in by.items():
@@ -288,13 +301,14 @@ def _cohorts(asking: Asking) -> Report:
     chart = ttr_pages.trend_chart(
         _("Median with open ones counted, by day opened (%(clock)s)") % {"clock": asking.clock.name},
         [(start, cohort.median, cohort.open > 0) for start, cohort in periods],
-        interval, asking.clock, _only_target(asking),
+        interval, asking.clock, _only_target(asking), placed,
     )  # fmt: skip
     context = {
         "answer": ttr_pages.answer(total.median, asking.clock),
         "cohort_open": f"{total.open:,}",
         "cohort_n": f"{total.n:,}",
         "chart": chart if any(value is not None for value in chart["values"]) else None,
+        "marks": trends.marks_of(placed),
     }
     return Report("", tables, context, not total.n)
 

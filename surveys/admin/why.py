@@ -39,7 +39,7 @@ from surveys.flow.preference import CUSTOMER, SEGMENT
 from surveys.flow.soft import SOFT
 from surveys.flow.why import AFTER, Answer, Case, Contact, Gate, State, Way, answer_of, gates_of
 from surveys.models import ARRIVED, Invitation, InvitationRule, QuarantinedEvent, Reminder, Response
-from surveys.words import DAY_S, duration
+from surveys.words import duration
 from surveys.worktime import WEEKDAYS
 
 SEES_DECISIONS = ("surveys.view_interactionevent", "surveys.view_invitation")
@@ -386,18 +386,12 @@ def _values(gate: Gate, case: Case) -> dict[str, Any]:
         "mode": _in_sentence(named.get("mode", "")),
         "quota": named.get("quota"),
         "share": f"{100 * named.get('share', 1.0):.4g} %",
-        "age": _span(named.get("age_s", 0)),
-        "most": _span(named.get("most_s", 0)),
+        "age": duration(named.get("age_s", 0)),
+        "most": duration(named.get("most_s", 0)),
         "at": moment(gate.at if gate.name in ("again", "sent") else named.get("at")),
         "until": moment(named.get("until")),
         "reason": str(dict(Invitation.Reason.choices).get(reason, reason)).rstrip(".。"),
     }
-
-
-def _span(seconds: float) -> str:
-    """As a rule says it: 7 d, and not 7.0 d."""
-    days, rest = divmod(int(seconds), DAY_S)
-    return duration(seconds) if rest or not days else _("%(count)s d") % {"count": days}
 
 
 def _no_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable[Any]:
@@ -499,7 +493,7 @@ def _time_lines(gate: Gate, case: Case, may: Callable[[str], bool]) -> Iterable[
     if not named:
         return
     if named["delay_s"]:
-        yield _("%(span)s after the event, as the rule says") % {"span": _span(named["delay_s"])}
+        yield _("%(span)s after the event, as the rule says") % {"span": duration(named["delay_s"])}
     if named["at_time"] is not None:
         yield _("at %(time)s by the customer’s clock") % {"time": f"{named['at_time']:%H:%M}"}
     if named["days"]:

@@ -2,14 +2,16 @@
 
 One function for the staff's page, REST and exports. What a page costs follows its length, never the number of answers, whatever is
 asked for: the newest rows are walked through first, which is enough wherever much is found. Where little is, the rest comes from
-the index of terms (flow/index.py), month by month, twice as many at a time. PostgreSQL alone would choose by estimates between
-walking through everything and reading all that a word was ever used in: both took seconds (measured at 10 M).
+the index of terms (flow/index.py): at once where something asked for is rare, else month by month, ever more of them at a time.
+PostgreSQL alone would choose by estimates between walking through everything and reading all that a word was ever used in: both
+took seconds (measured at 10 M).
 
 The index only proposes: every row is held against what is asked for, as it stands now; and those that the index does not know
 yet are looked at one by one. Never here: who may see what.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +27,21 @@ from surveys.terms import Query, quote
 PATIENCE_MS = 20_000
 WALK = 5_000  # rows looked at before the index is asked
 WALK_EACH = 20  # … and for each row that is wanted: what is less frequent is found sooner by the index
+# Uses of a term, so few that reading all of them at once costs less than asking for them month by month.
+RARE = 20_000
+WIDER = (
+    6  # times as many months with each look-up: three serve as many years, and each reads a word's every beginning anew
+)
 
+# What ANALYZE found: terms with the rows that hold them, and without a term how many hold the least frequent of those at most.
+_USES = f"""
+SELECT held.term, min(held.share) * greatest(rows.reltuples, 0)
+FROM pg_stats stats JOIN pg_class rows ON rows.oid = '{ResponseTerms._meta.db_table}'::regclass
+CROSS JOIN unnest(stats.most_common_elems::text::text[], stats.most_common_elem_freqs) AS held (term, share)
+WHERE stats.schemaname = rows.relnamespace::regnamespace::text AND stats.tablename = rows.relname AND stats.attname = 'terms'
+    AND (held.term IS NULL OR held.term = ANY(%s) OR held.term ^@ ANY(%s))
+GROUP BY held.term, rows.reltuples
+"""
 _response, _answer = Response._meta.db_table, Answer._meta.db_table
 _terms, _due = ResponseTerms._meta.db_table, TermsDue._meta.db_table
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,6 +144,8 @@ def _patience() -> Iterator[None]:
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",
         "jit": "off",
+        # Where the rows of a frequent word do not fit, their pages are remembered instead, and every row of these is read.
+        "work_mem": "64MB",
         "max_parallel_workers_per_gather": "0",
     }
     with transaction.atomic():
@@ -275,14 +293,56 @@ class _Terms:
         return conditions, parameters
 
     def of_index(self, months: Sequence[str]) -> str:
-        """A tsquery for those of some months."""
-        parts = [[quote(one) for one in group] for group in [months, *self.facets]]
-        said = [f"({' | '.join(group)})" for group in parts]
+        """A tsquery for those of some months, or of all times."""
+        return self._said(self._parts({}), months)
+
+    def _said(self, parts: Iterable["_Part"], months: Sequence[str] = ()) -> str:
+        said = [part.tsquery for part in parts]
+        if months:
+            said.append(_one_of(months))
         if self._of_bands:
             said.append(f"({self._of_bands})")
-        if self.asked.text is not None:
-            said.append(self.asked.text.tsquery)
         return " & ".join(said)
+
+    def of_rare(self, cursor: Any) -> tuple[str, bool] | None:
+        """(a tsquery for all times, whether it leaves out a part of the text); None where nothing that is asked for is rare.
+
+        Left out is what begins many words: of such a part the index reads every use, however few rows the others leave.
+        """
+        phrases = self.asked.text.phrases if self.asked.text is not None else ()
+        exact = {term for group in self.facets for term in group} | {term for one in phrases for term, _at in one.terms}
+        begun = [one.terms[-1][0] for one in phrases if one.prefix]
+        cursor.execute(_USES, [list(exact), begun])
+        parts = self._parts(dict(cursor.fetchall()))
+        kept = [part for part in parts if part.reads <= RARE]
+        if not any(part.uses <= RARE for part in kept):
+            return None
+        return self._said(kept), len(kept) < len(parts)
+
+    def _parts(self, uses: Mapping[str | None, float]) -> list["_Part"]:
+        """All that the index must hold but the bands; with the `uses` of terms, or none where nothing is known of them."""
+        rarest = uses.get(None, math.inf)
+        parts = [_Part(_one_of(group), sum(uses.get(term, rarest) for term in group)) for group in self.facets]
+        for phrase in self.asked.text.phrases if self.asked.text is not None else ():
+            *whole, (last, _at) = phrase.terms
+            begun = [count for term, count in uses.items() if term is not None and term.startswith(last)]
+            reads = sum(begun, rarest) if phrase.prefix else 0
+            fewest = min([uses.get(term, rarest) for term, _at in whole] + [reads or uses.get(last, rarest)])
+            parts.append(_Part(phrase.tsquery, fewest, reads))
+        return parts
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of what is asked for: how many rows hold it, and how many the index reads of it whatever the other parts leave."""
+
+    tsquery: str
+    uses: float
+    reads: float = 0
+
+
+def _one_of(terms: Iterable[str]) -> str:
+    return f"({' | '.join(quote(term) for term in terms)})"
 
 
 def scores_of(scale: Scale, tone: str) -> Sequence[int]:
@@ -307,7 +367,7 @@ class _Search:
         waiting = self._waiting(after)
         places, end = self._walk(after)
         if end is not None and len(places) < self.limit:
-            places += self._of_months(end, self.limit - len(places))
+            places += self._of_index(end, self.limit - len(places))
         return sorted([*places, *waiting], reverse=not self.oldest_first)[: self.limit]
 
     def _waiting(self, after: Place | None) -> list[Place]:
@@ -372,40 +432,56 @@ class _Search:
         )
         return places, end[0] if end else None
 
+    def _of_index(self, end: Place, wanted: int) -> list[Place]:
+        """The rest, by the index."""
+        rare = self.terms.of_rare(self.cursor)
+        if rare is not None:
+            tsquery, leaves_out = rare
+            return self._indexed(tsquery, end, wanted, with_text=leaves_out)
+        return self._of_months(end, wanted)
+
     def _of_months(self, end: Place, wanted: int) -> list[Place]:
-        """The rest, by the index: twice as many months at a time, so that a word that nobody used costs a handful of look-ups."""
+        """More months at a time, so that words that stand together nowhere cost a handful of look-ups.
+
+        The last one names no month where no answer is beyond: a long list of them is dear to look through. It finds again what
+        the others found.
+        """
         places: list[Place] = []
-        months = self._months(end)
+        months, is_all = self._months(end)
         width = 1
         while months and len(places) < wanted:
             some, months = months[:width], months[width:]
-            width *= 2
-            places += self._indexed(some, end, wanted - len(places))
+            width *= WIDER
+            if is_all and not months:
+                return self._indexed(self.terms.of_index(()), end, wanted)
+            places += self._indexed(self.terms.of_index(some), end, wanted - len(places))
         return places
 
-    def _indexed(self, months: Sequence[str], end: Place, wanted: int) -> list[Place]:
+    def _indexed(self, tsquery: str, end: Place, wanted: int, *, with_text: bool = False) -> list[Place]:
         bounds, values = self._bounds(end)
-        where, parameters = self._rows(with_text=False)
+        where, parameters = self._rows(with_text)
+        # Materialized: else the planner may walk through all rows in their order, in the hope of finding enough of them soon.
         return self._places(
-            f"""SELECT r.responded_at, r.id FROM {_terms} w JOIN {_response} r ON r.id = w.response_id
-                WHERE w.terms @@ %s::tsquery AND {bounds} AND {where}
+            f"""WITH w AS MATERIALIZED (SELECT response_id FROM {_terms} WHERE terms @@ %s::tsquery)
+                SELECT r.responded_at, r.id FROM w JOIN {_response} r ON r.id = w.response_id WHERE {bounds} AND {where}
                 ORDER BY r.responded_at {self.way}, r.id {self.way} LIMIT %s""",
-            [self.terms.of_index(months), *values, *parameters, wanted],
+            [tsquery, *values, *parameters, wanted],
         )
 
-    def _months(self, end: Place) -> list[str]:
-        """Facets of the months from `end` to the last that may hold anything, in the order of the search."""
+    def _months(self, end: Place) -> tuple[list[str], bool]:
+        """Facets of the months from `end` to the last that may hold anything, in the order of the search; whether no answer is beyond."""
         way = "DESC" if self.oldest_first else "ASC"
         self.cursor.execute(f"SELECT responded_at FROM {_response} ORDER BY responded_at {way}, id {way} LIMIT 1")
         held = self.cursor.fetchone()
         bound = self.terms.asked.end if self.oldest_first else self.terms.asked.begin
-        last = held[0] if held else end.at
+        farthest = last = held[0] if held else end.at
         if bound is not None:
             last = min(last, bound) if self.oldest_first else max(last, bound)
+        is_all = last == farthest
         first, last = sorted((end.at.astimezone(UTC), last.astimezone(UTC)))
         facets = []
         month = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         while month <= last:
             facets.append(month_facet(month))
             month = (month + timedelta(days=32)).replace(day=1)
-        return facets if self.oldest_first else facets[::-1]
+        return (facets if self.oldest_first else facets[::-1]), is_all

@@ -2,9 +2,11 @@
 
 A recipient's address is an email address, an Apprise one (WeCom, DingTalk, Feishu, Slack, Teams, a webhook …), or env:NAME: then it
 stands in that environment variable of the workers, and nowhere else. What is told is the caller's; here are claim, lease, sending and
-trying again. A worker that is killed after the carrier took a message and before that was written sends it once more.
+trying again. A worker that is killed after the carrier took a message and before that was written sends it once more, a letter of the
+same notices with the same Message-ID.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from typing import Any
 
 import apprise
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import DNS_NAME, EmailMessage
 from django.db import transaction
 from django.db.models import Q
 from django.utils import translation
@@ -92,10 +94,16 @@ def _tell(post: Post, recipient: Any, notices: list[Any], mail: Any) -> str:
     shown = match_language(recipient.language, [code for code, _name in settings.LANGUAGES]) or "en"
     with translation.override(shown):
         subject, body = post.compose(recipient, notices)
-    return send_to(recipient.address, " ".join(subject.split()), body, mail)
+    return send_to(recipient.address, " ".join(subject.split()), body, mail, message_id=_message_id(notices))
 
 
-def send_to(address: str, subject: str, body: str, mail: Any = None) -> str:
+def _message_id(notices: Sequence[Notice]) -> str:
+    """The same for the same notices: a letter that goes out twice is shown once, and one that tells more is another."""
+    named = [settings.BASE_URL, notices[0]._meta.label, *sorted(str(notice.pk) for notice in notices)]
+    return f"<notices-{hashlib.sha256(' '.join(named).encode()).hexdigest()[:32]}@{DNS_NAME}>"
+
+
+def send_to(address: str, subject: str, body: str, mail: Any = None, *, message_id: str) -> str:
     """One message to one address; "" or what went wrong, in words that hold no secret of the address."""
     try:
         held = FROM_ENVIRONMENT.match(address)
@@ -104,7 +112,8 @@ def send_to(address: str, subject: str, body: str, mail: Any = None) -> str:
             if not address:
                 return f"The environment of the workers has no {held[1]}."
         if "://" not in address:
-            EmailMessage(subject, body, to=[address], connection=mail).send()
+            letter = EmailMessage(subject, body, to=[address], connection=mail, headers={"Message-ID": message_id})
+            letter.send()
             return ""
         carrier = apprise.Apprise()
         if not carrier.add(address):

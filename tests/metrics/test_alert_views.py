@@ -172,7 +172,7 @@ def test_a_rule_is_made_on_its_page_and_one_that_cannot_be_is_told_why(touchpoin
     rule = AlertRule.objects.get()
     assert (rule.longer_than_s, rule.touchpoint, list(rule.teams.all()), rule.name) == (172_800, touchpoint, [care], {})
     text = text_of(client.get("/admin/metrics/alertrule/"))
-    assert "Tickets open for more than 2.0 d: Delivery" in text
+    assert "Tickets open for more than 2 d: Delivery" in text
     assert send(client, f"/admin/metrics/alertrule/{rule.pk}/change/").status_code == 302
 
 

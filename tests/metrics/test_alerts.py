@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from metrics.alerting.evaluate import CATCH_UP, COOL_DOWN, look_at_counts, look_at_days
+from metrics.alerting.evaluate import CATCH_UP, look_at_counts, look_at_days
 from metrics.alerting.rules import UNKNOWN_LOOKS
 from metrics.formulas import nps
 from metrics.models import Alert, AlertLook, AlertNotice, AlertRule, Team, TeamAddress
@@ -577,30 +577,6 @@ def test_every_address_of_its_teams_has_a_notice_once(touchpoint: Touchpoint) ->
     assert Alert.objects.get().told
     look_at_days(at(1))
     assert AlertNotice.objects.count() == 2
-
-
-def test_one_that_flaps_tells_once_a_day_unless_it_gets_worse(touchpoint: Touchpoint) -> None:
-    """It fires four times within a day; the history has all of them."""
-    rule = watch(touchpoint, "open_longer", longer_than_s=3600)
-    rule.teams.set([team("care", "a@example.com")])
-    told = []
-    for hour, count in ((0, 2), (1, 2), (2, 3), (3, 1)):
-        now = MORNING + timedelta(hours=hour)
-        made = [ticket(touchpoint, now - timedelta(hours=2)) for _ in range(count)]
-        look_at_counts(now)
-        told.append(Alert.objects.latest("fired_at").told)
-        for one in made:
-            type(one).objects.filter(pk=one.pk).update(in_ttr=False)
-        look_at_counts(now)
-    assert told == [True, False, True, False]
-    assert (Alert.objects.count(), AlertNotice.objects.count(), standing()) == (4, 2, [])
-    last_told = MORNING + timedelta(hours=2)
-    for wait, is_told in ((COOL_DOWN - timedelta(seconds=1), False), (COOL_DOWN, True)):
-        one = ticket(touchpoint, MORNING - timedelta(days=1))
-        look_at_counts(last_told + wait)
-        assert Alert.objects.latest("fired_at").told == is_told
-        type(one).objects.filter(pk=one.pk).update(in_ttr=False)
-        look_at_counts(last_told + wait)
 
 
 @pytest.mark.django_db(transaction=True)

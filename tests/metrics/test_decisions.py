@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from metrics.decisions import Decisions, Judged
-from metrics.demo import ALERT_RULES, MENU, remove_decisions, write_alerts, write_decisions
+from metrics.demo import ALERT_RULES, MENU, OLD_DAYS, RECEIPTS, remove_decisions, write_alerts, write_decisions
 from metrics.display.figures import COLUMNS, column_key
 from metrics.frame import Frame
 from metrics.models import Alert, AlertLook, AlertRule, Decision, Expectation, Team
@@ -379,6 +379,24 @@ def test_the_demos_decisions_come_once_and_go_with_it_and_a_managers_own_stays(d
     own = decide(MENU.title, other, created_by=User.objects.create_user("li"))
     assert remove_decisions() == 3
     assert list(Decision.objects.all()) == [own]
+
+
+def test_the_demos_decision_that_moved_nothing_stands_on_a_day_on_which_nothing_moved(rf):
+    make_organisation()
+    checkout = make_touchpoint("checkout", instrument=Instrument.objects.get(slug="ces"))
+    make_touchpoint("delivery")
+    today = make_organisation().day_of(LATER)
+    chance = {**dict.fromkeys(range(31, 41), 7), **dict.fromkeys(range(41, 51), 1)}  # by days ago; luck had it so
+    for ago in range(90):
+        answer(checkout, chance.get(ago, 4 + ago % 2), day=today - timedelta(days=ago))
+    row = next(one for one in write_decisions(LATER, 90) if one.title == RECEIPTS.title)
+    unlucky = decide("forty days ago", checkout, day=today - timedelta(days=OLD_DAYS))
+    expect(unlucky, "ces")
+    calm, seen = judged(rf, row, unlucky)
+    assert (verdicts(calm), verdicts(seen)) == (["no_change"], ["as_expected"])
+    assert [one.day for one in write_decisions(LATER, 20) if one.title == RECEIPTS.title] == [
+        today - timedelta(days=10)
+    ]
 
 
 def test_taking_the_demo_away_takes_its_alerts_and_leaves_what_a_manager_made():

@@ -8,7 +8,10 @@ from django.utils import timezone
 
 from metrics.models import Decision
 from metrics.rollup import roll_up
-from tests.factories import make_organisation
+from surveys.models import Touchpoint
+from tests.factories import make_organisation, make_rule
+from tests.metrics.invited import send
+from tests.metrics.raw import ticket
 from tests.metrics.test_decisions import decide, expect, heard, nps
 from tests.metrics.test_views_browser import PHONE, Watched
 
@@ -58,5 +61,43 @@ def test_a_decision_is_written_down_told_and_drawn(browser, site):
     link.focus()
     page.keyboard.press("Enter")
     page.wait_for_url(f"{site}/admin/decisions/{told.pk}/")
+    assert watched.complaints == []
+    context.close()
+
+
+@pytest.mark.slow
+def test_trends_of_tickets_rates_and_bands_draw_decisions_and_a_phone_has_room_for_them(browser, site):
+    delivery, now = Touchpoint.objects.get(), timezone.now()
+    rule = make_rule(delivery)
+    for days in range(2, 58, 4):
+        for _number in range(6):
+            ticket(delivery, now - timedelta(days=days), seconds=3600 * days)
+        for _number in range(6):
+            send(delivery, at=now - timedelta(days=days), rule=rule)
+    roll_up()
+    told = Decision.objects.get()
+    context = browser.new_context(viewport=PHONE, locale="en")
+    watched = Watched(context.new_page(), site)
+    page = watched.page
+    for path, canvas in (
+        ("/admin/ttr/resolved/", "trend"),
+        ("/admin/ttr/opened/", "trend"),
+        ("/admin/response/rates/", "trend"),
+        (f"/admin/touchpoints/{delivery.slug}/", "bands"),
+    ):
+        watched.go(f"{path}?period=90d")
+        drawn = page.evaluate(
+            f"Chart.getChart(document.querySelector('canvas[data-{canvas}]')).config.plugins.map((one) => one.id)"
+        )
+        assert drawn == ["marks"], path
+        assert watched.overflow() <= 0, path
+        assert page.locator(".cx-marks a").first.get_attribute("href") == f"/admin/decisions/{told.pk}/"
+    watched.go("/admin/response/rates/?period=90d")
+    note = page.locator(".cx-report .cx-mark-note").first
+    assert note.locator(".cx-mark").inner_text() == "1"
+    assert note.bounding_box()["height"] < 30  # its sentence stands by the chart, and is read aloud here
+    watched.go(f"/admin/channels/?period=90d&channel={delivery.channel}")
+    page.get_by_role("link", name=told.title).click()
+    page.wait_for_url(f"{site}/admin/decisions/{told.pk}/?**")
     assert watched.complaints == []
     context.close()

@@ -24,7 +24,13 @@ pytestmark = pytest.mark.django_db
 
 COLUMNS = {"shop": ("nps", 11), "visit": ("csat", 5), "call": ("csat", 7), "help": ("ces", 7), "desk": ("ttr", 0)}
 DAYS = 30
-NARROWINGS = ({}, {"segment": "gold"}, {"mode": "sms"}, {"location": "sh-014"}, {"segment": "gold", "mode": "email"})
+NARROWINGS = (
+    {},
+    {"location": "sh-014"},
+    pytest.param({"segment": "gold"}, marks=pytest.mark.slow),
+    pytest.param({"mode": "sms"}, marks=pytest.mark.slow),
+    pytest.param({"segment": "gold", "mode": "email"}, marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_a_calm_page_says_what_was_looked_for(place):
     roll_up()
     text = text_of(login(SCORES).get("/admin/quality/"))
     assert "Nothing stands in doubt n = 1" in text
-    assert "Look like a machine’s · Answered again soon after" in text
+    assert "Looked for, none found: Answers that look like a machine’s · Answers repeated soon after" in text
 
 
 def test_the_page_tells_what_is_doubted_what_it_does_and_where_to_act(place):
@@ -181,7 +181,7 @@ def test_the_page_tells_what_is_doubted_what_it_does_and_where_to_act(place):
     assert len([one for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]) <= 15
     text = text_of(response)
     assert "3 matters to look at n = 6" in text
-    assert "Answered again soon after Exclude 5 answers … 5 83.3% of 6 answers" in text
+    assert "Answers repeated soon after Exclude 5 answers … 5 83.3% of 6 answers" in text
     assert "NPS: +67 (n = 6, low n); without them n = 1, too few" in text
     assert "Answers without a segment 6 100.0% of 6 answers" in text
     assert "Events in quarantine 1" in text
@@ -189,7 +189,7 @@ def test_the_page_tells_what_is_doubted_what_it_does_and_where_to_act(place):
     assert "/admin/surveys/response/exclude/?ids=" in page
     assert "Exclude 5" not in text_of(login(SCORES, "surveys.view_response").get("/admin/quality/"))
     lines = b"".join(member.get("/admin/quality/effects.csv").streaming_content).decode()
-    assert "Answered again soon after,NPS,5," in lines
+    assert "Answers repeated soon after,NPS,5," in lines
 
 
 @pytest.mark.parametrize(("days", "told"), [(STALE_DAYS - 1, False), (STALE_DAYS + 1, True)])

@@ -111,7 +111,7 @@ def test_workload_and_cohort_are_never_mixed(client_of_scores):
     cohort, resolved = shown.split("Median of the tickets resolved")
     assert "Of 6 opened, 6 are still open" in cohort
     assert "not reached yet" in cohort
-    assert "15.0 d n = 6, low n" in resolved
+    assert "15 d n = 6, low n" in resolved
     workload = file_of(client_of_scores, "ttr_workload", "by-touchpoint", period="7d")
     assert workload[1][:2] == ["Desk", "6"]
     cohorts = file_of(client_of_scores, "ttr_cohorts", "by-touchpoint", period="7d")
@@ -125,10 +125,10 @@ def test_each_clock_says_its_name_and_its_own_durations(client_of_scores):
     for _number in range(6):
         ticket(desk, opened, seconds=2 * 86_400)  # two days on: sixteen working hours
     roll_up()
-    assert "2.0 d" in said(page(client_of_scores))
+    assert "2 d" in said(page(client_of_scores))
     business = said(page(client_of_scores, clock="business"))
     assert "16 h" in business
-    assert "2.0 d" not in business.split("Open now")[0]
+    assert "2 d" not in business.split("Open now")[0]
     assert "(business time)" in business
     assert "(calendar time)" not in business
     assert _head(client_of_scores, "curve", clock="business")["Durations"] == "seconds, business time"

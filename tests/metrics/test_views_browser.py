@@ -100,7 +100,7 @@ class Watched:
     ("language", "size"),
     [
         pytest.param("zh-CN", PHONE, id="zh-CN-phone"),
-        pytest.param("en", DESK, id="en-desk"),
+        pytest.param("en", DESK, id="en-desk", marks=pytest.mark.slow),
         pytest.param("en", PHONE, id="en-phone", marks=pytest.mark.slow),
         pytest.param("zh-CN", DESK, id="zh-CN-desk", marks=pytest.mark.slow),
         pytest.param("en", TABLET, id="en-tablet", marks=pytest.mark.slow),
@@ -159,6 +159,7 @@ def test_a_chart_has_its_table_and_a_filter_its_address(browser, measured):
     context.close()
 
 
+@pytest.mark.slow
 def test_the_matrix_keeps_its_head_in_view(browser, measured):
     context = browser.new_context(viewport={"width": 1440, "height": 400}, locale="en")
     watched = Watched(context.new_page(), measured)
@@ -169,6 +170,7 @@ def test_the_matrix_keeps_its_head_in_view(browser, measured):
     context.close()
 
 
+@pytest.mark.slow
 def test_groups_fill_their_panel(browser, measured):
     """Other staff pages' styles stand in the same file: a class of the same name once made this table half as wide."""
     context = browser.new_context(viewport=DESK, locale="en")

@@ -14,11 +14,16 @@ from django.db import connections
 from django.test import override_settings
 
 from cxsurvey.server import load_demo_once
+from metrics.decisions import Decisions
+from metrics.demo import write_decisions
+from metrics.frame import Frame
+from metrics.queries import measure_weighted, weights_of
 from metrics.rollup import roll_up, sweep
+from metrics.slices import Slice
 from metrics.verify import verify
 from surveys.demo.answers import remarks
 from surveys.demo.load import DemoRefused, demo_slugs, load_demo
-from surveys.demo.people import invent_people
+from surveys.demo.people import SEGMENTS, invent_people
 from surveys.demo.plan import make_plan
 from surveys.demo.remove import NoDemo, remove_demo
 from surveys.flow.addresses import normalise_email, normalise_phone
@@ -176,6 +181,22 @@ def test_the_whole_of_it_is_alive_and_true(capsys):
     before, after = shares(responded_at__lt=decided_at), shares(responded_at__gte=decided_at)
     assert sum(after["delivery"]) / len(after["delivery"]) > sum(before["delivery"]) / len(before["delivery"]) + 0.1
     assert all(len(scores) >= 30 for slug, scores in shares().items() if slug != "gift-cards")
+    # Of three decisions one worked, one moved nothing, one is too young.
+    write_decisions(END, 90)
+    decisions = Decisions.load(Frame.load(None, END), END)
+    judged, _beside = decisions.judge(decisions.rows)
+    verdicts = {one.decision.title.partition(" · ")[0]: one.findings[0].effect.verdict for one in judged}
+    assert verdicts.pop("Parcels come in the evening") in ("as_expected", "more")
+    assert verdicts == {"A longer order confirmation": "no_change", "A shorter menu at the service line": "too_early"}
+    # And weighted scores say something.
+    last = Organisation.current().day_of(END)
+    for by in ("touchpoint", "segment"):
+        weights = weights_of(by, Organisation.current(), Touchpoint.objects.select_related("instrument"), "csat", 5)
+        month = Slice(day_from=last - timedelta(days=29), day_to=last, scale=5)
+        found = measure_weighted("csat", month, by, weights)
+        assert found.total.value is not None
+        assert found.total.missing == 0
+        assert len({one.share for one in found.total.strata if not one.left_out}) >= 3
 
 
 def shares(**when: object) -> dict[str, list[float]]:
@@ -294,6 +315,14 @@ def test_one_touchpoint_has_three_answers_and_one_has_none(loaded):
     assert Response.objects.filter(touchpoint__slug="tea-school").count() == 0
 
 
+def test_each_of_its_segments_has_a_weight_and_touchpoints_count_by_theirs(loaded):
+    named = set(Response.objects.exclude(segment="").values_list("segment", flat=True))
+    assert named == set(Organisation.current().segment_weights) == set(SEGMENTS)
+    weights = dict(Touchpoint.objects.values_list("slug", "weight"))
+    assert len(set(weights.values())) >= 4
+    assert [slug for slug, weight in weights.items() if not weight] == ["gift-cards"]
+
+
 def test_tickets_are_open_resolved_and_reopened(loaded):
     assert Ticket.objects.filter(in_ttr=True, resolved_at=None).exists()
     assert Ticket.objects.filter(reopened_count__gt=0, resolved_at__isnull=False).exists()
@@ -348,6 +377,7 @@ def fingerprint() -> dict[str, list[tuple[object, ...]]]:
     return {model.__name__: sorted(model.objects.values_list(*names), key=repr) for model, names in rows}
 
 
+@pytest.mark.slow
 def test_the_same_seed_and_end_make_the_same_rows_and_another_seed_others(loaded):
     before = fingerprint()
     remove_demo()
@@ -357,6 +387,7 @@ def test_the_same_seed_and_end_make_the_same_rows_and_another_seed_others(loaded
     assert [arrival.item for arrival in one.arrivals] != [arrival.item for arrival in other.arrivals]
 
 
+@pytest.mark.slow
 def test_what_breaks_half_way_leaves_nothing(loaded):
     remove_demo()
     drain_ledger()

@@ -144,7 +144,7 @@ def every_question() -> list[Asked]:
     ]
 
 
-@pytest.mark.parametrize("state", ["indexed", "waiting", "half"])
+@pytest.mark.parametrize("state", ["indexed", "waiting", "half", "analysed"])
 def test_pages_hold_what_all_rows_would(state, monkeypatch):
     rows = fill()
     if state != "waiting":
@@ -154,6 +154,9 @@ def test_pages_hold_what_all_rows_would(state, monkeypatch):
         stale = rows[::3]
         ResponseTerms.objects.filter(response__in=stale).update(terms="'slow' '/s' '/y202611'")
         TermsDue.objects.bulk_create(TermsDue(response_id=row.pk) for row in stale)
+    if state == "analysed":  # then it is known what is rare, and asked for without months
+        monkeypatch.setattr(search, "RARE", 25)
+        analyse()
     monkeypatch.setattr(search, "WALK", 7)  # so that the index is asked
     monkeypatch.setattr(search, "WALK_EACH", 1)
     newest = sorted(rows, key=lambda row: (row.responded_at, row.pk), reverse=True)
@@ -162,6 +165,34 @@ def test_pages_hold_what_all_rows_would(state, monkeypatch):
         assert [pk for page in pages(asked, 10) for pk in page] == wanted, asked
         assert [pk for page in pages(asked, 10, oldest_first=True) for pk in page] == wanted[::-1], asked
         assert len(next(pages(asked, 10))) == min(10, len(wanted))
+
+
+def analyse() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE surveys_response, surveys_responseterms, surveys_termsdue")
+
+
+def test_the_beginning_of_a_frequent_word_is_left_to_the_rows_of_a_rare_one(monkeypatch):
+    """Of it the index would read every use, for a handful of rows that are left."""
+    fill(300)
+    Response.objects.filter(pk=Response.objects.latest("pk").pk).update(comment="A scorpion courier", segment="vip")
+    while index_waiting():
+        pass
+    analyse()
+    monkeypatch.setattr(search, "RARE", 40)
+
+    def said(**asked: Any) -> tuple[str, bool] | None:
+        terms = search._Terms.of(Asked(**asked))
+        assert terms is not None
+        with connection.cursor() as cursor:
+            return terms.of_rare(cursor)
+
+    assert said(text=read_query("courier")) is None
+    assert said(text=read_query("courier slow"), modes=["qr"]) is None
+    assert said(text=read_query("scorpion courier")) == ("('scorpion':*)", True)
+    assert said(text=read_query("courier"), segments=["vip"]) == ("('/svip')", True)
+    assert said(text=read_query('"courier"'), segments=["vip"]) == ("('/svip') & ('courier')", False)
+    assert said(modes=["qr"], segments=["vip"]) == ("('/mqr') & ('/svip')", False)
 
 
 def test_a_condition_says_the_same():
@@ -193,15 +224,14 @@ def test_no_page_reads_all_rows(monkeypatch):
     while index_waiting():
         pass
     TermsDue.objects.bulk_create(TermsDue(response_id=row.pk) for row in Response.objects.all()[:20])
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE surveys_response, surveys_responseterms, surveys_termsdue")
+    analyse()
     monkeypatch.setattr(search, "WALK", 20)
     for asked in every_question():
         with search._patience(), CaptureQueriesContext(connection) as queries:
             find_responses(asked, 5)
             find_responses(asked, 5, Place(NOW - timedelta(days=30), 0), oldest_first=True)
         for query in queries:
-            if not query["sql"].startswith("SELECT r"):
+            if not query["sql"].startswith(("SELECT r", "WITH w")):
                 continue
             with search._patience(), connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN {query['sql']}")

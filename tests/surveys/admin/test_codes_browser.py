@@ -88,7 +88,14 @@ def in_mm(pixels: float) -> float:
     return pixels / DPI * 25.4
 
 
-@pytest.mark.parametrize(("size", "pages", "each"), [("poster", 4, 1), ("card", 1, 4), ("tent", 4, 2)])
+@pytest.mark.parametrize(
+    ("size", "pages", "each"),
+    [
+        ("poster", 4, 1),
+        pytest.param("card", 1, 4, marks=pytest.mark.slow),
+        pytest.param("tent", 4, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_every_code_is_read_from_paper_and_from_the_screen(
     page, touchpoint, complaints, live_server, size, pages, each
 ):
@@ -120,6 +127,7 @@ def stain(picture: Image.Image, code: Any, share: float) -> Image.Image:
     return stained
 
 
+@pytest.mark.slow
 def test_a_quarter_of_a_printed_code_may_be_covered(page, touchpoint, complaints, live_server):
     page.goto(codes_page(live_server, touchpoint))
     paper = printed(choose(page, "poster", ["sh-014"]))[0]
@@ -129,6 +137,7 @@ def test_a_quarter_of_a_printed_code_may_be_covered(page, touchpoint, complaints
     assert read(stain(paper, code, 0.5)) == []  # the stain is where the code is
 
 
+@pytest.mark.slow
 def test_codes_are_large_enough_for_a_hand_held_camera(page, touchpoint, complaints, live_server):
     """A camera needs about a tenth of the distance: 60 mm on a table, 120 mm on a wall."""
     page.goto(codes_page(live_server, touchpoint))
@@ -144,6 +153,7 @@ def dark_share(picture: Image.Image) -> float:
     return sum(value < 128 for value in grey.getdata()) / 10_000
 
 
+@pytest.mark.slow
 def test_a_reader_of_dark_pages_prints_light_ones_without_the_admin(page, touchpoint, complaints, live_server):
     page.emulate_media(color_scheme="dark")
     page.goto(codes_page(live_server, touchpoint))
@@ -185,7 +195,9 @@ def test_a_scan_leads_to_the_form_and_its_answer_is_stored_with_the_place(page, 
     assert response.language == "zh-hans"
 
 
-@pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-hans", "dark")])
+@pytest.mark.parametrize(
+    ("language", "theme"), [pytest.param("en", "light", marks=pytest.mark.slow), ("zh-hans", "dark")]
+)
 def test_the_page_fits_a_phone_and_a_desk_and_its_preview_follows_the_choice(
     page, touchpoint, complaints, live_server, language, theme
 ):

@@ -140,6 +140,7 @@ def test_pressing_send_in_a_preview_sends_nothing(page, site, complaints):
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_even_a_form_forced_in_a_preview_is_stopped_by_its_policy(page, site, complaints):
     row = Instrument.objects.get(slug="delivery")
     sent: list[str] = []
@@ -175,6 +176,7 @@ def test_the_previews_and_what_is_said_of_a_colour_follow_before_anything_is_sav
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_a_logo_is_chosen_saved_and_seen_on_both_grounds(page, site, complaints):
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg' width='80' height='40'><path d='M0 0h80v40z'/></svg>"
     page.goto(site + reverse("admin:surveys_organisation_look"))

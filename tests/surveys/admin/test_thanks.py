@@ -278,6 +278,7 @@ def test_words_by_band_are_kept_for_follow_ups_only(manager):
     assert row.current_version() == version
 
 
+@pytest.mark.slow
 def test_built_in_instruments_lose_nothing_when_their_questions_are_saved(manager):
     for slug in ("nps", "csat5", "csat7", "ces"):
         row = Instrument.objects.get(slug=slug)

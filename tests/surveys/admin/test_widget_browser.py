@@ -113,7 +113,16 @@ def test_the_preview_shows_the_real_widget_and_records_nothing(page, path, compl
 
 
 @pytest.mark.parametrize(("language", "theme"), [("en", "light"), ("zh-hans", "dark")])
-@pytest.mark.parametrize("query", ["", "?way=code", "?way=iframe", "?way=popup&trigger=click&selector="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("?way=code", "?way=iframe", "?way=popup&trigger=click&selector=")
+        ),
+    ],
+)
 def test_it_fits_a_phone_and_a_desk(page, path, complaints, language, theme, query):
     page.context.add_cookies([{"name": "django_language", "value": language, "url": path}])
     page.emulate_media(color_scheme=theme)

@@ -9,6 +9,6 @@ GONE = "DROP AGGREGATE add_histograms(numeric)"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metrics", "0006_months_by_mode_and_segment")]
+    dependencies = [("metrics", "0007_ends_of_alerts")]
 
     operations = [migrations.RunSQL(ADD, GONE)]

@@ -43,12 +43,15 @@ def main(arguments: list[str]) -> int:
     results = []
     print(f"{'benchmark':<18}{'figure':>12}{'limit':>12}  {'unit':<16}{'ratio':>7}  {'bar':<8}{'runs':>4}  peak MB")
     with Stage() as stage:
-        for number, name in enumerate(names):
-            if number:
+        used = False
+        for name in names:
+            if used:
                 stage.clear()
+            used = True
             try:
                 found = importlib.import_module(f"benchmarks.{name}").run(stage, options.quick)
             except Skipped as skipped:
+                used = False  # it has touched nothing
                 print(f"{name:<18}not run: {skipped}", flush=True)
                 continue
             for result in found if isinstance(found, list) else [found]:

@@ -89,7 +89,7 @@ def run(stage: Stage, quick: bool = False) -> list[dict[str, Any]]:
 def _after_login(small: "_Site", big: "_Site", quick: bool) -> dict[str, Any]:
     figures, limits = [], []
     for _round in range(1 if quick else 7):
-        figure, limit = _pair(small, big, AFTER_LOGIN, AFTER_LOGIN.path, 8 if quick else 20)
+        figure, limit = _pair(small, big, AFTER_LOGIN, AFTER_LOGIN.path, 5 if quick else 20)
         figures.append(figure)
         limits.append(limit)
     return measured("dashboard", figures, limits, BAR, "ms/page", better="lower")

@@ -20,7 +20,7 @@ CONNECTIONS = 8
 
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Answers per second, medians of rounds that alternate."""
-    answers, rounds = (600, 3) if quick else (3000, 5)
+    answers, rounds = (400, 3) if quick else (3000, 5)
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TABLE bench_answer (id bigserial PRIMARY KEY, token text, score int, comment text, at timestamptz)"

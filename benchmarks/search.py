@@ -86,23 +86,23 @@ SELECT r.id, (said.terms || format(
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Milliseconds per page, medians of rounds that alternate, of the search that does worst."""
     (many, few), rounds, times = ((20_000, 2_000), 3, 1) if quick else ((10_000_000, 100_000), 7, 5)
-    (stage.data_dir / "static").mkdir(exist_ok=True)  # pages are asked for within this process, without files
     small = _Site(few)
     stage.put_aside("small")
     small.database = "small"
     big = _Site(many)
-    figures: dict[str, list[float]] = {name: [] for name in SEARCHES}
-    limits: dict[str, list[float]] = {name: [] for name in SEARCHES}
+    searches = dict([*SEARCHES.items()][::2]) if quick else SEARCHES
+    figures: dict[str, list[float]] = {name: [] for name in searches}
+    limits: dict[str, list[float]] = {name: [] for name in searches}
     for round_ in range(rounds + 1):
         for site, taken in ((small, limits), (big, figures)):
             site.open()
-            for name, address in SEARCHES.items():
+            for name, address in searches.items():
                 ms = median(site.page_ms(address) for _time in range(times))
                 if round_:  # the first one warms up
                     taken[name].append(ms)
     big.open()
-    worst = max(SEARCHES, key=lambda name: median(figures[name]) / median(limits[name]))
-    told = ", ".join(f"{name} {median(figures[name]):.0f}/{median(limits[name]):.0f}" for name in SEARCHES)
+    worst = max(searches, key=lambda name: median(figures[name]) / median(limits[name]))
+    told = ", ".join(f"{name} {median(figures[name]):.0f}/{median(limits[name]):.0f}" for name in searches)
     return measured(
         "search", figures[worst], limits[worst], BAR, "ms/page", better="lower", note=f"worst: {worst}; {told}"
     )

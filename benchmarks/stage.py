@@ -37,6 +37,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.data_dir = Path(tempfile.mkdtemp(prefix="cx-bench-"))
+        self.static, self.collected = self.data_dir / "static", self.data_dir / "collected"
         self.services = Services(self.data_dir)
         self.web: list[subprocess.Popen[bytes]] = []
         self.peak_mb = 0.0
@@ -45,7 +46,7 @@ class Stage:
         for name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL", "BASE_URL"):
             os.environ.pop(name, None)
         os.environ["CX_DATA_DIR"] = str(self.data_dir)
-        self._make_static()
+        self.static.mkdir()  # without one, web servers warn; most benchmarks need no file in it
         os.environ["DJANGO_SETTINGS_MODULE"] = "cxsurvey.settings"
         os.environ["SECRET_KEY"] = "benchmarks-only-0123456789-abcdefghijklmnopqrstuvwxyz"
         self.info = self.services.start()
@@ -59,12 +60,9 @@ class Stage:
         self._recreate("cxsurvey", TEMPLATE)
         if "redis_url" in self.info:
             redis.Redis.from_url(self.info["redis_url"]).flushall()
-        shutil.rmtree(self.data_dir / "static", ignore_errors=True)
-        self._make_static()
-
-    def _make_static(self) -> None:
-        """An empty directory for static files: without one, web servers warn, and most benchmarks need none of these."""
-        (self.data_dir / "static").mkdir()
+        if any(self.static.iterdir()):
+            self.static.rename(self.collected)
+            self.static.mkdir()
 
     def put_aside(self, name: str) -> None:
         """What is in the database stands under another name from now on, for `serve()`; the stage's own is empty again."""
@@ -142,6 +140,10 @@ class Stage:
 
     def collect_static(self) -> None:
         """What pages link to, under names that hold their digests: templates ask for these. Before `serve()`."""
+        if self.collected.exists():  # from an earlier benchmark
+            self.static.rmdir()
+            self.collected.rename(self.static)
+            return
         command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
         subprocess.run(command, cwd=ROOT, check=True)
 

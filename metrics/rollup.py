@@ -58,7 +58,7 @@ class Kind:
         """A query of (grain, key, counters) in every grain over `fine`, the name of a (key, counters) table.
 
         Each cut sums up the smallest one that keeps what it keeps, and months sum up days: half the time of reading `fine`
-        for all of them. Histograms by add_histograms (migration 0007): most groups are of one cell, of which sum(numeric) makes
+        for all of them. Histograms by add_histograms (migration 0008): most groups are of one cell, of which sum(numeric) makes
         16 kB and 5 µs.
         """
         columns = ", ".join((*self.key, *self.counters))

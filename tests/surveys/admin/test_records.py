@@ -183,7 +183,7 @@ def test_a_list_counts_only_so_far(monkeypatch):
 def test_an_empty_list_says_what_it_will_hold():
     client = sign_in(*READS)
     assert "Answers appear here within seconds" in text_of(client, ANSWERS)
-    assert "Nothing within these days" in text_of(client, f"{ANSWERS}&q=nothing")
+    assert "No answer within these days" in text_of(client, f"{ANSWERS}&q=nothing")
 
 
 def test_times_are_told_on_the_organisations_clock(held):

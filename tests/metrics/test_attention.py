@@ -287,7 +287,7 @@ def test_each_trouble_is_told_and_its_link_leads_to_the_same_numbers(troubled: T
     assert "−160 worse" in shown["drop"]
     assert texts["open"] == "Shop: the oldest open ticket has waited for 9 d. Open now: 2."
     assert "Open now 2" in shown["open"]
-    assert "Oldest open ticket 9.0 d" in shown["open"]
+    assert "Oldest open ticket 9 d" in shown["open"]
     assert texts["unsurveyed"] == "Idle: it has no instrument, so nobody is asked there."
     assert "Idle" in shown["unsurveyed"]
     assert "0.0% were answered (n = 30)" in texts["response"]

@@ -1,4 +1,4 @@
-"""Every page on scores in Chromium, on the demo: it opens, fits, offends nobody, keeps its filters; and the pictures of docs/measuring.md.
+"""Every page on scores in Chromium, on the demo: it opens, fits, offends nobody, keeps its filters; and the pictures of docs/.
 
 The demo is loaded once, into the tests' own database, and the pages are served from here: a server with workers of its own takes minutes.
 """
@@ -245,6 +245,7 @@ PICTURES: dict[
     "journey": ("journey", "", ".cx-headline"),
     "channels": ("channels", "", ".cx-headline"),
     "ttr": ("ttr", "", "section:has([data-curve])"),
+    "funnel": ("response", f"touchpoint={TOUCHPOINT}", ".cx-answer"),
     "decision": ("decision", "", ""),
     "answers": ("answers", "q=tea", ""),
     "quality": ("quality", "", ""),

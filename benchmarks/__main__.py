@@ -33,7 +33,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"some of {', '.join((*NAMES, *ROWS_OF))} (default: all)"
     )
-    parser.add_argument("--quick", action="store_true", help="under a minute in all; smaller, so less exact")
+    parser.add_argument(
+        "--quick", action="store_true", help="one to two minutes in all on two cores; smaller, so less exact"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES and name not in ROWS_OF]

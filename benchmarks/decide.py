@@ -20,7 +20,7 @@ TYPE = "order.delivered"
 
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Events per second, medians of rounds that alternate."""
-    customers, events, rounds = (20_000, 2000, 3) if quick else (1_000_000, 10_000, 5)
+    customers, events, rounds = (50_000, 3000, 3) if quick else (1_000_000, 10_000, 5)
     _prepare(customers)
     figures, limits = [], []
     for round_ in range(rounds + 1):

@@ -26,7 +26,7 @@ INSTRUMENTS = ("nps", "csat5", "csat7", "ces")
 RARE, OFTEN, SOMETIMES, CHINESE, LONG_AGO = range(1, 6)
 COMMENTS: Mapping[int, str] = {
     0: "",
-    RARE: "A scorpion sat in the parcel, and nobody answered the phone.",
+    RARE: "A scorpion sat in the parcel, and the courier did not answer the phone.",
     OFTEN: "The courier was kind and quick.",
     SOMETIMES: "The box was broken, the courier left without a word.",
     CHINESE: "配送速度太慢了，但是客服态度很好。",

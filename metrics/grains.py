@@ -52,8 +52,9 @@ SCORE_CUTS: Sequence[Cut] = (
     _cut(Grain.DAY_MODE, Grain.MONTH_MODE, "touchpoint", "mode"),
     _cut(Grain.DAY_SEGMENT, Grain.MONTH_SEGMENT, "touchpoint", "segment"),
     _cut(Grain.DAY_LOCATION, Grain.MONTH_LOCATION, "touchpoint", "location"),
-    # Modes beside each other, of one segment. A day's answers at a touchpoint are hardly more than its pairs.
+    # Modes beside each other, of one segment or location. A day's answers at a touchpoint are hardly more than its pairs.
     _cut(Grain.DAY_FULL, Grain.MONTH_MODE_SEGMENT, "touchpoint", "mode", "segment", finer_days=True),
+    _cut(Grain.DAY_FULL, Grain.MONTH_MODE_LOCATION, "touchpoint", "mode", "location", finer_days=True),
     _cut(Grain.DAY_FULL, Grain.MONTH_FULL, "touchpoint", "mode", "segment", "location"),
 )
 # One row per bucket is small where a cell holds a ticket or two. Elsewhere all of a cell's buckets are in its `histogram`, which

@@ -11,7 +11,7 @@ WHY = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("metrics", "0006_months_by_mode_and_segment")]
+    dependencies = [("metrics", "0006_months_of_modes")]
 
     operations = [
         migrations.AddField(

@@ -26,8 +26,9 @@ class Grain(models.IntegerChoices):
     MONTH_ALL = 13
     MONTH_ALL_SEGMENT = 14
     MONTH_ALL_PART = 15
-    # Of scores alone, and by month alone: a touchpoint's totals by mode and segment.
+    # Of scores alone, and by month alone: a touchpoint's totals by mode and one further dimension.
     MONTH_MODE_SEGMENT = 16
+    MONTH_MODE_LOCATION = 17
 
 
 SCORES = range(11)  # counters s0…s10; scales that start at 1 leave s0 at 0

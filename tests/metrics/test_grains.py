@@ -35,7 +35,7 @@ MODES, SEGMENTS, LOCATIONS = ("email", "sms", "qr"), ("", "gold", "new"), ("", "
         ({"touchpoint", "segment"}, "SEGMENT", "SEGMENT"),
         ({"touchpoint", "mode"}, "MODE", None),
         ({"segment", "location"}, "FULL", "ALL_PART"),
-        ({"mode", "location"}, "FULL", None),
+        ({"mode", "segment", "location"}, "FULL", None),
         ({"touchpoint", "segment", "location"}, "FULL", "FULL"),
     ],
 )
@@ -47,12 +47,12 @@ def test_the_fewest_cells_that_keep_what_is_needed(needed: set[str], scores: str
         assert (cut.day, cut.month) == (Grain[f"DAY_{durations}"], Grain[f"MONTH_{durations}"])
 
 
-def test_modes_of_one_segment_are_read_from_their_own_months_and_from_full_days() -> None:
-    cut = cheapest(SCORE_CUTS, {"touchpoint", "mode", "segment"})
-    assert (cut.day, cut.month) == (Grain.DAY_FULL, Grain.MONTH_MODE_SEGMENT)
-    kept = {"mode", "segment", "location"}
-    assert cut.sums_over(cut.month, kept) == {"location": ""}
-    assert cut.sums_over(cut.day, kept) == {}  # full cells have a location each
+@pytest.mark.parametrize(("kept", "summed"), [("segment", "location"), ("location", "segment")])
+def test_modes_of_a_part_are_read_from_months_of_their_own_and_from_full_days(kept: str, summed: str) -> None:
+    cut = cheapest(SCORE_CUTS, {"touchpoint", "mode", kept})
+    assert (cut.day, cut.month) == (Grain.DAY_FULL, Grain[f"MONTH_MODE_{kept.upper()}"])
+    assert cut.sums_over(cut.month, {"mode", "segment", "location"}) == {summed: ""}
+    assert cut.sums_over(cut.day, {"mode", "segment", "location"}) == {}  # full cells have both
 
 
 def test_what_a_question_needs_is_what_it_narrows_and_groups_by() -> None:

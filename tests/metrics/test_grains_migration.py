@@ -13,7 +13,7 @@ from tests.factories import make_touchpoint
 from tests.metrics.raw import DAY, answer, noon, ticket
 
 migration = import_module("metrics.migrations.0002_grains_of_one_dimension")
-pairs = import_module("metrics.migrations.0006_months_by_mode_and_segment")
+pairs = import_module("metrics.migrations.0006_months_of_modes")
 
 
 @pytest.mark.django_db

@@ -42,9 +42,8 @@ def test_a_difference_is_named_with_its_cell_and_its_counter_and_exit_is_1() -> 
     Answer.objects.filter(response=response).update(score=4)
     code, lines = run_verify()
     assert code == 1
-    assert (
-        lines[-1] == "11 differences"
-    )  # days and months: full, total, by mode, segment and location; months by mode and segment
+    # Days and months: full, total, by mode, segment, location; months by mode and segment, and by mode and location.
+    assert lines[-1] == "12 differences"
     assert "scorecell grain=day_full day=2026-11-18" in lines[0]
     assert "mode=email segment=gold location=sh-014: s4 -1, s9 +1" in lines[0]
 

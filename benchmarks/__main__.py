@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         "names", nargs="*", metavar="NAME", help=f"some of {', '.join((*NAMES, *ROWS_OF))} (default: all)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one to two minutes in all on two cores; smaller, so less exact"
+        "--quick", action="store_true", help="a minute in all on two quiet cores; smaller, so less exact"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)

@@ -23,7 +23,7 @@ CONNECTIONS = 2  # a sender that does not wait for one batch before it sends the
 
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """Events per second, medians of rounds that alternate."""
-    batches, rounds = (8, 3) if quick else (20, 5)
+    batches, rounds = (20, 3) if quick else (20, 5)
     count = batches * BATCH
     key = _prepare()
     port = stage.serve()

@@ -29,7 +29,7 @@ FROM generate_series(1, %s)
 
 def run(stage: Stage, quick: bool = False) -> dict[str, Any]:
     """{"name", "figure", "limit", "ratio", …}: rows per second, medians of rounds that alternate."""
-    rows, rounds = (100_000, 3) if quick else (1_000_000, 5)
+    rows, rounds = (50_000, 3) if quick else (1_000_000, 5)
     columns = ", ".join(SCORE_KIND.row)
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(0.42)")

@@ -83,6 +83,7 @@ def test_what_is_due_stands_in_the_index_in_the_order_of_sending(model):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_bitmapscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")  # of a table that is known to be empty, sorting costs as little
     plan = model.objects.filter(status="scheduled", send_at__lte=NOW).order_by("send_at", "id")[:100].explain()
     assert f"Index Scan using {model.__name__.lower()}_due" in plan
     assert "Sort" not in plan

@@ -16,11 +16,12 @@ from typing import Any
 
 import apprise
 from django.conf import settings
-from django.core.mail import DNS_NAME, EmailMessage
+from django.core.mail import EmailMessage
 from django.db import transaction
 from django.db.models import Q
 from django.utils import translation
 
+from surveys.flow.compose import domain
 from surveys.models.watchers import Notice, Recipient
 from surveys.texts import match_language
 
@@ -98,9 +99,9 @@ def _tell(post: Post, recipient: Any, notices: list[Any], mail: Any) -> str:
 
 
 def _message_id(notices: Sequence[Notice]) -> str:
-    """The same for the same notices: a letter that goes out twice is shown once, and one that tells more is another."""
+    """The same for the same notices, from whichever machine: what goes out twice is shown once, and what tells more is another letter."""
     named = [settings.BASE_URL, notices[0]._meta.label, *sorted(str(notice.pk) for notice in notices)]
-    return f"<notices-{hashlib.sha256(' '.join(named).encode()).hexdigest()[:32]}@{DNS_NAME}>"
+    return f"<notices-{hashlib.sha256(' '.join(named).encode()).hexdigest()[:32]}@{domain()}>"
 
 
 def send_to(address: str, subject: str, body: str, mail: Any = None, *, message_id: str) -> str:

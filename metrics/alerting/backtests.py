@@ -145,15 +145,17 @@ def _count_silent_days(rule: Watched, days: Sequence[date], organisation: Organi
 
 # --- Tickets ----------------------------------------------------------------------------------------------------------
 
+# Tickets that a rule watches and that were open for longer than a span at some moment of the days; in two statements.
+_OLD = f"""FROM {_ticket} t
+    WHERE t.in_ttr AND t.opened_at + {{span}} < %(end)s
+        AND (t.resolved_at IS NULL OR t.day_resolved >= %(day)s AND t.resolved_at > %(begin)s AND t.resolved_at > t.opened_at + {{span}})
+        AND (%(touchpoints)s::bigint[] IS NULL OR t.touchpoint_id = ANY(%(touchpoints)s::bigint[]))
+        AND (%(segment)s = '' OR t.segment = %(segment)s) AND (%(location)s = '' OR t.location = %(location)s)"""
 # Each ticket counts towards firing from `fire` on, and against clearing from `clear` on, until it is resolved. After each moment at
 # which that changes: how many do; left are the moments at which either comes to be enough, or no longer is.
 _OVER_TIME = f"""
 WITH old AS (
-    SELECT t.opened_at, t.resolved_at, t.reopened_count FROM {_ticket} t
-    WHERE t.in_ttr AND t.opened_at + %(clear)s < %(end)s
-        AND (t.resolved_at IS NULL OR t.day_resolved >= %(day)s AND t.resolved_at > %(begin)s AND t.resolved_at > t.opened_at + %(clear)s)
-        AND (%(touchpoints)s::bigint[] IS NULL OR t.touchpoint_id = ANY(%(touchpoints)s::bigint[]))
-        AND (%(segment)s = '' OR t.segment = %(segment)s) AND (%(location)s = '' OR t.location = %(location)s)
+    SELECT t.opened_at, t.resolved_at {_OLD.format(span="%(clear)s")}
 ), steps AS (
     SELECT greatest(opened_at + %(clear)s, %(begin)s) AS at, 0 AS fire, 1 AS clear FROM old
     UNION ALL SELECT resolved_at, 0, -1 FROM old WHERE resolved_at < %(end)s
@@ -169,13 +171,7 @@ WITH old AS (
 SELECT at, fire::int, clear::int FROM compared
 WHERE (fire >= %(enough)s) <> (fire_before >= %(enough)s) OR (clear >= %(enough)s) <> (clear_before >= %(enough)s) ORDER BY at
 """
-_CAME_TO_BE = f"""
-SELECT count(*), count(*) FILTER (WHERE t.reopened_count > 0) FROM {_ticket} t
-WHERE t.in_ttr AND t.opened_at + %(fire)s < %(end)s
-    AND (t.resolved_at IS NULL OR t.day_resolved >= %(day)s AND t.resolved_at > %(begin)s AND t.resolved_at > t.opened_at + %(fire)s)
-    AND (%(touchpoints)s::bigint[] IS NULL OR t.touchpoint_id = ANY(%(touchpoints)s::bigint[]))
-    AND (%(segment)s = '' OR t.segment = %(segment)s) AND (%(location)s = '' OR t.location = %(location)s)
-"""
+_CAME_TO_BE = f"SELECT count(*), count(*) FILTER (WHERE t.reopened_count > 0) {_OLD.format(span='%(fire)s')}"
 
 
 def _follow_tickets(rule: Watched, days: Sequence[date], organisation: Organisation, places: Places) -> BackTest:

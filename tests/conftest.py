@@ -87,10 +87,8 @@ def _quiet_bell(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def smtp_sink() -> Iterator[SmtpSink]:
     """A real SMTP server that keeps what it gets and can be told to refuse."""
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
+    with SmtpSink() as sink:
+        yield sink
 
 
 @pytest.fixture

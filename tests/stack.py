@@ -40,6 +40,14 @@ class Stack:
         self.process: subprocess.Popen[str] | None = None
         self.log = data_dir.with_suffix(".log")
 
+    def __enter__(self) -> "Stack":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """However it ended, nothing of it is left behind."""
+        self.stop()
+        self.remove()
+
     def start(self, timeout: float = 120) -> None:
         """Returns when /readyz says so: database, broker and a worker answer."""
         command = [sys.executable, "-m", "cxsurvey.server", "--port", str(self.port), "--data-dir", str(self.data_dir)]

@@ -27,14 +27,10 @@ pytestmark = pytest.mark.xdist_group("apps")  # one stack for all, hence one wor
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A server with the demo's configuration and none of its history."""
-    running = Stack(tmp_path_factory.mktemp("apps") / "data")
-    try:
-        running.start()
-        running.manage("import_programme", str(DEMO))
-        yield running
-    finally:
-        running.stop()
-        running.remove()
+    with Stack(tmp_path_factory.mktemp("apps") / "data") as stack:
+        stack.start()
+        stack.manage("import_programme", str(DEMO))
+        yield stack
 
 
 class App:

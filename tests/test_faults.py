@@ -40,19 +40,15 @@ pytestmark = pytest.mark.xdist_group("faults")  # one stack for all, hence one w
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
+    with SmtpSink() as sink:
+        yield sink
 
 
 @pytest.fixture(scope="module")
 def client(sink: SmtpSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    stack = Stack(tmp_path_factory.mktemp("faults") / "data", email_url=sink.url)
-    stack.start()
-    yield Client(stack)
-    stack.stop()
-    stack.remove()
+    with Stack(tmp_path_factory.mktemp("faults") / "data", email_url=sink.url) as stack:
+        stack.start()
+        yield Client(stack)
 
 
 @pytest.fixture(autouse=True)

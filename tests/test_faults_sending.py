@@ -39,10 +39,8 @@ BUSY = 429, {"code": 20429, "message": "Too Many Requests"}, {"Retry-After": "3"
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[SmtpSink]:
-    sink = SmtpSink()
-    sink.start()
-    yield sink
-    sink.stop()
+    with SmtpSink() as sink:
+        yield sink
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +55,12 @@ def provider() -> Iterator[SmsServer]:
 def client(sink: SmtpSink, provider: SmsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     where = tmp_path_factory.mktemp("faults")
     sms_url = f"twilio://AC1:tok@+15551234567?api={provider.url}"
-    stack = Stack(where / "data", email_url=sink.url, SMS_URL=sms_url)
-    stack.start()
-    client = Client(stack)
-    (where / "calls.yaml").write_text(CALLS)
-    stack.manage("import_programme", str(where / "calls.yaml"))
-    yield client
-    stack.stop()
-    stack.remove()
+    with Stack(where / "data", email_url=sink.url, SMS_URL=sms_url) as stack:
+        stack.start()
+        client = Client(stack)  # which brings the programme that these calls belong to
+        (where / "calls.yaml").write_text(CALLS)
+        stack.manage("import_programme", str(where / "calls.yaml"))
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -17,12 +17,9 @@ pytestmark = pytest.mark.slow  # the demo takes half a minute to load
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    running = Stack(tmp_path_factory.mktemp("readme") / "data", demo=True)
-    try:
-        running.start(timeout=400)
-        yield running
-    finally:
-        running.stop()
+    with Stack(tmp_path_factory.mktemp("readme") / "data", demo=True) as stack:
+        stack.start(timeout=400)
+        yield stack
 
 
 class Shell:

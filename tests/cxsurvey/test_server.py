@@ -24,11 +24,9 @@ END_S = 10  # what the contract promises, services included
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One server for the tests that leave it as they found it."""
-    made = Stack(tmp_path_factory.mktemp("server") / "data")
-    made.start()
-    yield made
-    made.stop()
-    made.remove()
+    with Stack(tmp_path_factory.mktemp("server") / "data") as stack:
+        stack.start()
+        yield stack
 
 
 @pytest.fixture

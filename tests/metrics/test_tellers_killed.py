@@ -122,19 +122,15 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[SmtpSink]:
-    made = SmtpSink()
-    made.start()
-    yield made
-    made.stop()
+    with SmtpSink() as sink:
+        yield sink
 
 
 @pytest.fixture(scope="module")
 def running(sink: SmtpSink, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("tellers") / "data", email_url=sink.url)
-    made.start()
-    yield made
-    made.stop()
-    made.remove()
+    with Stack(tmp_path_factory.mktemp("tellers") / "data", email_url=sink.url) as stack:
+        stack.start()
+        yield stack
 
 
 def told(hook: Hook, sink: SmtpSink, step: str, over: bool = False) -> Counter[str]:
